@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+# warder - see `make help`.
+
+VERSION := 0.1.0
+SOVERSION := 0
+
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+LIBEXECDIR ?= $(PREFIX)/libexec
+INCLUDEDIR ?= $(PREFIX)/include
+DATADIR ?= $(PREFIX)/share
+MANDIR ?= $(DATADIR)/man
+SYSCONFDIR ?= /etc
+
+BUILD ?= build
+PKG_CONFIG ?= pkg-config
+INSTALL ?= install
+
+# ---- compiler: what the user gives is appended to, never replaced -----------------------------
+
+ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+ifeq ($(filter x86_64 aarch64,$(ARCH)),)
+$(error warder has system call tables for x86_64 and aarch64 only, and $(CC) builds for "$(ARCH)")
+endif
+
+comma := ,
+probe = $(shell printf 'int main(void){return 0;}' | \
+	$(CC) -Werror $(1) -x c -o /dev/null - 2>/dev/null && printf '%s' '$(1)')
+
+HARDEN_CFLAGS := $(call probe,-fstack-protector-strong) $(call probe,-fstack-clash-protection) \
+	$(call probe,-fcf-protection) $(call probe,-ftrivial-auto-var-init=zero)
+HARDEN_LDFLAGS := $(call probe,-Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now) \
+	$(call probe,-Wl$(comma)-z$(comma)noexecstack) $(call probe,-Wl$(comma)--as-needed)
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wwrite-strings -Wvla -Wundef -Wformat=2 -Wno-unused-parameter \
+	-Wno-missing-field-initializers
+ifeq ($(CI),true)
+WARNINGS += -Werror
+endif
+ifeq ($(findstring -O,$(CFLAGS)),)
+OPT := -O2 -g
+FORTIFY := -D_FORTIFY_SOURCE=2
+endif
+
+SAN_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+ifneq ($(SANITIZE),)
+FORTIFY :=
+endif
+
+PKGS := libseccomp libcap
+PKG_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(PKGS) jansson 2>/dev/null)
+
+W_CPPFLAGS = -I. -D_GNU_SOURCE $(FORTIFY) -DWARDER_VERSION='"$(VERSION)"' \
+	-DWARDER_LIBEXECDIR='"$(LIBEXECDIR)"' -DWARDER_SYSCONFDIR='"$(SYSCONFDIR)"' \
+	-DWARDER_DATADIR='"$(DATADIR)"' -DWARDER_BINDIR='"$(BINDIR)"' \
+	$(if $(SANITIZE),-DWARDER_SANITIZE) $(PKG_CFLAGS) $(CPPFLAGS)
+W_CFLAGS = -std=gnu17 -fPIC -fvisibility=hidden -ffile-prefix-map=$(CURDIR)=. $(WARNINGS) $(OPT) \
+	$(HARDEN_CFLAGS) $(SAN_FLAGS) $(CFLAGS)
+W_LDFLAGS = $(HARDEN_LDFLAGS) $(SAN_FLAGS) $(LDFLAGS)
+
+# ---- what is built from what: the directory is the trust level --------------------------------
+
+# sandbox/lib_*.c is libwarder, sandbox/files_*.c the built-in worker, the rest builds the cell.
+COMMON := $(wildcard common/*.c)
+POLICY := $(wildcard policy/*.c)
+BROKER := $(wildcard broker/*.c)
+LIB := $(wildcard sandbox/lib_*.c)
+FILES := $(wildcard sandbox/files_*.c)
+CELL := $(filter-out $(LIB) $(FILES),$(wildcard sandbox/*.c))
+# cli/json_*.c reads JSON (jansson): its own binary, so that no JSON parser is in the broker's.
+JSON := $(wildcard cli/json_*.c)
+CLI := $(filter-out $(JSON),$(wildcard cli/*.c))
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+WARDER_OBJ := $(call obj,$(CLI) $(BROKER) $(POLICY) $(CELL) $(COMMON))
+LIB_OBJ := $(call obj,$(LIB) $(COMMON))
+FILES_OBJ := $(call obj,$(FILES))
+JSON_OBJ := $(call obj,$(JSON) $(COMMON))
+# Everything but the main functions, for the tests.
+TEST_OBJ := $(filter-out %/main.o,$(WARDER_OBJ)) $(call obj,$(LIB))
+
+WARDER_LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS))
+LIB_LIBS = $(shell $(PKG_CONFIG) --libs libseccomp)
+FILES_LIBS = $(shell $(PKG_CONFIG) --libs libseccomp jansson) -lmagic
+JSON_LIBS = $(shell $(PKG_CONFIG) --libs jansson)
+
+PROGRAMS := $(BUILD)/warder $(BUILD)/warder-files $(BUILD)/warder-json
+LIBRARIES := $(BUILD)/libwarder.so.$(SOVERSION) $(BUILD)/libwarder.a $(BUILD)/warder.pc
+
+.PHONY: all
+all: $(PROGRAMS) $(LIBRARIES)
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(W_CPPFLAGS) $(W_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/warder: $(WARDER_OBJ)
+	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(WARDER_LIBS)
+
+$(BUILD)/warder-files: $(FILES_OBJ) $(BUILD)/libwarder.a
+	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(FILES_LIBS)
+
+$(BUILD)/warder-json: $(JSON_OBJ)
+	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(JSON_LIBS)
+
+$(BUILD)/libwarder.a: $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcsD $@ $^
+
+$(BUILD)/libwarder.so.$(SOVERSION): $(LIB_OBJ) sandbox/libwarder.map
+	$(CC) $(W_CFLAGS) -shared -Wl,-soname,libwarder.so.$(SOVERSION) \
+		-Wl,--version-script=sandbox/libwarder.map -o $@ $(LIB_OBJ) $(W_LDFLAGS) $(LIB_LIBS)
+
+$(BUILD)/warder.pc: sandbox/warder.pc.in Makefile
+	@mkdir -p $(@D)
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+		-e 's|@VERSION@|$(VERSION)|' $< >$@
+
+# ---- tests: tests/KIND/*.c are cmocka programs, tests/KIND/*.sh scripts ------------------------
+
+test_bins = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/$(1)/*.c))
+test_scripts = $(filter-out %/lib.sh,$(wildcard tests/$(1)/*.sh))
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(WARDER_LIBS) $(JSON_LIBS) -lcmocka
+
+.PRECIOUS: $(BUILD)/obj/%.o
+
+RUN_TESTS = BUILD=$(abspath $(BUILD)) tests/run
+
+.PHONY: check check-unit check-e2e check-cell check-hostile check-layers
+check: check-layers check-unit check-cell check-e2e check-hostile
+check-unit: $(call test_bins,unit)
+	$(RUN_TESTS) unit $^ $(call test_scripts,unit)
+check-e2e: all $(call test_bins,e2e)
+	$(RUN_TESTS) e2e $(call test_bins,e2e) $(call test_scripts,e2e)
+check-cell: all $(call test_bins,cell)
+	$(RUN_TESTS) cell $(call test_bins,cell) $(call test_scripts,cell)
+check-hostile: all $(call test_bins,hostile)
+	$(RUN_TESTS) hostile $(call test_bins,hostile) $(call test_scripts,hostile)
+check-layers:
+	tests/layers
+
+.PHONY: format
+format:
+	clang-format -i $(wildcard */*.c */*.h tests/*/*.c tests/*/*.h)
+
+.PHONY: clean
+clean:
+	rm -rf build build-*
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+include $(wildcard mk/*.mk)

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * policy.h - the policy: text in, verdict out.
+ *
+ * Runs in: broker (at start, before its cage) and the command line.  Trusts: the text's author.
+ *
+ * Nothing here does I/O: the text of an include or a preset comes through a callback, and what the
+ * file system says about a rule's path (where its symlinks lead, whether it exists) is told with
+ * policy_rule_resolved().  A policy is built once (new, set, add..., finish, resolved...,
+ * compile) and is read-only afterwards; policy_check() allocates nothing and touches no file.
+ */
+#ifndef WARDER_POLICY_H
+#define WARDER_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Rights on files, a set.  RIGHT_APPEND is less than RIGHT_WRITE (write covers it); RIGHT_LIST is
+ * less than RIGHT_READ; RIGHT_EXEC includes RIGHT_READ.  The parser closes the sets, so a caller
+ * asks for exactly what the operation does. */
+enum right {
+	RIGHT_READ = 1 << 0,   /* open to read, list, readlink, watch */
+	RIGHT_LIST = 1 << 1,   /* read a directory, not what is in the files */
+	RIGHT_WRITE = 1 << 2,  /* change what exists: data, size, times, mode */
+	RIGHT_APPEND = 1 << 3, /* add at the end only */
+	RIGHT_CREATE = 1 << 4, /* new file, directory, link; where a rename ends */
+	RIGHT_DELETE = 1 << 5, /* unlink, rmdir; where a rename starts */
+	RIGHT_EXEC = 1 << 6,   /* run, and map as code */
+};
+
+enum verdict {
+	VERDICT_DENY = 0, /* no rule, or a deny rule */
+	VERDICT_ASK,      /* an ask rule: without an approver, a denial */
+	VERDICT_ALLOW,
+};
+
+enum policy_as { AS_WORKER = 0, AS_CLIENT, AS_BROKER };
+
+/* File types other than regular files and directories that a rule admits. */
+enum policy_type { TYPE_CHAR = 1 << 0, TYPE_BLOCK = 1 << 1, TYPE_FIFO = 1 << 2 };
+
+/* What a verdict rests on.  Strings belong to the policy. */
+struct policy_answer {
+	enum verdict verdict;
+	const char *rule; /* "scan.policy:13" of the deciding rule; NULL: no rule matched */
+	unsigned missing; /* on a denial without a deny rule: the rights no rule gives */
+	unsigned as;      /* enum policy_as of the rule that allows */
+	unsigned types;   /* enum policy_type set of the rule that allows */
+	mode_t mode_max;  /* `mode`: creation bits allowed; 0777 when not said */
+	unsigned timeout_ms; /* `timeout`; 0 when not said */
+};
+
+enum policy_root { ROOT_VIEW = 0, ROOT_EMPTY, ROOT_HOST };
+
+/* Layers that `accept missing LAYER` can name. */
+enum policy_layer {
+	LAYER_USERNS = 1 << 0,
+	LAYER_LANDLOCK = 1 << 1,
+	LAYER_LANDLOCK_SCOPE = 1 << 2, /* signals and abstract sockets: ABI 6 */
+	LAYER_SECCOMP = 1 << 3,
+	LAYER_CGROUP = 1 << 4,
+	LAYER_UID = 1 << 5, /* `root host` with worker and broker of one uid */
+};
+
+/* The flat settings.  A field is meaningful only if its bit stands in `given`, else it holds the
+ * default.  Strings belong to the policy. */
+enum policy_setting {
+	SET_ROOT, SET_RUNTIME, SET_USER, SET_ENV, SET_HOME, SET_TMP, SET_MEMORY, SET_TASKS,
+	SET_FILES, SET_CPU, SET_TIME, SET_LIMIT_REQUESTS, SET_LIMIT_HELD, SET_ACCEPT, SET_LEDGER,
+	SET_CLIENTS, SET_WORKERS, SET_IDENTITY, SET_APPROVER, SET__COUNT,
+};
+
+struct policy_settings {
+	uint64_t given; /* 1 << enum policy_setting */
+	enum policy_root root;
+	bool runtime_none;       /* `runtime none`: start from an empty runtime */
+	const char **runtime;    /* `runtime PATH...`: added trees */
+	size_t n_runtime;
+	const char *user;        /* NULL: 65534 for root, else the user who starts warder */
+	const char **env;        /* "NAME" passes, "NAME=VALUE" sets */
+	size_t n_env;
+	const char *home;        /* NULL: a private directory */
+	uint64_t tmp_size;       /* bytes of the private /tmp; 0: kernel's default */
+	uint64_t memory;         /* bytes; 0: no limit, so for all below */
+	uint64_t tasks;          /* processes and threads */
+	uint64_t files;          /* RLIMIT_NOFILE */
+	uint64_t cpu_ms;         /* CPU time of one process, ms */
+	uint64_t time_ms;        /* wall clock time of the cell, ms */
+	uint64_t limit_requests; /* requests a second; a batch of n counts n */
+	uint64_t limit_held;     /* descriptors the worker may hold at once */
+	unsigned accept;         /* enum policy_layer set */
+	const char *ledger;      /* path; NULL: the command's default */
+	uint64_t workers;        /* slots of `serve` */
+};
+
+/* What the text may refer to.  All strings are borrowed until policy_free(). */
+struct policy_env {
+	const char *home;  /* for ~/ ; NULL: an error where used */
+	const char *start; /* for ./ ; NULL: an error where used (serve) */
+	/*
+	 * Returns the text of `use NAME` (preset true) or `include PATH` (PATH already absolute),
+	 * and its path for messages.  Both are malloc'd and become the policy's.  Negative errno
+	 * on failure: -ENOENT for a preset that does not exist.
+	 */
+	int (*load)(void *ctx, bool preset, const char *name, char **ret_text, size_t *ret_size,
+		char **ret_path);
+	/* Names of presets for "did you mean"; NULL-terminated; may be NULL. */
+	const char *const *presets;
+	void *ctx;
+};
+
+struct policy;
+
+/* Returns a new, empty policy (nothing is granted), or NULL on ENOMEM. */
+struct policy *policy_new(const struct policy_env *env);
+struct policy *policy_free(struct policy *p);
+
+/* `--set NAME=VALUE`: before any text; wins over `set` lines.  -EINVAL: not a name. */
+int policy_set(struct policy *p, const char *name, const char *value);
+
+/*
+ * Parses a whole file, or one line given on the command line (name "-e 1").  All errors of the
+ * text are collected as diagnostics, not only the first.  `name` is what messages and rules carry.
+ * `dir` is what its includes are relative to.
+ * Returns 0, -EINVAL (see the diagnostics) or -ENOMEM.
+ */
+int policy_add_text(struct policy *p, const char *name, const char *dir, const char *text,
+	size_t size);
+
+/* A setting given as a flag: `--memory 1G` is policy_add_flag(p, "memory", "1G").  -ENOENT: no
+ * setting of that name. */
+int policy_add_flag(struct policy *p, const char *setting, const char *value);
+
+/* Checks what needs the whole text (settings twice, denies inside exec trees ...), after the last
+ * add.  0, -EINVAL or -ENOMEM. */
+int policy_finish(struct policy *p);
+
+/* Diagnostics, in order of file and line. */
+struct policy_diag {
+	const char *file;
+	unsigned line, column; /* from 1; 0: not of a line */
+	bool warning;
+	const char *text;
+	const char *source; /* the line of text, for the caret; may be NULL */
+};
+size_t policy_diag_count(const struct policy *p);
+const struct policy_diag *policy_diag(const struct policy *p, size_t i);
+/* Adds a diagnostic about a rule, for the side that does the I/O ("no such directory"). */
+int policy_diag_rule(struct policy *p, size_t rule, bool warning, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/*
+ * The trees: one for each target of each file rule, `except` targets left out.  Between finish and
+ * compile the caller looks each literal prefix up and says where it leads.
+ */
+struct policy_tree {
+	size_t rule;          /* for policy_diag_rule() and policy_rule_name() */
+	enum verdict verdict;
+	unsigned rights;      /* enum right set, closed */
+	const char *prefix;   /* literal absolute path before the first wildcard, normalised */
+	const char *resolved; /* where it leads; equal to prefix until told */
+	bool has_wildcard;    /* something follows the prefix */
+	bool subtree;         /* written "dir/" or "dir/ **": dir and all beneath */
+	bool optional;        /* `optional`: may be missing */
+	bool missing;         /* told missing */
+	unsigned as;          /* enum policy_as */
+	unsigned types;       /* enum policy_type set */
+};
+size_t policy_tree_count(const struct policy *p);
+const struct policy_tree *policy_tree(const struct policy *p, size_t i);
+
+/* The prefix of tree i leads to `path` (absolute, copied).  NULL: it is missing, and the rule
+ * grants nothing. */
+int policy_tree_resolved(struct policy *p, size_t i, const char *path);
+const char *policy_rule_name(const struct policy *p, size_t rule); /* "scan.policy:13" */
+
+/* Self-protection: `path` (and, for a directory, all beneath) is denied for these rights whatever
+ * the rules say.  Before compile. */
+int policy_protect(struct policy *p, const char *path, unsigned rights);
+
+/* Builds the matcher.  Afterwards the policy is read-only.  0 or -ENOMEM. */
+int policy_compile(struct policy *p);
+
+/*
+ * The verdict for one path and a non-empty set of rights, all of which must be allowed.  `path` is
+ * absolute and normalised (path_normalise() in common/path.h), `size` bytes without its NUL.
+ * Costs the depth of the path, not the number of rules.
+ */
+enum verdict policy_check(const struct policy *p, const char *path, size_t size, unsigned rights,
+	struct policy_answer *ret_answer);
+
+/* Whether a path lies in, or on the way to, any tree that allows or asks something: there a name
+ * is no secret.  Outside, every answer is ENOENT (root view, root host). */
+bool policy_names(const struct policy *p, const char *path, size_t size);
+
+const struct policy_settings *policy_settings(const struct policy *p);
+
+/* The whole text with includes and presets resolved, for the copy kept beside the ledger, and its
+ * hash.  The text belongs to the policy. */
+const char *policy_text(const struct policy *p, size_t *ret_size);
+
+/* `expect` lines: how many there are and whether one holds.  Returns 0 or 1 with a diagnostic
+ * added for each that does not hold. */
+int policy_expect(struct policy *p);
+
+/* Names: "read,list"; writes at most `size` bytes with the NUL.  Returns buf. */
+char *policy_rights_name(unsigned rights, char *buf, size_t size);
+/* "read" -> RIGHT_READ closed, "rw" ...; 0 if unknown. */
+unsigned policy_right_parse(const char *word, size_t size);
+const char *policy_verdict_name(enum verdict v);
+/* The line to add for a right on a path, quoted as the grammar needs: `allow read "/a b"`. */
+int policy_suggest(unsigned rights, const char *path, char *buf, size_t size);
+
+#endif
