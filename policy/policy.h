@@ -44,11 +44,11 @@ enum policy_type { TYPE_CHAR = 1 << 0, TYPE_BLOCK = 1 << 1, TYPE_FIFO = 1 << 2 }
 /* What a verdict rests on.  Strings belong to the policy. */
 struct policy_answer {
 	enum verdict verdict;
-	const char *rule; /* "scan.policy:13" of the deciding rule; NULL: no rule matched */
-	unsigned missing; /* on a denial without a deny rule: the rights no rule gives */
-	unsigned as;      /* enum policy_as of the rule that allows */
-	unsigned types;   /* enum policy_type set of the rule that allows */
-	mode_t mode_max;  /* `mode`: creation bits allowed; 0777 when not said */
+	const char *rule;    /* "scan.policy:13" of the deciding rule; NULL: no rule matched */
+	unsigned missing;    /* on a denial without a deny rule: the rights no rule gives */
+	unsigned as;         /* enum policy_as of the rule that allows */
+	unsigned types;      /* enum policy_type set of the rule that allows */
+	mode_t mode_max;     /* `mode`: creation bits allowed; 0777 when not said */
 	unsigned timeout_ms; /* `timeout`; 0 when not said */
 };
 
@@ -67,19 +67,36 @@ enum policy_layer {
 /* The flat settings.  A field is meaningful only if its bit stands in `given`, else it holds the
  * default.  Strings belong to the policy. */
 enum policy_setting {
-	SET_ROOT, SET_RUNTIME, SET_USER, SET_ENV, SET_HOME, SET_TMP, SET_MEMORY, SET_TASKS,
-	SET_FILES, SET_CPU, SET_TIME, SET_LIMIT_REQUESTS, SET_LIMIT_HELD, SET_ACCEPT, SET_LEDGER,
-	SET_CLIENTS, SET_WORKERS, SET_IDENTITY, SET_APPROVER, SET__COUNT,
+	SET_ROOT,
+	SET_RUNTIME,
+	SET_USER,
+	SET_ENV,
+	SET_HOME,
+	SET_TMP,
+	SET_MEMORY,
+	SET_TASKS,
+	SET_FILES,
+	SET_CPU,
+	SET_TIME,
+	SET_LIMIT_REQUESTS,
+	SET_LIMIT_HELD,
+	SET_ACCEPT,
+	SET_LEDGER,
+	SET_CLIENTS,
+	SET_WORKERS,
+	SET_IDENTITY,
+	SET_APPROVER,
+	SET__COUNT,
 };
 
 struct policy_settings {
 	uint64_t given; /* 1 << enum policy_setting */
 	enum policy_root root;
-	bool runtime_none;       /* `runtime none`: start from an empty runtime */
-	const char **runtime;    /* `runtime PATH...`: added trees */
+	bool runtime_none;    /* `runtime none`: start from an empty runtime */
+	const char **runtime; /* `runtime PATH...`: added trees */
 	size_t n_runtime;
-	const char *user;        /* NULL: 65534 for root, else the user who starts warder */
-	const char **env;        /* "NAME" passes, "NAME=VALUE" sets */
+	const char *user; /* NULL: 65534 for root, else the user who starts warder */
+	const char **env; /* "NAME" passes, "NAME=VALUE" sets */
 	size_t n_env;
 	const char *home;        /* NULL: a private directory */
 	uint64_t tmp_size;       /* bytes of the private /tmp; 0: kernel's default */
@@ -126,8 +143,8 @@ int policy_set(struct policy *p, const char *name, const char *value);
  * `dir` is what its includes are relative to.
  * Returns 0, -EINVAL (see the diagnostics) or -ENOMEM.
  */
-int policy_add_text(struct policy *p, const char *name, const char *dir, const char *text,
-	size_t size);
+int policy_add_text(
+	struct policy *p, const char *name, const char *dir, const char *text, size_t size);
 
 /* A setting given as a flag: `--memory 1G` is policy_add_flag(p, "memory", "1G").  -ENOENT: no
  * setting of that name. */
@@ -156,7 +173,7 @@ int policy_diag_rule(struct policy *p, size_t rule, bool warning, const char *fm
  * compile the caller looks each literal prefix up and says where it leads.
  */
 struct policy_tree {
-	size_t rule;          /* for policy_diag_rule() and policy_rule_name() */
+	size_t rule; /* for policy_diag_rule() and policy_rule_name() */
 	enum verdict verdict;
 	unsigned rights;      /* enum right set, closed */
 	const char *prefix;   /* literal absolute path before the first wildcard, normalised */

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * broker.h - one broker: a policy, a cell, a ledger, a loop.
+ */
+#ifndef WARDER_BROKER_H
+#define WARDER_BROKER_H
+
+#include "common/failure.h"
+#include "policy/policy.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* All that a broker is told.  Strings and descriptors are borrowed. */
+struct broker_args {
+	struct policy *policy; /* compiled */
+	char *const *argv;     /* COMMAND */
+	char *const *envp;     /* the caller's environment: what may pass is taken from it */
+	const char *cwd;       /* -C, or the directory of the start */
+	const int *fds;        /* --fd: inherited under the same number */
+	size_t n_fds;
+	int stdio[3];    /* what becomes 0, 1, 2 of the worker */
+	int tty_fd;      /* slave of the relayed pty, or -1 */
+	pid_t relay_pid; /* the relay of that pty, or 0 */
+	int ledger_fd;   /* open for append */
+	int control_fd;  /* serve: SEQPACKET to the supervisor (messages MSG_CLIENT), or -1 */
+};
+
+/* What came of it. */
+struct broker_result {
+	int status; /* for the shell: COMMAND's own, 128 + signal, 125, 126, 127 */
+	uint64_t granted, denied, limited;
+	bool timed_out;
+	struct failure failure; /* with warder's own 125 to 127: the sentence */
+};
+
+/* Starts the cell, becomes its broker and serves until the worker ends. */
+void broker_run(const struct broker_args *a, struct broker_result *ret);
+
+#endif

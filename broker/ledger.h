@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ledger.h - the book: one JSON line for each descriptor, written before it is handed over.
+ *
+ * Records of one message are collected and written with one write(2) by ledger_commit(); only then
+ * may the answers leave.  A record that cannot be written is a denial of all that it covers.
+ * ledger.c is the one file that writes the ledger.
+ */
+#ifndef WARDER_LEDGER_H
+#define WARDER_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum door { DOOR_NONE, DOOR_ASK, DOOR_TRAP };
+
+enum ledger_event {
+	EVENT_SESSION,
+	EVENT_SPAWN,
+	EVENT_GRANT,
+	EVENT_DENY,
+	EVENT_CLIENT,
+	EVENT_EXIT,
+	EVENT_END,
+};
+
+/* A record.  Zero or NULL fields are left out of the line.  Strings are bytes, escaped here. */
+struct record {
+	enum ledger_event event;
+	enum door door;
+	const char *op;
+	pid_t pid;
+	bool has_client;
+	uint64_t client_number;
+	uid_t client_uid;
+	gid_t client_gid;
+	pid_t client_pid;
+	const char *asked;
+	size_t asked_size;
+	const char *reached;
+	size_t reached_size;
+	const char *asked2; /* rename, link, symlink: the new name */
+	size_t asked2_size;
+	const char *reached2;
+	size_t reached2_size;
+	bool has_inode;
+	dev_t dev;
+	ino_t ino;
+	const char *type;        /* "file", "directory", "fifo", "char", "block" */
+	const char *flags;       /* "O_RDONLY|O_CLOEXEC" */
+	const char *rule;        /* "scan.policy:13" */
+	const char *rights;      /* what was needed: "read" */
+	int error;               /* errno of a denial, positive; written as its name */
+	const char *reason;      /* a denial in a person's words */
+	const char *policy_hash; /* session: hex hash of the policy's text */
+	const char *text;        /* session, spawn: the command; end: why */
+	bool has_fd;             /* a descriptor leaves with this record */
+	bool has_status;
+	int status;  /* exit: the code, or 128 + signal */
+	uint64_t us; /* latency in microseconds */
+};
+
+#define LEDGER_BUFFER 262144
+
+struct ledger {
+	int fd;           /* O_APPEND | O_CLOEXEC */
+	uint64_t seq;     /* of the last record written; the first is 1 */
+	uint64_t next;    /* of the next record added */
+	char session[40]; /* random id of this session, hex */
+	bool torn;        /* a write stopped half way and could not be cut off */
+	size_t used;
+	char buffer[LEDGER_BUFFER];
+};
+
+/* Takes *fd (moved).  0 or -errno. */
+int ledger_init(struct ledger *l, int *fd);
+void ledger_deinit(struct ledger *l);
+
+/* Adds a record to what the next commit writes.  0; -ENOSPC where the buffer is full (commit
+ * first); never half a record. */
+int ledger_add(struct ledger *l, const struct record *r);
+/* Writes all that was added.  0; -errno: nothing may be handed over; the lines are dropped and
+ * their numbers given again. */
+int ledger_commit(struct ledger *l);
+/* Add and commit. */
+int ledger_write(struct ledger *l, const struct record *r);
+
+#endif

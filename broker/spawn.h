@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * spawn.h - the order of start: init, namespaces, domains, worker; and the end.
+ *
+ * fork and exec stand in spawn.c alone.
+ */
+#ifndef WARDER_SPAWN_H
+#define WARDER_SPAWN_H
+
+#include "sandbox/confine.h"
+
+#include <sys/types.h>
+
+/* A running cell, as its broker sees it. */
+struct cell {
+	int view_fd; /* O_PATH root of the view: read-only */
+	int twin_fd; /* O_PATH root of its writable clone; `root host`: the same directory */
+	int proc_fd; /* the broker's own /proc/self/fd: reopening an inode */
+	int init_fd; /* socket to init: the cell lives until this is closed */
+	int worker_pidfd;
+	int worker_files_fd; /* /proc/PID/fd of the worker, for `limit held` */
+	pid_t init_pid;
+	pid_t worker_pid;
+};
+
+#define CELL_INIT \
+	{ \
+		.view_fd = -1, .twin_fd = -1, .proc_fd = -1, .init_fd = -1, .worker_pidfd = -1, \
+		.worker_files_fd = -1, \
+	}
+
+/* What the broker itself still needs after its cage. */
+struct cage_spec {
+	int ledger_fd;  /* appended to; opened before; -1: none */
+	bool as_broker; /* a rule says so: keep CAP_DAC_*, CHOWN, FOWNER */
+};
+
+/*
+ * Starts the cell and puts the calling process into its Landlock domain (steps 1 to 4 of
+ * docs/architecture.md, "The order of start").  The caller becomes this cell's broker and can have
+ * no other.  On failure nothing is left behind: no process, no mount, no descriptor.
+ * Returns 0; -ENOENT or -EACCES with *ret_exec 127 or 126 where the cell stood but the program
+ * could not be executed; else -errno, with the sentence in f, naming layer and remedy.
+ */
+int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struct cell *ret,
+	int *ret_exec, struct failure *f);
+
+/* Step 5: drops every capability that `cage` does not name, fixes uid, gid and fsuid (files are
+ * opened as the worker's user), dumpable 0, loads the broker's own filter.  0 or -errno with the
+ * sentence. */
+int cage_broker(const struct cell_spec *spec, const struct cage_spec *cage, struct failure *f);
+
+/* Ends the cell: closes init's socket, reaps worker and init.  Safe to call twice.  Waits at most
+ * until the kernel has killed the cell. */
+void cell_end(struct cell *cell);
+
+#endif

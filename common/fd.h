@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fd.h - descriptors that are closed on every return.
+ *
+ *     autofd fd = -1;              closed when it leaves the scope
+ *     *ret_fd = fd_take(&fd);      handed out: fd is -1 afterwards
+ *
+ * Cleanup attributes do not run on _exit, exec or longjmp.
+ */
+#ifndef WARDER_FD_H
+#define WARDER_FD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Closes *fd unless it is negative, and sets it to -1.  Keeps errno. */
+void fd_close(int *fd);
+/* Returns *fd and leaves -1: ownership moves to the caller. */
+int fd_take(int *fd);
+/* Closes n descriptors of an array, each set to -1. */
+void fd_close_many(int *fds, size_t n);
+
+#define autofd __attribute__((cleanup(fd_close))) int
+
+/* free() for a pointer variable, whatever its type. */
+void ptr_free(void *pointer_to_pointer);
+#define autofree __attribute__((cleanup(ptr_free)))
+
+/* Writes all of buf, going on after EINTR and short writes.  0 or -errno. */
+int fd_write_all(int fd, const void *buf, size_t size);
+/* Reads until end-of-file or `size` bytes.  Returns the count or -errno. */
+long fd_read_all(int fd, void *buf, size_t size);
+/* FD_CLOEXEC on or off.  0 or -errno. */
+int fd_cloexec(int fd, bool on);
+/* Sets or clears flags of F_SETFL (O_NONBLOCK).  0 or -errno. */
+int fd_status_flags(int fd, int set, int clear);
+/* Opens /dev/null on each of 0, 1, 2 that is closed, so that no descriptor is born there.
+ * 0 or -errno. */
+int fd_fill_standard(void);
+
+#endif
