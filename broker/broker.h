@@ -8,6 +8,8 @@
 #include "common/failure.h"
 #include "policy/policy.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -31,6 +33,8 @@ struct broker_result {
 	int status; /* for the shell: COMMAND's own, 128 + signal, 125, 126, 127 */
 	uint64_t granted, denied, limited;
 	bool timed_out;
+	struct broker_denial denials[BROKER_DENIALS_MAX];
+	size_t n_denials;       /* more than fit are counted in `denied` alone */
 	struct failure failure; /* with warder's own 125 to 127: the sentence */
 };
 

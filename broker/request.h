@@ -10,6 +10,7 @@
 #ifndef WARDER_REQUEST_H
 #define WARDER_REQUEST_H
 
+#include "broker/broker.h"
 #include "broker/ledger.h"
 #include "broker/spawn.h"
 #include "common/msg.h"
@@ -72,7 +73,8 @@ struct session {
 	struct ledger *ledger; /* borrowed */
 	struct charge charge;
 	struct tally tally;
-	uid_t uid; /* the worker's user: as whom files are opened and created */
+	struct broker_result *result; /* borrowed: record() notes denials there; may be NULL */
+	uid_t uid;                    /* the worker's user: as whom files are opened and created */
 	gid_t gid;
 	bool privileged; /* a broker of uid 0: setfsuid() between that user and `as broker` */
 	int channel_fd;

@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define CELL_HOME "/home/worker" /* the private home, where the policy names no other */
+
 enum cell_root {
 	CELL_VIEW,  /* pivot_root into the policy's trees and the runtime */
 	CELL_EMPTY, /* the runtime to load from, no data tree, then warder_lockdown() */
