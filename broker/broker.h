@@ -26,6 +26,21 @@ struct broker_args {
 	pid_t relay_pid; /* the relay of that pty, or 0 */
 	int ledger_fd;   /* open for append */
 	int control_fd;  /* serve: SEQPACKET to the supervisor (messages MSG_CLIENT), or -1 */
+	/* Called once, when the worker has been started and the broker is caged: its pid. */
+	void (*started)(void *ctx, pid_t pid);
+	void *ctx;
+};
+
+#define BROKER_DENIALS_MAX 16
+
+/* A denial for the summary, the first of its path and rights. */
+struct broker_denial {
+	char path[1024]; /* as asked, cut */
+	unsigned rights; /* enum right set that was needed */
+	int error;       /* errno that the worker got */
+	char reason[160];
+	char rule[96]; /* of the deny rule; "": no rule allows it */
+	uint64_t count;
 };
 
 /* What came of it. */
