@@ -6,8 +6,9 @@
  *
  * Nothing here does I/O: the text of an include or a preset comes through a callback, and what the
  * file system says about a rule's path (where its symlinks lead, whether it exists) is told with
- * policy_rule_resolved().  A policy is built once (new, set, add..., finish, resolved...,
- * compile) and is read-only afterwards; policy_check() allocates nothing and touches no file.
+ * policy_tree_resolved() and its neighbours.  A policy is built once (new, set, add..., finish,
+ * resolved..., protect, compile) and is read-only afterwards; policy_check() allocates nothing and
+ * touches no file.
  */
 #ifndef WARDER_POLICY_H
 #define WARDER_POLICY_H
@@ -44,13 +45,17 @@ enum policy_type { TYPE_CHAR = 1 << 0, TYPE_BLOCK = 1 << 1, TYPE_FIFO = 1 << 2 }
 /* What a verdict rests on.  Strings belong to the policy. */
 struct policy_answer {
 	enum verdict verdict;
-	const char *rule;    /* "scan.policy:13" of the deciding rule; NULL: no rule matched */
+	const char *rule;    /* "scan.policy:13" of the deciding rule; POLICY_SELF for
+			      * self-protection; NULL: no rule matched */
 	unsigned missing;    /* on a denial without a deny rule: the rights no rule gives */
-	unsigned as;         /* enum policy_as of the rule that allows */
-	unsigned types;      /* enum policy_type set of the rule that allows */
+	unsigned as;         /* enum policy_as of the rules that allow: the least over the rights */
+	unsigned types;      /* enum policy_type set common to the rights */
 	mode_t mode_max;     /* `mode`: creation bits allowed; 0777 when not said */
-	unsigned timeout_ms; /* `timeout`; 0 when not said */
+	unsigned timeout_ms; /* `timeout` of the deciding rule; 0 when not said */
 };
+
+/* What answer.rule says of the policy's own files and warder's state. */
+#define POLICY_SELF "self-protection"
 
 enum policy_root { ROOT_VIEW = 0, ROOT_EMPTY, ROOT_HOST };
 
@@ -108,8 +113,8 @@ struct policy_settings {
 	uint64_t limit_requests; /* requests a second; a batch of n counts n */
 	uint64_t limit_held;     /* descriptors the worker may hold at once */
 	unsigned accept;         /* enum policy_layer set */
-	const char *ledger;      /* path; NULL: the command's default */
-	uint64_t workers;        /* slots of `serve` */
+	const char *ledger; /* absolute path or "fd:N"; as a flag also relative; NULL: default */
+	uint64_t workers;   /* slots of `serve` */
 };
 
 /* What the text may refer to.  All strings are borrowed until policy_free(). */
@@ -146,12 +151,20 @@ int policy_set(struct policy *p, const char *name, const char *value);
 int policy_add_text(
 	struct policy *p, const char *name, const char *dir, const char *text, size_t size);
 
-/* A setting given as a flag: `--memory 1G` is policy_add_flag(p, "memory", "1G").  -ENOENT: no
- * setting of that name. */
+/*
+ * A setting given as a flag: `--memory 1G` is policy_add_flag(p, "memory", "1G").  The value is one
+ * word as the shell left it (no quoting, no $NAME); `accept`, `limit` and `ledger` take words apart
+ * at blanks: "missing cgroup", "requests 100".  The flags env, runtime and accept may be repeated;
+ * otherwise a flag and a line that set the same thing are a setting given twice.
+ * -ENOENT: no setting of that name; -EINVAL: see the diagnostics; -ENOMEM.
+ */
 int policy_add_flag(struct policy *p, const char *setting, const char *value);
 
-/* Checks what needs the whole text (settings twice, denies inside exec trees ...), after the last
- * add.  0, -EINVAL or -ENOMEM. */
+/* The words that are settings, NULL-terminated, for option tables and "did you mean". */
+extern const char *const policy_setting_names[];
+
+/* Checks what needs the whole text (denies inside exec and runtime trees ...), after the last add.
+ * 0, -EINVAL (also when an earlier add found errors) or -ENOMEM. */
 int policy_finish(struct policy *p);
 
 /* Diagnostics, in order of file and line. */
@@ -163,9 +176,13 @@ struct policy_diag {
 	const char *source; /* the line of text, for the caret; may be NULL */
 };
 size_t policy_diag_count(const struct policy *p);
+size_t policy_error_count(const struct policy *p); /* those that are no warnings */
 const struct policy_diag *policy_diag(const struct policy *p, size_t i);
 /* Adds a diagnostic about a rule, for the side that does the I/O ("no such directory"). */
 int policy_diag_rule(struct policy *p, size_t rule, bool warning, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* Adds one about a file as a whole ("owned by uid 1000"). */
+int policy_diag_file(struct policy *p, const char *file, bool warning, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
 /*
@@ -179,25 +196,41 @@ struct policy_tree {
 	const char *prefix;   /* literal absolute path before the first wildcard, normalised */
 	const char *resolved; /* where it leads; equal to prefix until told */
 	bool has_wildcard;    /* something follows the prefix */
-	bool subtree;         /* written "dir/" or "dir/ **": dir and all beneath */
-	bool optional;        /* `optional`: may be missing */
-	bool missing;         /* told missing */
-	unsigned as;          /* enum policy_as */
-	unsigned types;       /* enum policy_type set */
+	bool subtree;   /* ends in "/" or "/ **": what the rest names and all beneath; without a
+			 * wildcard that is the prefix and all beneath */
+	bool optional;  /* `optional`: may be missing */
+	bool missing;   /* told missing */
+	unsigned as;    /* enum policy_as */
+	unsigned types; /* enum policy_type set */
 };
 size_t policy_tree_count(const struct policy *p);
 const struct policy_tree *policy_tree(const struct policy *p, size_t i);
 
-/* The prefix of tree i leads to `path` (absolute, copied).  NULL: it is missing, and the rule
- * grants nothing. */
+/* The prefix of tree i leads to `path` (absolute, copied).  NULL: it is missing; then the tree
+ * grants nothing, which is an error unless its rule says `optional`.  A deny of what is missing
+ * holds all the same: tell it where the existing part leads.  0, -EINVAL or -ENOMEM. */
 int policy_tree_resolved(struct policy *p, size_t i, const char *path);
+/* What the prefix of tree i is.  A bare path that is a directory, or "x/" that is none, is an error
+ * which names the right spelling.  0, -EINVAL or -ENOMEM. */
+int policy_tree_is_directory(struct policy *p, size_t i, bool directory);
+/* On the way of tree i a symlink stood at `link` (absolute): compile refuses it where the worker
+ * may replace it.  0 or -ENOMEM. */
+int policy_tree_crossed(struct policy *p, size_t i, const char *link);
+
+/* The targets of `except`, which are resolved like those of trees. */
+size_t policy_except_count(const struct policy *p);
+const char *policy_except_prefix(const struct policy *p, size_t i); /* "" of a "**" target */
+int policy_except_resolved(struct policy *p, size_t i, const char *path);
+
 const char *policy_rule_name(const struct policy *p, size_t rule); /* "scan.policy:13" */
 
-/* Self-protection: `path` (and, for a directory, all beneath) is denied for these rights whatever
- * the rules say.  Before compile. */
+/* Self-protection: `path` (absolute) and all beneath are denied for these rights whatever the rules
+ * say, and where they hold CREATE or DELETE the directories above cannot be renamed or replaced
+ * either.  Before compile.  0, -EINVAL (not absolute) or -ENOMEM. */
 int policy_protect(struct policy *p, const char *path, unsigned rights);
 
-/* Builds the matcher.  Afterwards the policy is read-only.  0 or -ENOMEM. */
+/* Builds the matcher and checks what needs the resolved prefixes: one that crosses a directory the
+ * worker may write is an error.  Afterwards the policy is read-only.  0, -EINVAL or -ENOMEM. */
 int policy_compile(struct policy *p);
 
 /*
@@ -214,12 +247,16 @@ bool policy_names(const struct policy *p, const char *path, size_t size);
 
 const struct policy_settings *policy_settings(const struct policy *p);
 
-/* The whole text with includes and presets resolved, for the copy kept beside the ledger, and its
- * hash.  The text belongs to the policy. */
+/* The default or added runtime tree `path` lies in; NULL: none, as always in `root empty`. */
+const char *policy_runtime(const struct policy *p, const char *path, size_t size);
+
+/* The whole text with includes, presets and variables resolved, a statement a line, each with its
+ * origin as a comment after a tab, for the copy kept beside the ledger.  It parses to the same
+ * policy.  It belongs to the policy; NULL on ENOMEM.  After finish. */
 const char *policy_text(const struct policy *p, size_t *ret_size);
 
-/* `expect` lines: how many there are and whether one holds.  Returns 0 or 1 with a diagnostic
- * added for each that does not hold. */
+/* `expect` lines: returns how many do not hold, with a diagnostic added for each.  After
+ * compile.  -ENOMEM. */
 int policy_expect(struct policy *p);
 
 /* Names: "read,list"; writes at most `size` bytes with the NUL.  Returns buf. */
@@ -229,5 +266,8 @@ unsigned policy_right_parse(const char *word, size_t size);
 const char *policy_verdict_name(enum verdict v);
 /* The line to add for a right on a path, quoted as the grammar needs: `allow read "/a b"`. */
 int policy_suggest(unsigned rights, const char *path, char *buf, size_t size);
+/* "landlock" -> LAYER_LANDLOCK; 0 if unknown.  And back; NULL if not exactly one known layer. */
+unsigned policy_layer_parse(const char *word);
+const char *policy_layer_name(unsigned layer);
 
 #endif
