@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: MIT
+# Format and man pages, as CI has them.
+
+LINT_SOURCES = $(wildcard */*.c */*.h tests/*/*.c tests/*/*.h docs/examples/*.c)
+LINT_PAGES = $(wildcard docs/man/*.[1-9])
+LINT_SCRIPTS = $(wildcard .ci/run tests/run tests/layers tests/*/*.sh docs/examples/*.sh)
+
+# All test and bench programs, built but not run.
+.PHONY: tests
+tests: $(foreach kind,unit cell e2e hostile,$(call test_bins,$(kind)))
+
+.PHONY: lint
+lint:
+	clang-format --dry-run -Werror $(LINT_SOURCES)
+	$(if $(LINT_PAGES),mandoc -T lint -W style $(LINT_PAGES))
+	@for script in $(LINT_SCRIPTS); do \
+		case $$(head -n 1 $$script) in *bash*) bash -n $$script ;; *) sh -n $$script ;; esac || exit 1; \
+	done
