@@ -21,11 +21,12 @@ struct broker_args {
 	const char *cwd;       /* -C, or the directory of the start */
 	const int *fds;        /* --fd: inherited under the same number */
 	size_t n_fds;
-	int stdio[3];    /* what becomes 0, 1, 2 of the worker */
-	int tty_fd;      /* slave of the relayed pty, or -1 */
-	pid_t relay_pid; /* the relay of that pty, or 0 */
-	int ledger_fd;   /* open for append */
-	int control_fd;  /* serve: SEQPACKET to the supervisor (messages MSG_CLIENT), or -1 */
+	int stdio[3];            /* what becomes 0, 1, 2 of the worker */
+	int tty_fd;              /* slave of the relayed pty, or -1 */
+	pid_t relay_pid;         /* the relay of that pty, or 0 */
+	int ledger_fd;           /* open for append; moved: the broker closes it */
+	const char *policy_hash; /* hex hash of the policy's text, for the session record */
+	int control_fd; /* serve: SEQPACKET to the supervisor (messages MSG_CLIENT), or -1 */
 	/* Called once, when the worker has been started and the broker is caged: its pid. */
 	void (*started)(void *ctx, pid_t pid);
 	void *ctx;
