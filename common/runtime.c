@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * runtime.c - the default runtime: what an unmodified program needs to be loaded and to run.
+ *
+ * Runs in: broker, init, command line.  Trusts: nothing; it is a list.
+ *
+ * Of /etc only what any user may read and what names no user, host or secret: passwd, group, hosts,
+ * resolv.conf, nsswitch.conf and machine-id are made for the cell instead.
+ */
+#include "common/runtime.h"
+
+#include <string.h>
+
+const char *const runtime_trees[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
+	"/nix/store", "/gnu/store", NULL};
+
+const char *const runtime_etc[] = {
+	"/etc/alternatives",    /* Debian's links from /usr/bin/cc to the chosen program */
+	"/etc/ld.so.cache",     /* where the loader finds libraries */
+	"/etc/ld.so.conf",      /* the same for ldconfig -p */
+	"/etc/ld.so.conf.d",    /* the same */
+	"/etc/ld.so.preload",   /* the loader looks for it at each start */
+	"/etc/ssl/certs",       /* CA certificates: OpenSSL, Debian */
+	"/etc/ssl/openssl.cnf", /* read by libcrypto when it is loaded */
+	"/etc/ca-certificates", /* CA certificates: Arch */
+	"/etc/pki/tls/certs",   /* CA certificates: Fedora */
+	"/etc/pki/ca-trust",    /* the same */
+	"/etc/crypto-policies", /* Fedora's openssl.cnf includes it */
+	"/etc/localtime",       /* the time zone */
+	"/etc/timezone",        /* its name */
+	"/etc/os-release",      /* which distribution this is */
+	"/etc/debian_version",  /* the same, older */
+	"/etc/fonts",           /* fontconfig */
+	"/etc/mime.types",      /* file types by extension */
+	"/etc/protocols",       /* getprotobyname(3) */
+	"/etc/services",        /* getservbyname(3) */
+	"/etc/ethertypes",      /* the same family */
+	"/etc/rpc",             /* getrpcbyname(3) */
+	"/etc/terminfo",        /* terminals */
+	"/etc/inputrc",         /* readline's keys */
+	"/etc/profile",         /* a login shell's start */
+	"/etc/profile.d",       /* the same */
+	"/etc/bash.bashrc",     /* an interactive shell's start */
+	"/etc/shells",          /* which shells there are */
+	"/etc/magic",           /* file(1) */
+	"/etc/magic.mime",      /* the same */
+	"/etc/ImageMagick-*",   /* its limits and delegates */
+	"/etc/gitconfig",       /* git's system-wide settings */
+	"/etc/locale.conf",     /* the language */
+	"/etc/locale.alias",    /* the same, older */
+	"/etc/default/locale",  /* the same, Debian */
+	"/etc/python3*",        /* Debian's interpreters read their settings there */
+	"/etc/perl",            /* sitecustomize and Net::LocalCfg */
+	"/etc/java-*",          /* a JVM does not start without its security files */
+	NULL,
+};
+
+bool runtime_holds(const char *entry, const char *path, size_t size)
+{
+	size_t n = strlen(entry);
+
+	if (n > 0 && entry[n - 1] == '*')
+		return size >= n - 1 && memcmp(path, entry, n - 1) == 0;
+	if (n == 1) /* "/" holds everything */
+		return true;
+	return size >= n && memcmp(path, entry, n) == 0 && (size == n || path[n] == '/');
+}
+
+const char *runtime_find(const char *path, size_t size)
+{
+	for (size_t i = 0; runtime_trees[i]; i++)
+		if (runtime_holds(runtime_trees[i], path, size))
+			return runtime_trees[i];
+	for (size_t i = 0; runtime_etc[i]; i++)
+		if (runtime_holds(runtime_etc[i], path, size))
+			return runtime_etc[i];
+	return NULL;
+}
