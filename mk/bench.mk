@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+# Figures: each a ratio to a reference measured in the same run.  BENCH_ROUNDS=5 makes it quick.
+
+BENCH_SOURCES := $(wildcard tests/bench/*.c)
+BENCH_BINS := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(BENCH_SOURCES))
+SOAK_GRANTS ?= 1000000
+
+# The worker is linked as any other user of libwarder is; the rest may use every module.
+$(BUILD)/bench/worker: $(BUILD)/obj/tests/bench/worker.o $(BUILD)/libwarder.a
+	@mkdir -p $(@D)
+	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(LIB_LIBS) -lpthread
+
+$(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(TEST_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(WARDER_LIBS) $(JSON_LIBS)
+
+.PHONY: bench bench-build soak
+bench-build: all $(BENCH_BINS)
+
+bench: bench-build
+	@status=0; \
+	for figure in \
+		"policy" \
+		"open $(BUILD)/warder $(BUILD)/bench/worker" \
+		"start $(BUILD)/warder" \
+		"echo $(BUILD)/warder" \
+		"soak $(BUILD)/warder $(BUILD)/bench/worker $${BENCH_GRANTS:-50000}"; do \
+		[ -x $(BUILD)/bench/$${figure%% *} ] || continue; \
+		$(BUILD)/bench/$$figure || { echo "$$figure: could not measure (exit $$?)"; status=1; }; \
+	done; exit $$status
+
+soak: bench-build
+	$(BUILD)/bench/soak $(BUILD)/warder $(BUILD)/bench/worker $(SOAK_GRANTS)

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * open.c - what one open through the ask door costs, beside a minimal broker and a bare openat.
+ *
+ * Two workers of the same program (worker.c) run in turns, one inside a cell with policy and
+ * ledger on, one outside with a broker that does the least there is to do: receive a path, openat,
+ * answer with SCM_RIGHTS.  All on one CPU first, then where the kernel puts them.
+ *
+ *     usage: open WARDER WORKER       BENCH_ROUNDS=31  BENCH_TIMES=2000
+ */
+#include "tests/bench/cell.h"
+
+#include <limits.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#define ROUNDS_MAX 1001
+
+static size_t rounds;
+
+static void minimal_answer(int sock, int fd)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	int result = fd < 0 ? -errno : 0;
+	struct iovec iov = {.iov_base = &result, .iov_len = sizeof(result)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct cmsghdr *c;
+
+	if (fd >= 0) {
+		msg.msg_control = control.buf;
+		msg.msg_controllen = sizeof(control.buf);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	}
+	if (sendmsg(sock, &msg, MSG_NOSIGNAL) < 0)
+		_exit(1);
+}
+
+/* The reference: no policy, no check, no record. */
+static void minimal_serve(int sock)
+{
+	char path[PATH_MAX];
+
+	for (;;) {
+		ssize_t n = recv(sock, path, sizeof(path), 0);
+		int fd;
+
+		if (n <= 0)
+			_exit(0);
+		fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+		minimal_answer(sock, fd);
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+static int start_minimal(void)
+{
+	int pair[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0 || (pid = fork()) < 0)
+		err(2, "minimal broker");
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(pair[0]);
+		minimal_serve(pair[1]);
+	}
+	close(pair[1]);
+	return pair[0];
+}
+
+static struct worker start_outside(char *program, int minimal)
+{
+	char number[16];
+	char *argv[] = {program, file, scratch, number, NULL};
+
+	snprintf(number, sizeof(number), "%d", minimal);
+	return start(argv, minimal);
+}
+
+/* Runs both in turns; medians in ns. */
+static void turns(const struct worker *a, char a_command, const struct worker *b, char b_command,
+	double *ret_a, double *ret_b)
+{
+	static double x[ROUNDS_MAX], y[ROUNDS_MAX];
+
+	ask(a, a_command);
+	ask(b, b_command);
+	for (size_t i = 0; i < rounds; i++) {
+		x[i] = ask(a, a_command);
+		y[i] = ask(b, b_command);
+	}
+	*ret_a = bench_median(x, rounds);
+	*ret_b = bench_median(y, rounds);
+}
+
+static void measure(const struct worker *in, const struct worker *out, bool pinned)
+{
+	double a, b;
+
+	turns(in, 'o', out, 'o', &a, &b);
+	if (pinned)
+		bench_ratio("ask door, one open", a / 1e3, "us", "minimal SEQPACKET broker",
+			b / 1e3, 1.2);
+	else
+		bench_note("ask door, one open, not pinned", a / 1e3, "us",
+			"minimal SEQPACKET broker", b / 1e3);
+	turns(in, 't', out, 't', &a, &b);
+	bench_note(pinned ? "ask door, four threads, one channel"
+			  : "ask door, four threads, not pinned",
+		a / 1e3, "us", "minimal SEQPACKET broker", b / 1e3);
+	turns(in, 'm', out, 'b', &a, &b);
+	if (pinned)
+		bench_ratio("ask door, 32 a message, each", a / 1e3, "us", "bare openat+close",
+			b / 1e3, 1.6);
+	else
+		bench_note("ask door, 32 a message, not pinned", a / 1e3, "us", "bare openat+close",
+			b / 1e3);
+	if (!pinned)
+		return;
+	turns(in, 's', out, 's', &a, &b);
+	bench_ratio("stat in the cell", a / 1e3, "us", "bare stat", b / 1e3, 1.1);
+	turns(in, 'r', out, 'r', &a, &b);
+	bench_ratio("read of 4 KiB in the cell", a / 1e3, "us", "bare pread", b / 1e3, 1.1);
+	turns(in, 'w', out, 'w', &a, &b);
+	bench_ratio("write of 4 KiB in the cell", a / 1e3, "us", "bare pwrite", b / 1e3, 1.1);
+}
+
+static void phase(char *warder, char *program, bool pinned)
+{
+	int minimal = start_minimal();
+	struct worker out = start_outside(program, minimal);
+	struct worker in = start_inside(warder, program);
+
+	close(minimal);
+	measure(&in, &out, pinned);
+	stop(&in);
+	stop(&out);
+}
+
+int main(int argc, char **argv)
+{
+	cpu_set_t all;
+
+	if (argc != 3)
+		errx(2, "usage: open WARDER WORKER");
+	rounds = bench_count("BENCH_ROUNDS", 31);
+	if (rounds > ROUNDS_MAX)
+		rounds = ROUNDS_MAX;
+	signal(SIGPIPE, SIG_IGN);
+	sched_getaffinity(0, sizeof(all), &all);
+	make_files();
+	atexit(remove_files);
+	bench_one_cpu();
+	phase(argv[1], argv[2], true);
+	sched_setaffinity(0, sizeof(all), &all);
+	phase(argv[1], argv[2], false);
+	return 0;
+}

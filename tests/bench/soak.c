@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * soak.c - a waiting broker's memory, and whether a million grants leave anything behind.
+ *
+ * Counts the broker's descriptors and resident memory before, in tenths, and after.
+ *
+ *     usage: soak WARDER WORKER GRANTS
+ */
+#include "tests/bench/cell.h"
+
+#include <dirent.h>
+
+/* Descriptors of a process; negative where its table may not be read. */
+static int count_fds(pid_t pid)
+{
+	char path[64];
+	int n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	d = opendir(path);
+	if (!d)
+		return -1;
+	for (struct dirent *e; (e = readdir(d));)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+/* A row of smaps_rollup in KiB; negative where it may not be read. */
+static long memory_kib(pid_t pid, const char *row)
+{
+	char path[64], line[256];
+	long kib = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, row, strlen(row)))
+			kib = strtol(line + strlen(row), NULL, 10);
+	}
+	fclose(f);
+	return kib;
+}
+
+int main(int argc, char **argv)
+{
+	size_t grants = argc == 4 ? (size_t)strtoul(argv[3], NULL, 10) : 0;
+	long before, after, most = 0;
+	int fds, fds_most = 0;
+	struct worker w;
+
+	if (grants < 1000)
+		errx(2, "usage: soak WARDER WORKER GRANTS, at least 1000");
+	setenv("BENCH_TIMES", "100", 1);
+	make_files();
+	atexit(remove_files);
+	w = start_inside(argv[1], argv[2]);
+	ask(&w, 'o');
+	fds = count_fds(w.pid);
+	before = memory_kib(w.pid, "Rss:");
+	if (fds < 0 || before < 0) {
+		puts("soak: not measured, /proc of the broker may be read by root alone");
+		stop(&w);
+		return 0;
+	}
+	bench_limit("a waiting broker's memory, PSS", (double)memory_kib(w.pid, "Pss:") / 1024,
+		"MiB", 2);
+	/* 100 single opens and a little over 100 in batches of 32 each time. */
+	for (size_t done = 0, i = 0; done < grants; done += 228, i++) {
+		ask(&w, 'o');
+		ask(&w, 'm');
+		if (i % (grants / 228 / 10 + 1) == 0) {
+			int n = count_fds(w.pid);
+			long kib = memory_kib(w.pid, "Rss:");
+
+			fds_most = n > fds_most ? n : fds_most;
+			most = kib > most ? kib : most;
+		}
+	}
+	after = memory_kib(w.pid, "Rss:");
+	printf("%zu grants: descriptors of the broker %d before, %d at most, %d after; "
+	       "RSS %ld KiB before, %ld at most, %ld after\n",
+		grants, fds, fds_most, count_fds(w.pid), before, most, after);
+	bench_limit("descriptors left behind", count_fds(w.pid) - fds, "", 0);
+	bench_limit("memory left behind", (double)(after - before), "KiB", 256);
+	stop(&w);
+	return 0;
+}
