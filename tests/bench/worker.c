@@ -6,10 +6,13 @@
  * double on stdout.  Inside (WARDER_FD is set) the opens go through libwarder; outside, with a
  * descriptor as argument, through the minimal broker at its other end.
  *
- *     o  one open and close through the broker      m  the same, 32 a message
- *     b  a bare openat and close                    s  stat   r  pread of 4 KiB   w  pwrite of 4
- * KiB t  one open and close by four threads that share the channel, ns an open over all f  how many
- * descriptors this process has open
+ *     o  one open and close through the broker
+ *     m  the same, 32 a message
+ *     t  the same, one a message, by four threads that share the channel: ns an open over all
+ *     b  a bare openat and close
+ *     s  a bare stat
+ *     r  a bare pread of 4 KiB
+ *     w  a bare pwrite of 4 KiB
  *
  *     usage: worker FILE SCRATCH [FD]
  */
