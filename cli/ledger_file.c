@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ledger_file.c - where ledgers stand, how one is opened, and how many are kept.
+ *
+ * Runs in: command line, before the cage.  Trusts: the user who calls; no directory that another
+ * user can write.
+ */
+#include "cli/ledger_file.h"
+#include "common/fd.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <sodium/crypto_generichash.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define REMEDY "; give --ledger FILE, or set XDG_STATE_HOME to a directory of your own"
+
+int state_path(char *buf, size_t size, struct failure *f)
+{
+	const char *state = getenv("XDG_STATE_HOME");
+	const char *home = getenv("HOME");
+	const struct passwd *account;
+	int n;
+
+	/* The XDG base directory specification: a relative value is ignored. */
+	if (state && state[0] == '/') {
+		n = snprintf(buf, size, "%s/warder", state);
+	} else if (geteuid() == 0) {
+		n = snprintf(buf, size, "/var/log/warder");
+	} else {
+		account = home && home[0] == '/' ? NULL : getpwuid(geteuid());
+		if (account)
+			home = account->pw_dir;
+		if (!home || home[0] != '/')
+			return fail(
+				f, -ENOENT, "there is no home for ledgers: HOME is unset" REMEDY);
+		n = snprintf(buf, size, "%s/.local/state/warder", home);
+	}
+	if ((size_t)n >= size)
+		return fail(f, -ENAMETOOLONG, "the path of the state directory is too long" REMEDY);
+	return 0;
+}
+
+/* Makes every missing directory on the way to `path`, the last left out. */
+static int make_parents(char *path)
+{
+	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		int r;
+
+		*slash = '\0';
+		r = mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
+		*slash = '/';
+		/* A parent that cannot be written may well stand there: opening decides. */
+		if (r < 0 && r != -EACCES && r != -EROFS)
+			return r;
+	}
+	return 0;
+}
+
+/* Opens, or makes, one directory of ours under dir_fd. */
+static int open_own(int dir_fd, const char *name, const char *shown, int *ret_fd, struct failure *f)
+{
+	autofd fd = -1;
+	struct stat st;
+
+	if (mkdirat(dir_fd, name, 0700) < 0 && errno != EEXIST)
+		return fail(
+			f, -errno, "cannot make the directory %s for ledgers: %m" REMEDY, shown);
+	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail(
+			f, -errno, "cannot open the directory %s for ledgers: %m" REMEDY, shown);
+	if (st.st_uid != geteuid())
+		return fail(f, -EPERM, "the directory %s belongs to uid %u, not to you" REMEDY,
+			shown, (unsigned)st.st_uid);
+	if (st.st_mode & 022)
+		return fail(f, -EPERM, "the directory %s can be written by others: chmod go-w %s",
+			shown, shown);
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+int state_open(const char *below, int *ret_dir_fd, struct failure *f)
+{
+	char path[PATH_MAX];
+	autofd dir_fd = -1;
+	const char *part = below;
+	size_t at;
+	int r = state_path(path, sizeof(path), f);
+
+	if (r < 0)
+		return r;
+	r = make_parents(path);
+	if (r < 0)
+		return fail(f, r, "cannot make the directories on the way to %s: %m" REMEDY, path);
+	r = open_own(AT_FDCWD, path, path, &dir_fd, f);
+	at = strlen(path);
+	while (r == 0 && *part) {
+		size_t n = strcspn(part, "/");
+		char name[NAME_MAX + 1];
+		int next_fd = -1;
+
+		snprintf(name, sizeof(name), "%.*s", (int)n, part);
+		at += (size_t)snprintf(path + at, sizeof(path) - at, "/%s", name);
+		if (at >= sizeof(path))
+			return fail(f, -ENAMETOOLONG, "the path of the ledger is too long" REMEDY);
+		r = open_own(dir_fd, name, path, &next_fd, f);
+		fd_close(&dir_fd);
+		dir_fd = next_fd;
+		part += n + (part[n] == '/');
+	}
+	if (r == 0)
+		*ret_dir_fd = fd_take(&dir_fd);
+	return r;
+}
+
+void ledger_file_close(struct ledger_file *l)
+{
+	fd_close(&l->fd);
+	fd_close(&l->dir_fd);
+}
+
+/* ---- keeping the newest -----------------------------------------------------------------------
+ */
+
+#define SCAN_MAX 4096 /* files looked at in one go; what is beyond waits for the next start */
+
+struct kept {
+	char name[96];
+	off_t size;
+	time_t changed;
+};
+
+static bool ends_in(const char *name, const char *end)
+{
+	size_t n = strlen(name), m = strlen(end);
+
+	return n > m && strcmp(name + n - m, end) == 0;
+}
+
+/* Names begin with the time, so that the order of names is the order of time. */
+static int newest_first(const void *a, const void *b)
+{
+	return strcmp(((const struct kept *)b)->name, ((const struct kept *)a)->name);
+}
+
+static size_t scan(int dir_fd, const char *end, struct kept *files)
+{
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	struct stat st;
+	size_t n = 0;
+
+	if (!dir) {
+		fd_close(&fd);
+		return 0;
+	}
+	while (n < SCAN_MAX && (entry = readdir(dir))) {
+		if (!ends_in(entry->d_name, end) || strlen(entry->d_name) >= sizeof(files->name) ||
+			fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+			!S_ISREG(st.st_mode))
+			continue;
+		snprintf(files[n].name, sizeof(files->name), "%s", entry->d_name);
+		files[n].size = st.st_size;
+		files[n++].changed = st.st_mtime;
+	}
+	closedir(dir);
+	return n;
+}
+
+/* Removes a ledger unless somebody writes it.  Whether it is gone. */
+static bool remove_unused(int dir_fd, const char *name)
+{
+	autofd fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat(dir_fd, name, 0) == 0;
+}
+
+/* Removes the policies that were last used before the oldest ledger left was begun; those not
+ * younger than a day stay, for a ledger that another process is about to begin. */
+static void prune_policies(int dir_fd, struct kept *files)
+{
+	size_t n = scan(dir_fd, ".jsonl", files);
+	time_t oldest = time(NULL) - 86400;
+
+	/* A ledger's last change is never before its policy's use. */
+	for (size_t i = 0; i < n; i++)
+		if (files[i].changed < oldest)
+			oldest = files[i].changed;
+	n = scan(dir_fd, ".policy", files);
+	for (size_t i = 0; i < n; i++)
+		if (files[i].changed < oldest - 86400)
+			unlinkat(dir_fd, files[i].name, 0);
+}
+
+static void prune(int dir_fd)
+{
+	struct kept *files = calloc(SCAN_MAX, sizeof(*files));
+	off_t bytes = 0;
+	size_t n, kept = 0, removed = 0;
+
+	if (!files)
+		return;
+	n = scan(dir_fd, ".jsonl", files);
+	qsort(files, n, sizeof(*files), newest_first);
+	for (size_t i = 0; i < n; i++) {
+		/* The first is the one just made. */
+		bool over = i > 0 &&
+			    (kept >= LEDGERS_KEPT || bytes + files[i].size > LEDGER_BYTES_KEPT);
+
+		if (over && remove_unused(dir_fd, files[i].name)) {
+			removed++;
+			continue;
+		}
+		kept++;
+		bytes += files[i].size;
+	}
+	if (removed > 0)
+		prune_policies(dir_fd, files);
+	free(files);
+}
+
+/* ---- opening ----------------------------------------------------------------------------------
+ */
+
+int ledger_file_new(const char *below, const char *tag, struct ledger_file *ret, struct failure *f)
+{
+	struct ledger_file l = LEDGER_FILE_INIT;
+	struct timespec now;
+	struct tm tm;
+	char name[64];
+	size_t at;
+	int r = state_open(below, &l.dir_fd, f);
+
+	if (r < 0)
+		return r;
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	at = strftime(name, sizeof(name), "%Y%m%dT%H%M%S", &tm);
+	snprintf(name + at, sizeof(name) - at, ".%06ldZ-%s%d.jsonl", now.tv_nsec / 1000, tag,
+		(int)getpid());
+	l.fd = openat(l.dir_fd, name,
+		O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+	r = l.fd < 0 ? -errno : 0;
+	state_path(l.path, sizeof(l.path), f);
+	at = strlen(l.path);
+	snprintf(l.path + at, sizeof(l.path) - at, "/%s/%s", below, name);
+	if (r == 0 && flock(l.fd, LOCK_EX | LOCK_NB) < 0)
+		r = -errno;
+	if (r < 0) {
+		fail(f, r, "cannot make the ledger %s: %m" REMEDY, l.path);
+		ledger_file_close(&l);
+		return r;
+	}
+	prune(l.dir_fd);
+	*ret = l;
+	return 0;
+}
+
+/* Checks what was opened, wherever it came from, and locks it. */
+static int claim(struct ledger_file *l, const char *shown, bool ours, struct failure *f)
+{
+	struct stat st;
+	int flags = fcntl(l->fd, F_GETFL);
+
+	if (flags < 0 || fstat(l->fd, &st) < 0)
+		return fail(f, -errno, "cannot use %s as ledger: %m", shown);
+	if (!S_ISREG(st.st_mode))
+		return fail(f, -EINVAL, "cannot use %s as ledger: it is no regular file", shown);
+	if ((flags & O_ACCMODE) == O_RDONLY || (flags & O_PATH))
+		return fail(
+			f, -EBADF, "cannot use %s as ledger: it is not open for writing", shown);
+	if (ours && st.st_uid != geteuid())
+		return fail(f, -EPERM, "cannot use %s as ledger: it belongs to uid %u", shown,
+			(unsigned)st.st_uid);
+	if (ours && (st.st_mode & 022))
+		return fail(f, -EPERM,
+			"cannot use %s as ledger: others can write it; chmod go-w %s, or name a "
+			"new file",
+			shown, shown);
+	if (ours && st.st_nlink != 1)
+		return fail(f, -EMLINK,
+			"cannot use %s as ledger: the file has another name as well; name a new "
+			"one",
+			shown);
+	if (!(flags & O_APPEND) && fcntl(l->fd, F_SETFL, flags | O_APPEND) < 0)
+		return fail(f, -errno, "cannot append to the ledger %s: %m", shown);
+	if (flock(l->fd, LOCK_EX | LOCK_NB) < 0)
+		return fail(f, -errno,
+			errno == EWOULDBLOCK
+				? "the ledger %s is in use by another session; name a new one"
+				: "cannot lock the ledger %s: %m",
+			shown);
+	return 0;
+}
+
+static int open_number(const char *where, struct ledger_file *l, struct failure *f)
+{
+	char *end;
+	long fd = strtol(where + 3, &end, 10);
+
+	if (where[3] < '0' || where[3] > '9' || *end || fd > INT_MAX)
+		return fail(f, -EINVAL,
+			"--ledger %s: what follows \"fd:\" is no descriptor's number", where);
+	l->fd = fcntl((int)fd, F_DUPFD_CLOEXEC, 3);
+	if (l->fd < 0)
+		return fail(f, -errno, "--ledger %s: descriptor %ld is not open: %m", where, fd);
+	/* No directory is known for the policy's text. */
+	return state_open("run", &l->dir_fd, f);
+}
+
+static int open_path(const char *where, struct ledger_file *l, struct failure *f)
+{
+	char dir[PATH_MAX];
+	struct stat st;
+	char *slash;
+
+	if (strlen(where) >= sizeof(dir))
+		return fail(f, -ENAMETOOLONG, "the ledger's path is too long");
+	strcpy(dir, where);
+	slash = strrchr(dir, '/');
+	if (slash)
+		slash[slash == dir] = '\0';
+	else
+		strcpy(dir, ".");
+	l->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (l->dir_fd < 0)
+		return fail(f, -errno, "cannot open the ledger's directory %s: %m", dir);
+	/* A device is not even opened: opening one may do something. */
+	if (lstat(where, &st) == 0 && !S_ISREG(st.st_mode))
+		return fail(f, -EINVAL, "cannot use %s as ledger: it is %s", where,
+			S_ISLNK(st.st_mode) ? "a symlink" : "no regular file");
+	/* O_NONBLOCK: a FIFO that nobody reads fails with ENXIO instead of waiting, fifo(7). */
+	l->fd = open(where,
+		O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC,
+		0600);
+	if (l->fd < 0 && errno == ELOOP)
+		return fail(f, -ELOOP, "cannot use %s as ledger: it is a symlink", where);
+	if (l->fd < 0 && errno == ENXIO)
+		return fail(f, -EINVAL, "cannot use %s as ledger: it is no regular file", where);
+	if (l->fd < 0)
+		return fail(f, -errno, "cannot open the ledger %s: %m", where);
+	return fd_status_flags(l->fd, 0, O_NONBLOCK);
+}
+
+int ledger_file_named(const char *where, struct ledger_file *ret, struct failure *f)
+{
+	struct ledger_file l = LEDGER_FILE_INIT;
+	bool number = strncmp(where, "fd:", 3) == 0;
+	int r = number ? open_number(where, &l, f) : open_path(where, &l, f);
+
+	if (r == 0)
+		r = claim(&l, where, !number, f);
+	if (r < 0) {
+		ledger_file_close(&l);
+		return r;
+	}
+	snprintf(l.path, sizeof(l.path), "%s", where);
+	*ret = l;
+	return 0;
+}
+
+/* ---- the policy's text ------------------------------------------------------------------------
+ */
+
+static void hash_text(const char *text, size_t size, char ret_hash[POLICY_HASH_SIZE])
+{
+	unsigned char hash[(POLICY_HASH_SIZE - 1) / 2];
+
+	crypto_generichash(hash, sizeof(hash), (const unsigned char *)text, size, NULL, 0);
+	for (size_t i = 0; i < sizeof(hash); i++)
+		snprintf(ret_hash + 2 * i, 3, "%02x", hash[i]);
+}
+
+/* Writes a file under a name of its own first, so that HASH.policy is always whole. */
+static int write_policy(int dir_fd, const char *name, const char *text, size_t size)
+{
+	char unfinished[96];
+	autofd fd = -1;
+	int r;
+
+	snprintf(unfinished, sizeof(unfinished), "%d.%.32s.policy", (int)getpid(), name);
+	fd = openat(dir_fd, unfinished, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
+	if (fd < 0)
+		return -errno;
+	r = fd_write_all(fd, text, size);
+	if (r == 0 && renameat(dir_fd, unfinished, dir_fd, name) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(dir_fd, unfinished, 0);
+	return r;
+}
+
+int ledger_keep_policy(const struct ledger_file *l, const struct policy *policy,
+	char ret_hash[POLICY_HASH_SIZE], struct failure *f)
+{
+	char name[POLICY_HASH_SIZE + 8];
+	size_t size;
+	const char *text = policy_text(policy, &size);
+	int r = 0;
+
+	if (!text)
+		return fail(f, -ENOMEM, "no memory for the policy's text");
+	hash_text(text, size, ret_hash);
+	snprintf(name, sizeof(name), "%s.policy", ret_hash);
+	/* One that stands there is marked as used now, so that it is kept with this ledger. */
+	if (utimensat(l->dir_fd, name, NULL, AT_SYMLINK_NOFOLLOW) < 0)
+		r = errno == ENOENT ? write_policy(l->dir_fd, name, text, size) : -errno;
+	if (r < 0)
+		return fail(
+			f, r, "cannot keep the policy's text beside the ledger %s: %m", l->path);
+	return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ledger_file.h - where ledgers stand, how one is opened, and how many are kept.
+ */
+#ifndef WARDER_LEDGER_FILE_H
+#define WARDER_LEDGER_FILE_H
+
+#include "common/failure.h"
+#include "policy/policy.h"
+
+#include <limits.h>
+#include <stddef.h>
+
+#define LEDGERS_KEPT      50
+#define LEDGER_BYTES_KEPT ((off_t)1 << 30)
+#define POLICY_HASH_SIZE  65 /* 64 hex digits and NUL */
+
+/*
+ * Warder's own directory: $XDG_STATE_HOME/warder; without that variable /var/log/warder for root
+ * (never root's $HOME, which sudo may leave pointing at somebody else's) and
+ * ~/.local/state/warder for others.  0 or -errno with the sentence.
+ */
+int state_path(char *buf, size_t size, struct failure *f);
+
+/* Opens a directory below state_path(), "run" or "serve/NAME"; makes what is missing of it, 0700.
+ * Each part must be the caller's own and writable by nobody else.  0 or -errno with the sentence.
+ */
+int state_open(const char *below, int *ret_dir_fd, struct failure *f);
+
+/* A ledger that was opened. */
+struct ledger_file {
+	int fd;     /* O_APPEND, locked while it is in use */
+	int dir_fd; /* where the policy's text goes */
+	char path[PATH_MAX];
+};
+#define LEDGER_FILE_INIT \
+	{ \
+		.fd = -1, .dir_fd = -1 \
+	}
+void ledger_file_close(struct ledger_file *l);
+
+/* A new file in state_open(below), named by the time, with `tag` in its name; ledgers beyond
+ * LEDGERS_KEPT and LEDGER_BYTES_KEPT are removed, oldest first, never one in use. */
+int ledger_file_new(const char *below, const char *tag, struct ledger_file *ret, struct failure *f);
+
+/* `--ledger FILE` (made 0600 if it is missing; appended to) or "fd:N" (duplicated).  Only a regular
+ * file: a pipe that nobody reads would stop the broker, a device forgets. */
+int ledger_file_named(const char *where, struct ledger_file *ret, struct failure *f);
+
+/* Keeps the policy's text beside the ledger, in a file of mode 0400 named HASH.policy, and returns
+ * the hash: BLAKE2b of 256 bits in hex. */
+int ledger_keep_policy(const struct ledger_file *l, const struct policy *policy,
+	char ret_hash[POLICY_HASH_SIZE], struct failure *f);
+
+#endif

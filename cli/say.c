@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * say.c - sentences to people, on standard error.
+ *
+ * Runs in: command line, broker after its end.  Trusts: its caller; not the bytes it escapes.
+ *
+ * Nothing here allocates or uses stdio's buffers: a broker in its cage says its last words too, and
+ * one write(2) a sentence keeps two processes from mixing theirs.
+ */
+#include "cli/say.h"
+#include "common/fd.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WORD_MAX 32
+
+void say(const char *fmt, ...)
+{
+	char line[2048] = "warder: ";
+	size_t at = strlen(line);
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line + at, sizeof(line) - at - 1, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	at += (size_t)n < sizeof(line) - at - 1 ? (size_t)n : sizeof(line) - at - 2;
+	line[at++] = '\n';
+	fd_write_all(STDERR_FILENO, line, at);
+}
+
+bool say_colour(int fd)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return (!no || !*no) && (!term || strcmp(term, "dumb") != 0) && isatty(fd);
+}
+
+/* Length of the harmless character at p, 0 if it has to be escaped. */
+static size_t harmless(const uint8_t *p, size_t n)
+{
+	size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+
+	if (p[0] < 0x20 || p[0] == 0x7f || p[0] == '\\' || p[0] > 0xf4 || len == 0 || len > n)
+		return 0;
+	for (size_t i = 1; i < len; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	/* Overlong forms, surrogates, above U+10FFFF; and U+0080 to U+009F, which terminals may
+	 * take for control characters. */
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+		(p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f) ||
+		(p[0] == 0xc2 && p[1] < 0xa0))
+		return 0;
+	return len;
+}
+
+char *say_escape(char *buf, size_t size, const char *text, size_t n)
+{
+	const uint8_t *p = (const uint8_t *)text;
+	size_t at = 0;
+
+	while (n > 0) {
+		size_t len = harmless(p, n);
+
+		if (at + (len ? len : 4) + 4 > size) { /* room for "..." and NUL stays */
+			snprintf(buf + at, size - at, "...");
+			return buf;
+		}
+		if (len) {
+			memcpy(buf + at, p, len);
+			at += len;
+		} else {
+			at += (size_t)snprintf(buf + at, size - at, "\\x%02x", p[0]);
+			len = 1;
+		}
+		p += len;
+		n -= len;
+	}
+	buf[at] = '\0';
+	return buf;
+}
+
+/* How many letters must be added, dropped, replaced or swapped with the next to make b of a. */
+static unsigned distance(const char *a, const char *b)
+{
+	size_t na = strlen(a), nb = strlen(b);
+	unsigned row[3][WORD_MAX + 1]; /* the row before the last, the last, this one */
+
+	if (na > WORD_MAX || nb > WORD_MAX)
+		return WORD_MAX;
+	for (unsigned j = 0; j <= nb; j++)
+		row[1][j] = j;
+	for (unsigned i = 1; i <= na; i++) {
+		row[2][0] = i;
+		for (size_t j = 1; j <= nb; j++) {
+			unsigned best = row[1][j - 1] + (a[i - 1] != b[j - 1]);
+
+			if (row[1][j] + 1 < best)
+				best = row[1][j] + 1;
+			if (row[2][j - 1] + 1 < best)
+				best = row[2][j - 1] + 1;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+				row[0][j - 2] + 1 < best)
+				best = row[0][j - 2] + 1;
+			row[2][j] = best;
+		}
+		memcpy(row[0], row[1], sizeof(row[0]));
+		memcpy(row[1], row[2], sizeof(row[1]));
+	}
+	return row[1][nb];
+}
+
+const char *say_nearest(const char *written, const char *const *words, size_t n)
+{
+	/* A word is near if at most a third of it, and at least one letter, is wrong. */
+	unsigned best = (unsigned)strlen(written) / 3 + 2;
+	const char *nearest = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned d = distance(written, words[i]);
+
+		if (d < best) {
+			best = d;
+			nearest = words[i];
+		}
+	}
+	return nearest;
+}

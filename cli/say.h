@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * say.h - sentences to people, on standard error.
+ */
+#ifndef WARDER_SAY_H
+#define WARDER_SAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Prints "warder: ", the sentence and a newline with one write(2). */
+void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Whether a descriptor is a terminal on which colours are welcome (NO_COLOR unset or empty, TERM
+ * not "dumb"). */
+bool say_colour(int fd);
+
+/*
+ * Writes the bytes of text[0..n) to buf so that they do no harm on a terminal: control characters,
+ * C1 ones in UTF-8 too, invalid UTF-8 and the backslash become \xNN.  What does not fit is cut and
+ * ends in "...".  Returns buf.
+ */
+char *say_escape(char *buf, size_t size, const char *text, size_t n);
+
+/* The word of the list (n words) that is nearest to what was written, NULL if none is near. */
+const char *say_nearest(const char *written, const char *const *words, size_t n);
+
+#endif
