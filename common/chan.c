@@ -151,7 +151,15 @@ static long recv_once(
 	if (got < 0)
 		return -errno;
 	sound = take_control(&msg, fds, n_max, &n);
-	/* MSG_CTRUNC also stands when an LSM refused one descriptor, or when the table was full. */
+	/*
+	 * There was room for more than came and yet some are missing: the table was full
+	 * (RLIMIT_NOFILE; recvmsg(2) then installs what fits and says nothing else), or an LSM
+	 * refused one.  That is our own trouble and no lie of the peer's.
+	 */
+	if (sound && (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == MSG_CTRUNC && n < n_max) {
+		fd_close_many(fds, n);
+		return -EMFILE;
+	}
 	if (!sound || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
 		fd_close_many(fds, n);
 		return -EBADMSG;
@@ -167,9 +175,9 @@ long chan_recv(int sock, void *buf, size_t size, int *fds, size_t n_max, size_t 
 	return recv_once(sock, buf, size, fds, n_max, ret_n, wait ? 0 : MSG_DONTWAIT);
 }
 
-long chan_send_stream(int sock, const void *buf, size_t size, int fd)
+long chan_send_stream(int sock, const void *buf, size_t size, int fd, bool wait)
 {
-	return send_once(sock, buf, size, &fd, fd >= 0 ? 1 : 0, 0);
+	return send_once(sock, buf, size, &fd, fd >= 0 ? 1 : 0, wait ? 0 : MSG_DONTWAIT);
 }
 
 long chan_recv_stream(int sock, void *buf, size_t size, int *ret_fd)

@@ -33,12 +33,15 @@ int chan_send(int sock, const void *buf, size_t size, int *fds, size_t n_fds, bo
  * Receives one datagram of at most `size` bytes and at most `n_max` descriptors, all
  * close-on-exec.  *ret_n is how many came; the caller owns them.
  * Returns the size; 0 at end-of-file, or for an empty datagram, which no peer of ours sends;
- * -EAGAIN (`wait` false), -EBADMSG (a lie, see above; nothing is left open), or -errno.
+ * -EAGAIN (`wait` false), -EBADMSG (a lie, see above), -EMFILE (the message is gone and so are its
+ * descriptors: our table is full; the peer did not lie), or -errno.  On failure nothing is left
+ * open.
  */
 long chan_recv(int sock, void *buf, size_t size, int *fds, size_t n_max, size_t *ret_n, bool wait);
 
-/* Sends bytes and one borrowed descriptor on a stream socket.  Returns the bytes sent or -errno. */
-long chan_send_stream(int sock, const void *buf, size_t size, int fd);
+/* Sends bytes and one borrowed descriptor (-1: none) on a stream socket; the descriptor rides on
+ * the first byte.  Returns the bytes sent or -errno; `wait` false: -EAGAIN. */
+long chan_send_stream(int sock, const void *buf, size_t size, int fd, bool wait);
 /* Receives bytes and at most one descriptor (*ret_fd, -1 if none) from a stream socket. */
 long chan_recv_stream(int sock, void *buf, size_t size, int *ret_fd);
 

@@ -1,0 +1,585 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lib_ask.c - what a worker sees through libwarder, with a broker that tells the truth or lies.
+ *
+ * The broker is a forked child on a real socketpair; it answers each message by the script that the
+ * test gives it.
+ */
+#include "common/chan.h"
+#include "common/codec.h"
+#include "common/fd.h"
+#include "sandbox/warder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static int count_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* What the broker's child does with one message: fills the answer and its descriptors. */
+struct heard {
+	struct msg_header h;
+	struct msg_request q[MSG_COUNT_MAX];
+};
+struct said {
+	struct enc e;
+	int fds[CHAN_FDS_MAX];
+	size_t n_fds;
+	bool silent; /* close without a word */
+};
+typedef void broker_fn(const struct heard *in, struct said *out);
+
+static int open_null(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* An honest answer to open: a descriptor of /dev/null, ENOENT for names that begin with "/no". */
+static void honest(const struct heard *in, struct said *out)
+{
+	msg_begin(&out->e, in->h.op, in->h.id, in->h.count);
+	for (unsigned i = 0; i < in->h.count; i++) {
+		if (in->q[i].path_size >= 3 && memcmp(in->q[i].path, "/no", 3) == 0) {
+			msg_put_answer(&out->e, -ENOENT, NULL, 0);
+			continue;
+		}
+		out->fds[out->n_fds++] = open_null();
+		msg_put_answer(&out->e, ANSWER_FD, NULL, 0);
+	}
+}
+
+static void serve_one(int sock, broker_fn *answer, bool *ret_end)
+{
+	static uint8_t in_buf[MSG_SIZE_MAX], out_buf[MSG_SIZE_MAX];
+	static struct heard in;
+	static struct said out;
+	struct dec d;
+	size_t n = 0, size;
+	long got = chan_recv(sock, in_buf, sizeof(in_buf), NULL, 0, &n, true);
+
+	*ret_end = true;
+	if (got <= 0)
+		return;
+	d = dec_init(in_buf, (size_t)got);
+	if (msg_header(&d, &in.h) < 0)
+		return;
+	for (unsigned i = 0; i < in.h.count; i++)
+		if (msg_get_request(&d, in.h.op, &in.q[i]) < 0)
+			_exit(9);
+	if (dec_end(&d) < 0)
+		_exit(9);
+	memset(&out, 0, sizeof(out));
+	out.e = enc_init(out_buf, sizeof(out_buf));
+	if (in.h.op == MSG_HELLO) {
+		msg_begin(&out.e, in.h.op, in.h.id, 1);
+		msg_put_answer(&out.e, 0, NULL, 0);
+	} else {
+		answer(&in, &out);
+	}
+	if (out.silent || out.e.error)
+		return;
+	msg_end(&out.e, &size);
+	*ret_end = chan_send(sock, out_buf, size, out.fds, out.n_fds, true) < 0;
+}
+
+struct fixture {
+	struct warder *w;
+	pid_t broker;
+	int fds;
+};
+
+static void start(struct fixture *f, broker_fn *answer)
+{
+	int mine, theirs;
+
+	f->fds = count_fds();
+	assert_int_equal(chan_pair(&mine, &theirs), 0);
+	f->broker = fork();
+	if (f->broker == 0) {
+		bool end = false;
+
+		close(mine);
+		while (!end)
+			serve_one(theirs, answer, &end);
+		_exit(0);
+	}
+	close(theirs);
+	f->w = warder_attach_fd(&mine);
+	assert_non_null(f->w);
+	assert_int_equal(mine, -1);
+}
+
+static void stop(struct fixture *f)
+{
+	int status;
+
+	warder_detach(f->w);
+	assert_int_equal(waitpid(f->broker, &status, 0), f->broker);
+	assert_int_equal(status, 0);
+	assert_int_equal(count_fds(), f->fds);
+}
+
+/* ---- truth ----------------------------------------------------------------------------------- */
+
+static void opens_what_the_broker_hands_over(void **state)
+{
+	struct fixture f;
+	int fd;
+
+	start(&f, honest);
+	fd = warder_open(f.w, "/a", O_RDONLY, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	close(fd);
+	assert_int_equal(warder_open(f.w, "/none", O_RDONLY, 0), -1);
+	assert_int_equal(errno, ENOENT);
+	stop(&f);
+}
+
+static void opens_more_than_one_message_takes(void **state)
+{
+	enum { N = 300 };
+	struct warder_open_req reqs[N];
+	char long_path[MSG_PATH_MAX + 2];
+	struct fixture f;
+
+	memset(long_path, 'a', sizeof(long_path));
+	long_path[0] = '/';
+	long_path[MSG_PATH_MAX] = '\0';
+	for (int i = 0; i < N; i++)
+		reqs[i] = (struct warder_open_req){.path = i % 7 == 3 ? "/none" : "/yes", .fd = 77};
+	for (int i = 100; i < 140; i++) /* 40 of 4 KiB do not fit in one message of 64 KiB */
+		reqs[i].path = long_path;
+	reqs[5].path = "";
+	reqs[6].path = NULL;
+	start(&f, honest);
+	assert_int_equal(warder_open_many(f.w, reqs, N), 0);
+	for (int i = 0; i < N; i++) {
+		if (i == 5)
+			assert_int_equal(reqs[i].fd, -ENOENT);
+		else if (i == 6)
+			assert_int_equal(reqs[i].fd, -EFAULT);
+		else if (strcmp(reqs[i].path, "/none") == 0)
+			assert_int_equal(reqs[i].fd, -ENOENT);
+		else
+			assert_true(reqs[i].fd >= 0);
+		fd_close(&reqs[i].fd);
+	}
+	stop(&f);
+}
+
+static void a_path_too_long_is_refused_here(void **state)
+{
+	char path[MSG_PATH_MAX + 2];
+	struct fixture f;
+
+	memset(path, 'a', sizeof(path));
+	path[0] = '/';
+	path[sizeof(path) - 1] = '\0';
+	start(&f, honest);
+	assert_int_equal(warder_open(f.w, path, O_RDONLY, 0), -1);
+	assert_int_equal(errno, ENAMETOOLONG);
+	stop(&f);
+}
+
+static void absolute_only(const struct heard *in, struct said *out)
+{
+	char cwd[PATH_MAX];
+	size_t n;
+
+	if (!getcwd(cwd, sizeof(cwd)))
+		_exit(8);
+	n = strlen(cwd);
+	msg_begin(&out->e, in->h.op, in->h.id, 1);
+	msg_put_answer(&out->e,
+		in->q[0].path_size == n + 4 && memcmp(in->q[0].path, cwd, n) == 0 &&
+				memcmp(in->q[0].path + n, "/rel", 4) == 0
+			? -EXDEV
+			: -EIO,
+		NULL, 0);
+}
+
+static void a_relative_path_starts_at_the_working_directory(void **state)
+{
+	struct fixture f;
+
+	start(&f, absolute_only);
+	assert_int_equal(warder_open(f.w, "rel", O_RDONLY, 0), -1);
+	assert_int_equal(errno, EXDEV);
+	stop(&f);
+}
+
+static void a_relative_path_from_a_removed_directory_is_einval(void **state)
+{
+	char dir[] = "gone.XXXXXX";
+	int back = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct fixture f;
+
+	assert_true(back >= 0);
+	start(&f, honest);
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chdir(dir), 0);
+	assert_int_equal(fchdir(back), 0);
+	assert_int_equal(chdir(dir), 0);
+	assert_int_equal(unlinkat(back, dir, AT_REMOVEDIR), 0);
+	assert_int_equal(warder_open(f.w, "rel", O_RDONLY, 0), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(fchdir(back), 0);
+	stop(&f);
+	close(back);
+}
+
+/* ---- the other rows -------------------------------------------------------------------------- */
+
+/* Answers each row as its handler would, and refuses what differs from what the tests ask. */
+static void every_row(const struct heard *in, struct said *out)
+{
+	const struct msg_request *q = &in->q[0];
+	bool right = q->path_size == 2 && memcmp(q->path, "/p", 2) == 0;
+	bool right2 = q->path2_size == 2 && memcmp(q->path2, "/n", 2) == 0;
+	struct msg_stat s = {
+		.ino = 42, .mode = S_IFREG | 0640, .size = 7, .mtime = -5, .mtime_ns = 6};
+	uint8_t data[256];
+	struct enc d = enc_init(data, sizeof(data));
+	int result = right ? 0 : -EIO;
+
+	switch (in->h.op) {
+	case MSG_STAT:
+		msg_put_stat(&d, &s);
+		break;
+	case MSG_ACCESS:
+		result = q->flags == R_OK ? 0 : -EACCES;
+		break;
+	case MSG_READLINK:
+		enc_bytes(&d, "target", 6);
+		break;
+	case MSG_LIST:
+		enc_u64(&d, q->offset == 0 ? 99 : 0);
+		for (int i = 0; i < 2; i++) {
+			enc_u64(&d, q->offset + (unsigned)i);
+			enc_u8(&d, DT_REG);
+			enc_u8(&d, 2);
+			enc_bytes(&d, i == 0 && q->offset == 0 ? ".." : q->offset ? "b2" : "a1", 2);
+		}
+		break;
+	case MSG_RENAME:
+	case MSG_LINK:
+	case MSG_SYMLINK:
+		result = right && right2 ? 0 : -EIO;
+		break;
+	case MSG_TRUNCATE:
+		result = q->offset == 12345678901 ? 0 : -EIO;
+		break;
+	case MSG_MKDIR:
+	case MSG_CHMOD:
+		result = q->mode == 0750 ? 0 : -EIO;
+		break;
+	case MSG_UTIMES:
+		result = q->atime == 1 && q->atime_ns == 2 && q->mtime_ns == UTIME_OMIT ? 0 : -EIO;
+		break;
+	case MSG_WATCH:
+		out->fds[out->n_fds++] = open_null();
+		result = ANSWER_FD;
+		break;
+	}
+	msg_begin(&out->e, in->h.op, in->h.id, 1);
+	msg_put_answer(&out->e, result, data, result == 0 ? (uint32_t)enc_size(&d) : 0);
+}
+
+static int collect(void *ctx, const struct warder_entry *entry)
+{
+	strcat(ctx, entry->name);
+	strcat(ctx, entry->type == DT_REG ? " " : "? ");
+	return 0;
+}
+
+static int stop_at_once(void *ctx, const struct warder_entry *entry)
+{
+	struct warder *w = ctx;
+
+	assert_int_equal(warder_unlink(w, "/p"), -1);
+	assert_int_equal(errno, EBUSY);
+	return 17;
+}
+
+static void every_row_of_the_table_has_its_stub(void **state)
+{
+	const struct timespec times[2] = {{1, 2}, {0, UTIME_OMIT}};
+	char names[64] = "", link[4];
+	struct fixture f;
+	struct stat st;
+	int fd;
+
+	start(&f, every_row);
+	assert_int_equal(warder_stat(f.w, "/p", AT_SYMLINK_NOFOLLOW, &st), 0);
+	assert_int_equal(st.st_ino, 42);
+	assert_int_equal(st.st_mtim.tv_sec, -5);
+	assert_int_equal(warder_access(f.w, "/p", R_OK), 0);
+	assert_int_equal(warder_access(f.w, "/p", W_OK), -1);
+	assert_int_equal(errno, EACCES);
+	assert_int_equal(warder_readlink(f.w, "/p", link, sizeof(link)), 4);
+	assert_memory_equal(link, "targ", 4);
+	assert_int_equal(warder_list(f.w, "/p", collect, names), 0);
+	assert_string_equal(names, "a1 b2 b2 ");
+	assert_int_equal(warder_list(f.w, "/p", stop_at_once, f.w), 17);
+	assert_int_equal(warder_mkdir(f.w, "/p", 0750), 0);
+	assert_int_equal(warder_rmdir(f.w, "/p"), 0);
+	assert_int_equal(warder_unlink(f.w, "/p"), 0);
+	assert_int_equal(warder_rename(f.w, "/p", "/n", 0), 0);
+	assert_int_equal(warder_link(f.w, "/p", "/n"), 0);
+	assert_int_equal(warder_symlink(f.w, "/p", "/n"), 0);
+	assert_int_equal(warder_truncate(f.w, "/p", 12345678901), 0);
+	assert_int_equal(warder_truncate(f.w, "/p", -1), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(warder_chmod(f.w, "/p", 0750), 0);
+	assert_int_equal(warder_utimes(f.w, "/p", times, 0), 0);
+	fd = warder_watch(f.w, "/p", 1);
+	assert_true(fd >= 0);
+	close(fd);
+	stop(&f);
+}
+
+/* ---- lies ------------------------------------------------------------------------------------ */
+
+static unsigned lie; /* which one the broker tells */
+
+static void liar(const struct heard *in, struct said *out)
+{
+	uint32_t id = in->h.id + (lie == 0);
+	uint16_t op = in->h.op + (lie == 1), count = in->h.count + (lie == 2);
+	int32_t result = lie == 3 ? 0 : lie == 4 ? -5000 : lie == 5 ? 2 : ANSWER_FD;
+
+	msg_begin(&out->e, op, id, count);
+	if (lie == 6) { /* says fd, sends none */
+		msg_put_answer(&out->e, ANSWER_FD, NULL, 0);
+		return;
+	}
+	out->fds[out->n_fds++] = open_null();
+	if (lie == 7) /* sends one too many */
+		out->fds[out->n_fds++] = open_null();
+	if (lie == 8) /* refuses, and sends one */
+		result = -EACCES;
+	msg_put_answer(&out->e, result, "x", lie == 9);
+	if (lie == 10)
+		enc_u8(&out->e, 0);
+	if (lie == 11)
+		out->e.at = out->e.begin + 5;
+	if (lie == 12)
+		msg_put_answer(&out->e, ANSWER_FD, NULL, 0);
+	if (lie == 13)
+		out->e.at -= 1;
+}
+#define LIES 14
+
+static void a_lying_broker_gets_eproto_and_leaves_no_descriptor(void **state)
+{
+	for (lie = 0; lie < LIES; lie++) {
+		struct warder_open_req many[3] = {{.path = "/a"}, {.path = "/b"}, {.path = "/c"}};
+		struct fixture f;
+
+		start(&f, liar);
+		assert_int_equal(warder_open(f.w, "/a", O_RDONLY, 0), -1);
+		assert_int_equal(errno, EPROTO);
+		/* The channel is gone, not out of step. */
+		assert_int_equal(warder_open_many(f.w, many, 3), -1);
+		assert_int_equal(errno, EPROTO);
+		for (int i = 0; i < 3; i++)
+			assert_int_equal(many[i].fd, -EPROTO);
+		stop(&f);
+	}
+}
+
+/* Two of three descriptors, and the third said to be there. */
+static void short_by_one(const struct heard *in, struct said *out)
+{
+	honest(in, out);
+	close(out->fds[--out->n_fds]);
+}
+
+static void a_short_batch_leaves_none_open(void **state)
+{
+	struct warder_open_req many[3] = {{.path = "/a"}, {.path = "/b"}, {.path = "/c"}};
+	struct fixture f;
+
+	start(&f, short_by_one);
+	assert_int_equal(warder_open_many(f.w, many, 3), -1);
+	assert_int_equal(errno, EPROTO);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(many[i].fd, -EPROTO);
+	stop(&f);
+}
+
+static void lying_data(const struct heard *in, struct said *out)
+{
+	static const char nul_in_name[] = "\0\0\0\0\0\0\0\0"
+					  "\1\0\0\0\0\0\0\0"
+					  "\10\3"
+					  "a\0b";
+	static const char slash_in_name[] = "\0\0\0\0\0\0\0\0"
+					    "\1\0\0\0\0\0\0\0"
+					    "\10\3"
+					    "a/b";
+	static const char cut_name[] = "\0\0\0\0\0\0\0\0"
+				       "\1\0\0\0\0\0\0\0"
+				       "\10\7"
+				       "abc";
+
+	msg_begin(&out->e, in->h.op, in->h.id, 1);
+	if (in->h.op == MSG_LIST && lie == 0)
+		msg_put_answer(&out->e, 0, nul_in_name, sizeof(nul_in_name) - 1);
+	else if (in->h.op == MSG_LIST && lie == 1)
+		msg_put_answer(&out->e, 0, slash_in_name, sizeof(slash_in_name) - 1);
+	else if (in->h.op == MSG_LIST && lie == 2)
+		msg_put_answer(&out->e, 0, cut_name, sizeof(cut_name) - 1);
+	else /* a list without its cookie, a stat cut short, an unlink that answers with data */
+		msg_put_answer(&out->e, 0, "abcd", 4);
+}
+
+static void lying_data_is_eproto(void **state)
+{
+	char names[64];
+	struct fixture f;
+	struct stat st;
+
+	for (lie = 0; lie < 4; lie++) {
+		start(&f, lying_data);
+		assert_int_equal(warder_list(f.w, "/p", collect, names), -1);
+		assert_int_equal(errno, EPROTO);
+		stop(&f);
+	}
+	start(&f, lying_data);
+	assert_int_equal(warder_stat(f.w, "/p", 0, &st), -1);
+	assert_int_equal(errno, EPROTO);
+	stop(&f);
+	start(&f, lying_data);
+	assert_int_equal(warder_unlink(f.w, "/p"), -1);
+	assert_int_equal(errno, EPROTO);
+	stop(&f);
+}
+
+static void gone(const struct heard *in, struct said *out)
+{
+	out->silent = true;
+}
+
+static void a_broker_that_goes_is_econnreset_and_no_signal(void **state)
+{
+	struct fixture f;
+
+	start(&f, gone);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(warder_open(f.w, "/a", O_RDONLY, 0), -1);
+		assert_int_equal(errno, ECONNRESET);
+	}
+	stop(&f);
+}
+
+/* ADVERSARY A7 */
+static void a_full_table_is_emfile_and_the_channel_goes_on(void **state)
+{
+	struct warder_open_req many[8];
+	struct rlimit old, low;
+	struct fixture f;
+	int fd, before;
+
+	start(&f, honest);
+	before = count_fds();
+	getrlimit(RLIMIT_NOFILE, &old);
+	for (int room = 0; room < 3; room++) {
+		low = old;
+		fd = dup(0);
+		low.rlim_cur = (rlim_t)fd + (rlim_t)room;
+		close(fd);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+		for (int i = 0; i < 8; i++)
+			many[i] = (struct warder_open_req){.path = "/a", .fd = 0};
+		assert_int_equal(warder_open_many(f.w, many, 8), 0);
+		for (int i = 0; i < 8; i++)
+			assert_int_equal(many[i].fd, -EMFILE);
+		if (room == 0) {
+			assert_int_equal(warder_open(f.w, "/a", O_RDONLY, 0), -1);
+			assert_int_equal(errno, EMFILE);
+		}
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		assert_int_equal(count_fds(), before);
+	}
+	/* With room again: the same channel. */
+	fd = warder_open(f.w, "/a", O_RDONLY, 0);
+	assert_true(fd >= 0);
+	close(fd);
+	stop(&f);
+}
+
+/* ---- attach ---------------------------------------------------------------------------------- */
+
+static void attach_takes_nothing_but_its_channel(void **state)
+{
+	static const char *const wrong[] = {"", "x", "-1", "0x3", "3 ", "99999999999", "1000"};
+	int fds = count_fds(), stream[2], dgram[2];
+	char text[16];
+
+	unsetenv("WARDER_FD");
+	assert_null(warder_attach());
+	assert_int_equal(errno, ENXIO);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		setenv("WARDER_FD", wrong[i], 1);
+		assert_null(warder_attach());
+		assert_int_equal(errno, EINVAL);
+	}
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, stream), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, dgram), 0);
+	snprintf(text, sizeof(text), "%d", stream[0]);
+	setenv("WARDER_FD", text, 1);
+	assert_null(warder_attach());
+	assert_int_equal(errno, EINVAL);
+	assert_true(fcntl(stream[0], F_GETFD) >= 0); /* not its own: left alone */
+	snprintf(text, sizeof(text), "%d", dgram[0]);
+	setenv("WARDER_FD", text, 1);
+	assert_null(warder_attach());
+	assert_int_equal(errno, EINVAL);
+	fd_close_many(stream, 2);
+	fd_close_many(dgram, 2);
+	unsetenv("WARDER_FD");
+	assert_int_equal(count_fds(), fds);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(opens_what_the_broker_hands_over),
+		cmocka_unit_test(opens_more_than_one_message_takes),
+		cmocka_unit_test(a_path_too_long_is_refused_here),
+		cmocka_unit_test(a_relative_path_starts_at_the_working_directory),
+		cmocka_unit_test(a_relative_path_from_a_removed_directory_is_einval),
+		cmocka_unit_test(every_row_of_the_table_has_its_stub),
+		cmocka_unit_test(a_lying_broker_gets_eproto_and_leaves_no_descriptor),
+		cmocka_unit_test(a_short_batch_leaves_none_open),
+		cmocka_unit_test(lying_data_is_eproto),
+		cmocka_unit_test(a_broker_that_goes_is_econnreset_and_no_signal),
+		cmocka_unit_test(a_full_table_is_emfile_and_the_channel_goes_on),
+		cmocka_unit_test(attach_takes_nothing_but_its_channel),
+	};
+
+	return cmocka_run_group_tests_name("lib_ask", tests, NULL, NULL);
+}
