@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/exec.h"
 #include "cli/say.h"
+#include "common/nearest.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,7 +39,7 @@ int command_missing(void)
 
 int command_unknown(const char *word)
 {
-	const char *words[N_COMMANDS], *nearest;
+	const char *words[N_COMMANDS + 1] = {NULL}, *nearest;
 	char shown[128];
 
 	say_escape(shown, sizeof(shown), word, strlen(word));
@@ -49,7 +50,7 @@ int command_unknown(const char *word)
 	}
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		words[i] = commands[i].name;
-	nearest = say_nearest(word, words, N_COMMANDS);
+	nearest = nearest_word(word, strlen(word), words);
 	if (nearest)
 		say("unknown command \"%s\"; did you mean \"%s\"?", shown, nearest);
 	else

@@ -9,6 +9,7 @@
  */
 #include "cli/options.h"
 #include "cli/say.h"
+#include "common/nearest.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -43,13 +44,14 @@ void options_wrong(const struct options *o, const char *fmt, ...)
 
 static int unknown(const struct options *o, const char *name)
 {
-	const char *words[ROWS_MAX], *nearest;
+	const char *words[ROWS_MAX + 1], *nearest;
 	size_t n = 0;
 
 	for (size_t i = 0; i < o->n_rows && n < ROWS_MAX; i++)
 		if (o->rows[i].name)
 			words[n++] = o->rows[i].name;
-	nearest = say_nearest(name, words, n);
+	words[n] = NULL;
+	nearest = nearest_word(name, strlen(name), words);
 	if (nearest)
 		options_wrong(o, "unknown option --%s; did you mean --%s?", name, nearest);
 	else

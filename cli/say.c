@@ -17,8 +17,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WORD_MAX 32
-
 void say(const char *fmt, ...)
 {
 	char line[2048] = "warder: ";
@@ -86,51 +84,4 @@ char *say_escape(char *buf, size_t size, const char *text, size_t n)
 	}
 	buf[at] = '\0';
 	return buf;
-}
-
-/* How many letters must be added, dropped, replaced or swapped with the next to make b of a. */
-static unsigned distance(const char *a, const char *b)
-{
-	size_t na = strlen(a), nb = strlen(b);
-	unsigned row[3][WORD_MAX + 1]; /* the row before the last, the last, this one */
-
-	if (na > WORD_MAX || nb > WORD_MAX)
-		return WORD_MAX;
-	for (unsigned j = 0; j <= nb; j++)
-		row[1][j] = j;
-	for (unsigned i = 1; i <= na; i++) {
-		row[2][0] = i;
-		for (size_t j = 1; j <= nb; j++) {
-			unsigned best = row[1][j - 1] + (a[i - 1] != b[j - 1]);
-
-			if (row[1][j] + 1 < best)
-				best = row[1][j] + 1;
-			if (row[2][j - 1] + 1 < best)
-				best = row[2][j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-				row[0][j - 2] + 1 < best)
-				best = row[0][j - 2] + 1;
-			row[2][j] = best;
-		}
-		memcpy(row[0], row[1], sizeof(row[0]));
-		memcpy(row[1], row[2], sizeof(row[1]));
-	}
-	return row[1][nb];
-}
-
-const char *say_nearest(const char *written, const char *const *words, size_t n)
-{
-	/* A word is near if at most a third of it, and at least one letter, is wrong. */
-	unsigned best = (unsigned)strlen(written) / 3 + 2;
-	const char *nearest = NULL;
-
-	for (size_t i = 0; i < n; i++) {
-		unsigned d = distance(written, words[i]);
-
-		if (d < best) {
-			best = d;
-			nearest = words[i];
-		}
-	}
-	return nearest;
 }

@@ -22,7 +22,4 @@ bool say_colour(int fd);
  */
 char *say_escape(char *buf, size_t size, const char *text, size_t n);
 
-/* The word of the list (n words) that is nearest to what was written, NULL if none is near. */
-const char *say_nearest(const char *written, const char *const *words, size_t n);
-
 #endif
