@@ -94,8 +94,11 @@ int state_open(const char *below, int *ret_dir_fd, struct failure *f)
 	autofd dir_fd = -1;
 	const char *part = below;
 	size_t at;
-	int r = state_path(path, sizeof(path), f);
+	int r;
 
+	if (below[0] == '/')
+		return open_own(AT_FDCWD, below, below, ret_dir_fd, f);
+	r = state_path(path, sizeof(path), f);
 	if (r < 0)
 		return r;
 	r = make_parents(path);
@@ -251,9 +254,11 @@ int ledger_file_new(const char *below, const char *tag, struct ledger_file *ret,
 	l.fd = openat(l.dir_fd, name,
 		O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 	r = l.fd < 0 ? -errno : 0;
-	state_path(l.path, sizeof(l.path), f);
+	l.path[0] = '\0';
+	if (below[0] != '/')
+		state_path(l.path, sizeof(l.path), f);
 	at = strlen(l.path);
-	snprintf(l.path + at, sizeof(l.path) - at, "/%s/%s", below, name);
+	snprintf(l.path + at, sizeof(l.path) - at, "%s%s/%s", at ? "/" : "", below, name);
 	if (r == 0 && flock(l.fd, LOCK_EX | LOCK_NB) < 0)
 		r = -errno;
 	if (r < 0) {

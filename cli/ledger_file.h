@@ -22,8 +22,9 @@
  */
 int state_path(char *buf, size_t size, struct failure *f);
 
-/* Opens a directory below state_path(), "run" or "serve/NAME"; makes what is missing of it, 0700.
- * Each part must be the caller's own and writable by nobody else.  0 or -errno with the sentence.
+/* Opens a directory below state_path(), "run" or "serve/NAME", and makes what is missing of it,
+ * 0700; or one given by its absolute path, of which the last part is made.  Each part must be the
+ * caller's own and writable by nobody else.  0 or -errno with the sentence.
  */
 int state_open(const char *below, int *ret_dir_fd, struct failure *f);
 

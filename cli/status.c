@@ -113,3 +113,14 @@ void status_ended(int fd, const struct broker_result *result)
 		result->timed_out ? "true" : "false");
 	put_line(fd, line, (size_t)n);
 }
+
+void status_served(int fd, int status)
+{
+	char line[64];
+	int n;
+
+	if (fd < 0)
+		return;
+	n = snprintf(line, sizeof(line), "{\"event\":\"end\",\"status\":%d}\n", status);
+	put_line(fd, line, (size_t)n);
+}

@@ -22,5 +22,7 @@ int status_open(const char *number, int *ret_fd, struct failure *f);
 void status_started(int fd, pid_t pid);
 void status_failed(int fd, int code, const char *error);
 void status_ended(int fd, const struct broker_result *result);
+/* The end of a service, which counts nothing itself: its ledgers do. */
+void status_served(int fd, int status);
 
 #endif
