@@ -5,6 +5,9 @@
  * Records of one message are collected and written with one write(2) by ledger_commit(); only then
  * may the answers leave.  A record that cannot be written is a denial of all that it covers.
  * ledger.c is the one file that writes the ledger.
+ *
+ * One line is one JSON object.  Strings that are not UTF-8 are written as common/json.h says, with
+ * a second field "NAME_bytes":true.  The caller blocks SIGXFSZ: RLIMIT_FSIZE is then EFBIG.
  */
 #ifndef WARDER_LEDGER_H
 #define WARDER_LEDGER_H
@@ -21,6 +24,8 @@ enum ledger_event {
 	EVENT_SPAWN,
 	EVENT_GRANT,
 	EVENT_DENY,
+	EVENT_FAIL, /* allowed, and yet it came to nothing: the file system's no, or not delivered
+		     */
 	EVENT_CLIENT,
 	EVENT_EXIT,
 	EVENT_END,
@@ -57,6 +62,8 @@ struct record {
 	const char *policy_hash; /* session: hex hash of the policy's text */
 	const char *text;        /* session, spawn: the command; end: why */
 	bool has_fd;             /* a descriptor leaves with this record */
+	uint64_t of;             /* fail: the number of the grant that came to nothing */
+	uint64_t count;          /* so many like the record before, and this is the last of them */
 	bool has_status;
 	int status;  /* exit: the code, or 128 + signal */
 	uint64_t us; /* latency in microseconds */
@@ -70,8 +77,10 @@ struct ledger {
 	uint64_t next;    /* of the next record added */
 	char session[40]; /* random id of this session, hex */
 	bool torn;        /* a write stopped half way and could not be cut off */
+	int64_t second;   /* whose text stands in `clock` */
+	char clock[20];   /* "2026-01-31T23:59:59." */
 	size_t used;
-	char buffer[LEDGER_BUFFER];
+	char buffer[LEDGER_BUFFER]; /* a newline, for after a torn line; then the lines */
 };
 
 /* Takes *fd (moved).  0 or -errno. */
@@ -82,7 +91,9 @@ void ledger_deinit(struct ledger *l);
  * first); never half a record. */
 int ledger_add(struct ledger *l, const struct record *r);
 /* Writes all that was added.  0; -errno: nothing may be handed over; the lines are dropped and
- * their numbers given again. */
+ * their numbers given again, unless part of them stands in the file and could not be cut off: then
+ * the next line begins on a line of its own, and the lines before claim more than was handed
+ * over, never less. */
 int ledger_commit(struct ledger *l);
 /* Add and commit. */
 int ledger_write(struct ledger *l, const struct record *r);

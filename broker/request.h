@@ -6,6 +6,9 @@
  *
  * Each arrow is one function of one file.  The doors differ before and after, never between: a
  * request through the ask door and one through the trap door are the same struct.
+ *
+ * A stage returns 0 or -errno.  An error is what the worker is told; why stands in q->reason, and
+ * q->refused says whether it was the warder's no or the file system's.
  */
 #ifndef WARDER_REQUEST_H
 #define WARDER_REQUEST_H
@@ -23,13 +26,23 @@
 struct target {
 	char asked[PATH_MAX]; /* normalised, absolute */
 	size_t asked_size;
+	char raw[PATH_MAX];     /* as it came, where it holds "..": the kernel takes those away */
+	size_t raw_size;        /* 0: `asked` says the same */
 	char reached[PATH_MAX]; /* normalised; valid once resolved */
-	size_t reached_size;
+	size_t reached_size;    /* 0: not resolved */
+	unsigned rights;        /* enum right set that the operation needs here; 0: no path */
+	int fd;                 /* O_PATH: the inode, or with `name` its parent; -1 */
+	const char *name;       /* last component of `asked`, in `fd`; NULL: fd is the inode */
 	dev_t dev; /* of the inode reached; 0 where there is none yet (mkdir, O_CREAT) */
 	ino_t ino;
-	mode_t type;            /* S_IFMT bits of it */
+	mode_t mode; /* its st_mode; 0 where there is none */
+	uid_t uid;   /* its owner, for the reason of a denial */
+	gid_t gid;
 	bool must_be_directory; /* the path ended in a slash */
+	bool ends_in_dots;      /* its last component is "." or "..": no name to make or remove */
 };
+
+#define REASON_MAX 256
 
 struct request {
 	enum door door;
@@ -44,11 +57,23 @@ struct request {
 	char link_text[PATH_MAX]; /* symlink: what it is to hold */
 	size_t link_size;
 
-	/* What came of it. */
+	/* On the way. */
 	struct policy_answer answer; /* the rule it rests on */
-	int result;                  /* 0, ANSWER_FD or -errno */
-	int fd;                      /* to hand over; -1: none */
-	uint64_t began_ns;           /* CLOCK_MONOTONIC, for the record's `us` */
+	const struct target *blamed; /* where the answer is no: the target it fell on */
+	bool blamed_reached;         /* on what it reached, not on what was asked */
+	unsigned blamed_rights;      /* and what was missing or denied there */
+	bool refused;                /* the warder said no, not the file system */
+	bool charged;
+	bool truncate;           /* open: cut to size 0 once the record is written */
+	uint64_t grant;          /* number of the record that stands already; 0: none */
+	bool by_limit;           /* a limit refused it */
+	char reason[REASON_MAX]; /* in a person's words; "" where the errno says all */
+
+	/* What came of it. */
+	int result;        /* 0, ANSWER_FD or -errno */
+	int fd;            /* to hand over; -1: none */
+	size_t data_size;  /* bytes of answer in the session's scratch */
+	uint64_t began_ns; /* CLOCK_MONOTONIC, for the record's `us` */
 };
 
 /* `limit requests` and `limit held`. */
@@ -65,6 +90,16 @@ struct tally {
 	uint64_t granted, denied, limited;
 };
 
+/* File systems seen, so that their kind is asked once: of each device number, whether the kernel
+ * made it up (procfs, sysfs ...). */
+#define KNOWN_FS_MAX 16
+struct known_fs {
+	dev_t dev;
+	bool kernel;
+};
+
+struct ask; /* ask.h: buffers of the ask door */
+
 /* One broker's whole state; no global stands beside it. */
 struct session {
 	const struct policy *policy;
@@ -80,6 +115,10 @@ struct session {
 	int channel_fd;
 	uint32_t last_id;
 	enum msg_phase phase;
+	bool devices; /* some rule names `type char` or `block`: not every mount is nodev */
+	struct known_fs fs[KNOWN_FS_MAX];
+	size_t n_fs;
+	struct ask *ask; /* owned; ask_init() and ask_deinit() */
 };
 
 #endif

@@ -93,6 +93,20 @@ int chan_send(int sock, const void *buf, size_t size, int *fds, size_t n_fds, bo
 	return (size_t)sent == size ? 0 : -EMSGSIZE;
 }
 
+int chan_try_send(int sock, const void *buf, size_t size, int *fds, size_t n_fds)
+{
+	long sent = -EMSGSIZE;
+
+	if (n_fds <= CHAN_FDS_MAX)
+		sent = send_once(sock, buf, size, fds, n_fds, MSG_DONTWAIT);
+	if (sent == -EAGAIN || sent == -ETOOMANYREFS)
+		return (int)sent;
+	fd_close_many(fds, n_fds);
+	if (sent < 0)
+		return (int)sent;
+	return (size_t)sent == size ? 0 : -EMSGSIZE;
+}
+
 /* Collects the descriptors of one control message.  False: it is not one we take. */
 static bool take_fds(struct cmsghdr *c, int *fds, size_t n_max, size_t *n)
 {

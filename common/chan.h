@@ -30,6 +30,12 @@ void chan_refuse_fds(int sock);
 int chan_send(int sock, const void *buf, size_t size, int *fds, size_t n_fds, bool wait);
 
 /*
+ * The same without waiting and for who will try again: where that is -EAGAIN or -ETOOMANYREFS the
+ * descriptors stay the caller's.
+ */
+int chan_try_send(int sock, const void *buf, size_t size, int *fds, size_t n_fds);
+
+/*
  * Receives one datagram of at most `size` bytes and at most `n_max` descriptors, all
  * close-on-exec.  *ret_n is how many came; the caller owns them.
  * Returns the size; 0 at end-of-file, or for an empty datagram, which no peer of ours sends;

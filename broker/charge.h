@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * charge.h - `limit requests` and `limit held`: taken before anything is opened.
+ */
+#ifndef WARDER_CHARGE_H
+#define WARDER_CHARGE_H
+
+#include "broker/request.h"
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t clock_ns(void);
+
+/*
+ * Charges one request, once; `for_fd` where it is to end in a descriptor.  0; refused with -EBUSY
+ * (`limit requests`: ask again later), -EMFILE (`limit held`: close some first), or -errno where
+ * what is held cannot be counted.
+ */
+int charge(struct session *s, struct request *q, bool for_fd);
+
+#endif

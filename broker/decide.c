@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * decide.c - the policy's answer to a request, and what the worker is told of a no.
+ *
+ * Runs in: broker.  Trusts: the policy; of a target, only what the kernel said it reached.
+ *
+ * The verdict itself is made in policy/.  Here stands which paths it is asked about (what was asked
+ * and what was reached, each end of a rename), and which errno a no becomes: a name outside every
+ * tree of the policy does not exist for the worker, whether it does for others or not.
+ */
+#include "broker/decide.h"
+#include "broker/kernel_fs.h"
+#include "broker/resolve.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What every cell has for itself, in a view: the worker opens it without help. */
+static const char *const own_places[] = {"/tmp", "/dev", "/proc", CELL_HOME};
+
+static bool reached_elsewhere(const struct target *t)
+{
+	return t->reached_size > 0 && (t->reached_size != t->asked_size ||
+					      memcmp(t->reached, t->asked, t->asked_size) != 0);
+}
+
+/* What the answers for several paths have in common: the least of each. */
+static void merge(struct policy_answer *all, const struct policy_answer *a)
+{
+	if (!all->rule) {
+		*all = *a;
+		return;
+	}
+	if (a->as < all->as)
+		all->as = a->as;
+	all->types &= a->types;
+	all->mode_max &= a->mode_max;
+}
+
+static enum verdict check(struct session *s, struct request *q, const struct target *t,
+	bool reached, struct policy_answer *all)
+{
+	struct policy_answer a;
+	enum verdict v = policy_check(s->policy, reached ? t->reached : t->asked,
+		reached ? t->reached_size : t->asked_size, t->rights, &a);
+
+	if (v == VERDICT_ALLOW) {
+		merge(all, &a);
+		return v;
+	}
+	q->answer = a;
+	q->blamed = t;
+	q->blamed_reached = reached;
+	q->blamed_rights = a.missing ? a.missing : t->rights;
+	return VERDICT_DENY;
+}
+
+enum verdict decide(struct session *s, struct request *q)
+{
+	const struct target *targets[] = {&q->target, &q->target2};
+	struct policy_answer all = {.rule = NULL};
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct target *t = targets[i];
+
+		if (t->rights == 0)
+			continue;
+		if (check(s, q, t, false, &all) != VERDICT_ALLOW)
+			return VERDICT_DENY;
+		if (reached_elsewhere(t) && check(s, q, t, true, &all) != VERDICT_ALLOW)
+			return VERDICT_DENY;
+	}
+	if (!all.rule) /* no path needs any right: there is nothing that could allow it */
+		return VERDICT_DENY;
+	q->answer = all;
+	return VERDICT_ALLOW;
+}
+
+bool decide_would_allow(struct session *s, const struct target *t, unsigned rights)
+{
+	struct policy_answer a;
+
+	return policy_check(s->policy, t->asked, t->asked_size, rights, &a) == VERDICT_ALLOW &&
+	       (!reached_elsewhere(t) || policy_check(s->policy, t->reached, t->reached_size,
+						 rights, &a) == VERDICT_ALLOW);
+}
+
+unsigned decide_rights(struct session *s, const struct target *t, unsigned among)
+{
+	unsigned have = 0;
+
+	for (unsigned right = 1; right <= RIGHT_EXEC; right <<= 1) {
+		if ((among & right) && decide_would_allow(s, t, right))
+			have |= right;
+	}
+	return have;
+}
+
+static bool visible(struct session *s, const char *path, size_t size)
+{
+	return policy_names(s->policy, path, size) || policy_runtime(s->policy, path, size);
+}
+
+bool decide_visible(struct session *s, const struct target *t)
+{
+	const unsigned any = RIGHT_READ | RIGHT_LIST | RIGHT_WRITE | RIGHT_APPEND | RIGHT_CREATE |
+			     RIGHT_DELETE | RIGHT_EXEC;
+
+	if (s->root == ROOT_EMPTY)
+		return decide_rights(s, t, any) != 0;
+	return visible(s, t->asked, t->asked_size) &&
+	       (!reached_elsewhere(t) || visible(s, t->reached, t->reached_size));
+}
+
+int refuse(struct request *q, int error, const char *fmt, ...)
+{
+	va_list ap;
+
+	q->refused = true;
+	va_start(ap, fmt);
+	vsnprintf(q->reason, sizeof(q->reason), fmt, ap);
+	va_end(ap);
+	return -error;
+}
+
+static const char *own_place(struct session *s, const char *path)
+{
+	if (s->root == ROOT_HOST)
+		return NULL;
+	for (size_t i = 0; i < sizeof(own_places) / sizeof(own_places[0]); i++) {
+		size_t n = strlen(own_places[i]);
+
+		if (strncmp(path, own_places[i], n) == 0 && (path[n] == '/' || path[n] == '\0'))
+			return own_places[i];
+	}
+	return NULL;
+}
+
+/* Whether the blamed path is missing, as far as the worker may know. */
+static bool is_missing(struct session *s, struct target *t)
+{
+	unsigned wanted = t->rights;
+	int r;
+
+	if (t->fd >= 0)
+		return t->mode == 0 && !(wanted & RIGHT_CREATE);
+	/* Whoever would make a name is told that he may not, not that it is missing. */
+	if (wanted & RIGHT_CREATE)
+		return false;
+	r = resolve_inode(s, t, s->cell->view_fd, false);
+	if (r == -ENOENT || r == -ENOTDIR)
+		return true;
+	return r == 0 && !decide_visible(s, t);
+}
+
+/* The words for a no inside the policy's trees. */
+static int refuse_rights(struct request *q, const char *where)
+{
+	char rights[64];
+
+	policy_rights_name(q->blamed_rights, rights, sizeof(rights));
+	if (q->answer.verdict == VERDICT_ASK)
+		return refuse(q, EACCES, "%s asks first, and there is no one to ask%s",
+			q->answer.rule ? q->answer.rule : "a rule", where);
+	if (q->answer.rule && !q->answer.missing)
+		return refuse(q, EACCES, "%s denies %s%s", q->answer.rule, rights, where);
+	return refuse(q, EACCES, "no rule allows %s%s", rights, where);
+}
+
+int decide_refuse(struct session *s, struct request *q)
+{
+	struct target *t = q->blamed == &q->target2 ? &q->target2 : &q->target;
+	const char *path = q->blamed_reached ? t->reached : t->asked;
+	size_t size = q->blamed_reached ? t->reached_size : t->asked_size;
+	const char *where = q->blamed_reached ? " where the path leads" : "";
+	const char *place;
+
+	if (s->root == ROOT_EMPTY)
+		return refuse_rights(q, where);
+	if (!policy_names(s->policy, path, size)) {
+		place = own_place(s, path);
+		if (place)
+			return refuse(q, EACCES,
+				"%s is the cell's own: the worker opens it without the warder",
+				place);
+		place = policy_runtime(s->policy, path, size);
+		if (place)
+			return refuse(q, EACCES,
+				"%s is the runtime: the worker opens it without the warder", place);
+		return refuse(q, ENOENT, "outside every tree of the policy%s", where);
+	}
+	if (!q->blamed_reached && is_missing(s, t)) {
+		refuse_rights(q, where);
+		return -ENOENT;
+	}
+	return refuse_rights(q, where);
+}
+
+static unsigned type_bit(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFCHR:
+		return TYPE_CHAR;
+	case S_IFBLK:
+		return TYPE_BLOCK;
+	case S_IFIFO:
+		return TYPE_FIFO;
+	default:
+		return 0;
+	}
+}
+
+int decide_inode(struct session *s, struct request *q, const struct target *t, int fd)
+{
+	if (!S_ISREG(t->mode) && !S_ISDIR(t->mode)) {
+		unsigned bit = type_bit(t->mode);
+
+		/* A socket could carry more descriptors; what has no name here is unknown. */
+		if (bit == 0)
+			return refuse(q, EACCES,
+				S_ISSOCK(t->mode) ? "a socket is never granted by its path"
+						  : "neither a regular file nor a directory");
+		if (!(q->answer.types & bit))
+			return refuse(q, EACCES, "a %s, and %s does not say \"type %s\"",
+				bit == TYPE_FIFO ? "FIFO" : "device", q->answer.rule,
+				bit == TYPE_CHAR    ? "char"
+				: bit == TYPE_BLOCK ? "block"
+						    : "fifo");
+	}
+	return kernel_fs_check(s, q, t, t->dev, fd);
+}
+
+void decide_explain(struct session *s, struct request *q, const struct target *t)
+{
+	if (q->reason[0] || t->mode == 0)
+		return;
+	snprintf(q->reason, sizeof(q->reason), "mode %04o, owner %u:%u, and the worker is %u:%u%s",
+		(unsigned)(t->mode & 07777), (unsigned)t->uid, (unsigned)t->gid, (unsigned)s->uid,
+		(unsigned)s->gid,
+		s->privileged && q->answer.as != AS_BROKER ? "; add \"as broker\"" : "");
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * decide.h - the policy's answer to a request, and what the worker is told of a no.
+ */
+#ifndef WARDER_DECIDE_H
+#define WARDER_DECIDE_H
+
+#include "broker/request.h"
+
+/*
+ * Whether the policy allows what each target of q needs (target.rights) on what was asked and, once
+ * it is resolved, on what was reached.  Fills in q->answer.  VERDICT_ALLOW or VERDICT_DENY; the
+ * answer to the worker is then made with decide_refuse().
+ */
+enum verdict decide(struct session *s, struct request *q);
+
+/* Whether some right set is allowed on a path that q has resolved or not, without noting blame. */
+bool decide_would_allow(struct session *s, const struct target *t, unsigned rights);
+
+/* The rights that a target has of `among`, on both of its names. */
+unsigned decide_rights(struct session *s, const struct target *t, unsigned among);
+
+/* Whether names and metadata of a path are visible to the worker: there is no right to stat. */
+bool decide_visible(struct session *s, const struct target *t);
+
+/*
+ * Says no for the policy: sets q->refused and a reason.  -EACCES, or -ENOENT where the name is
+ * outside every tree of the policy or, inside one, missing (`root empty`: -EACCES always).
+ */
+int decide_refuse(struct session *s, struct request *q);
+
+/* Says no for another cause.  Returns -error. */
+int refuse(struct request *q, int error, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/*
+ * Whether the inode may be granted: its type (regular files and directories, else only what the
+ * rule names), and its file system (none of the kernel's own unless a rule's path begins there).
+ * 0 or -errno, refused.
+ */
+int decide_inode(struct session *s, struct request *q, const struct target *t, int fd);
+
+/* After the file system's own -EACCES or -EPERM: puts owner and mode into the reason, and that
+ * `as broker` would lift it. */
+void decide_explain(struct session *s, struct request *q, const struct target *t);
+
+#endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ledger.c - the book: one JSON line for each descriptor, written before it is handed over.
+ *
+ * Runs in: broker.  Trusts: its caller, but nothing in a path or a reason.
+ *
+ * Lines are collected in one buffer and written with one write(2), since the call costs more than
+ * six lines do.  The broker is the file's only writer; O_APPEND keeps a mistake about that from
+ * overwriting anything.
+ */
+#include "broker/ledger.h"
+#include "common/fd.h"
+#include "common/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const event_names[] = {
+	[EVENT_SESSION] = "session",
+	[EVENT_SPAWN] = "spawn",
+	[EVENT_GRANT] = "grant",
+	[EVENT_DENY] = "deny",
+	[EVENT_FAIL] = "fail",
+	[EVENT_CLIENT] = "client",
+	[EVENT_EXIT] = "exit",
+	[EVENT_END] = "end",
+};
+
+static const char *const door_names[] = {
+	[DOOR_NONE] = NULL,
+	[DOOR_ASK] = "ask",
+	[DOOR_TRAP] = "trap",
+};
+
+/* A random number in hex, so that sessions in one file, or of one name, are told apart. */
+static int name_session(char *name, size_t size)
+{
+	unsigned char random[16];
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return -EIO;
+	for (size_t i = 0; i < sizeof(random) && 2 * i + 2 < size; i++)
+		snprintf(name + 2 * i, 3, "%02x", random[i]);
+	return 0;
+}
+
+int ledger_init(struct ledger *l, int *fd)
+{
+	autofd file = fd_take(fd);
+	int flags = fcntl(file, F_GETFL);
+	int r;
+
+	l->fd = -1;
+	if (flags < 0)
+		return -errno;
+	/* Two writers of one offset overwrite each other; appending is what makes it a book. */
+	if (!(flags & O_APPEND) && fcntl(file, F_SETFL, flags | O_APPEND) < 0)
+		return -errno;
+	r = fd_cloexec(file, true);
+	if (r < 0)
+		return r;
+	r = name_session(l->session, sizeof(l->session));
+	if (r < 0)
+		return r;
+	l->seq = 0;
+	l->next = 1;
+	l->torn = false;
+	l->second = -1;
+	l->used = 0;
+	l->buffer[0] = '\n';
+	l->fd = fd_take(&file);
+	return 0;
+}
+
+void ledger_deinit(struct ledger *l)
+{
+	fd_close(&l->fd);
+}
+
+/*
+ * The date of a day counted from 1970-01-01, in the Gregorian calendar.  Not gmtime_r(3): glibc's
+ * reads the time zone's file first, which a caged broker cannot.
+ */
+static void date_of_day(int64_t day, int *ret_year, int *ret_month, int *ret_day)
+{
+	/* Years begin in March, so that the leap day is the last; 719468 days from 0000-03-01. */
+	int64_t z = day + 719468;
+	int64_t era = (z >= 0 ? z : z - 146096) / 146097;
+	int64_t in_era = z - era * 146097;
+	int64_t year = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
+	int64_t in_year = in_era - (365 * year + year / 4 - year / 100);
+	int64_t month = (5 * in_year + 2) / 153;
+
+	*ret_day = (int)(in_year - (153 * month + 2) / 5 + 1);
+	*ret_month = (int)(month < 10 ? month + 3 : month - 9);
+	*ret_year = (int)(year + era * 400 + (*ret_month <= 2));
+}
+
+static void put_two(char *at, int v)
+{
+	at[0] = (char)('0' + v / 10 % 10);
+	at[1] = (char)('0' + v % 10);
+}
+
+/* The text of a second is kept: a line a microsecond needs it again. */
+static void clock_text(struct ledger *l, int64_t second)
+{
+	int64_t day = second / 86400;
+	int left = (int)(second % 86400);
+	int year, month, mday;
+
+	if (l->second == second)
+		return;
+	if (left < 0) {
+		left += 86400;
+		day--;
+	}
+	date_of_day(day, &year, &month, &mday);
+	memcpy(l->clock, "0000-00-00T00:00:00.", sizeof(l->clock));
+	put_two(l->clock, year / 100);
+	put_two(l->clock + 2, year);
+	put_two(l->clock + 5, month);
+	put_two(l->clock + 8, mday);
+	put_two(l->clock + 11, left / 3600);
+	put_two(l->clock + 14, left / 60 % 60);
+	put_two(l->clock + 17, left % 60);
+	l->second = second;
+}
+
+/* RFC 3339 with nanoseconds, UTC. */
+static void put_time(struct ledger *l, struct json *j)
+{
+	char text[sizeof(l->clock) + 10];
+	struct timespec now;
+	long ns;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	clock_text(l, now.tv_sec);
+	memcpy(text, l->clock, sizeof(l->clock));
+	ns = now.tv_nsec;
+	for (size_t i = 9; i-- > 0; ns /= 10)
+		text[sizeof(l->clock) + i] = (char)('0' + ns % 10);
+	text[sizeof(text) - 1] = 'Z';
+	json_bytes(j, "time", text, sizeof(text));
+}
+
+static void put_path(struct json *j, const char *name, const char *path, size_t size)
+{
+	if (path && size > 0)
+		json_bytes(j, name, path, size);
+}
+
+static void put_number(struct json *j, const char *name, uint64_t v)
+{
+	if (v > 0)
+		json_u64(j, name, v);
+}
+
+static void put_client(struct json *j, const struct record *r)
+{
+	if (!r->has_client)
+		return;
+	json_open(j, "client");
+	put_number(j, "number", r->client_number);
+	json_u64(j, "uid", r->client_uid);
+	json_u64(j, "gid", r->client_gid);
+	json_i64(j, "pid", r->client_pid);
+	json_close(j);
+}
+
+static void put_error(struct json *j, int error)
+{
+	const char *name = strerrorname_np(error);
+
+	if (error == 0)
+		return;
+	if (name)
+		json_string(j, "error", name);
+	else
+		json_i64(j, "error", error);
+}
+
+/* What was asked, and what it was. */
+static void put_request(struct json *j, const struct record *r)
+{
+	json_string(j, "op", r->op);
+	put_path(j, "asked", r->asked, r->asked_size);
+	put_path(j, "reached", r->reached, r->reached_size);
+	put_path(j, "asked2", r->asked2, r->asked2_size);
+	put_path(j, "reached2", r->reached2, r->reached2_size);
+	if (r->has_inode) {
+		json_u64(j, "dev", r->dev);
+		json_u64(j, "ino", r->ino);
+	}
+	json_string(j, "type", r->type);
+	json_string(j, "flags", r->flags);
+	json_string(j, "rights", r->rights);
+	json_string(j, "rule", r->rule);
+}
+
+int ledger_add(struct ledger *l, const struct record *r)
+{
+	struct json j = json_begin(l->buffer + 1 + l->used, sizeof(l->buffer) - 1 - l->used);
+	long size;
+
+	json_u64(&j, "seq", l->next);
+	put_time(l, &j);
+	json_string(&j, "event", event_names[r->event]);
+	json_string(&j, "session", l->session);
+	if (r->pid > 0)
+		json_i64(&j, "pid", r->pid);
+	put_client(&j, r);
+	json_string(&j, "door", door_names[r->door]);
+	put_request(&j, r);
+	put_error(&j, r->error);
+	json_string(&j, "reason", r->reason);
+	put_number(&j, "of", r->of);
+	put_number(&j, "count", r->count);
+	json_string(&j, "policy", r->policy_hash);
+	json_string(&j, "text", r->text);
+	if (r->has_fd)
+		json_bool(&j, "fd", true);
+	if (r->has_status)
+		json_i64(&j, "status", r->status);
+	put_number(&j, "us", r->us);
+	size = json_end(&j);
+	if (size < 0)
+		return -ENOSPC;
+	l->used += (size_t)size;
+	l->next++;
+	return 0;
+}
+
+/*
+ * Takes the last `written` bytes off the file again, so that no half line stays.  False where that
+ * cannot be: a pipe, or a disk that refuses this too.
+ */
+static bool cut_off(const struct ledger *l, size_t written)
+{
+	struct stat st;
+
+	if (written == 0)
+		return true;
+	return fstat(l->fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= (off_t)written &&
+	       ftruncate(l->fd, st.st_size - (off_t)written) == 0;
+}
+
+int ledger_commit(struct ledger *l)
+{
+	const char *from = l->torn ? l->buffer : l->buffer + 1;
+	size_t size = l->torn ? l->used + 1 : l->used;
+	size_t done = 0;
+	int error = 0;
+
+	if (l->used == 0)
+		return 0;
+	while (done < size && error == 0) {
+		ssize_t n = write(l->fd, from + done, size - done);
+
+		if (n > 0)
+			done += (size_t)n;
+		else if (n == 0 || errno != EINTR)
+			error = n == 0 ? EIO : errno;
+	}
+	l->used = 0;
+	if (error == 0) {
+		l->torn = false;
+	} else if (cut_off(l, done)) {
+		l->next = l->seq + 1;
+		return -error;
+	} else {
+		l->torn = true;
+	}
+	l->seq = l->next - 1;
+	return -error;
+}
+
+int ledger_write(struct ledger *l, const struct record *r)
+{
+	int added = ledger_add(l, r);
+
+	if (added == -ENOSPC && l->used > 0) {
+		int committed = ledger_commit(l);
+
+		if (committed < 0)
+			return committed;
+		added = ledger_add(l, r);
+	}
+	return added < 0 ? added : ledger_commit(l);
+}

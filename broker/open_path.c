@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * open_path.c - the one place where a requested path is opened.
+ *
+ * Runs in: broker.  Trusts: the policy's verdict; no name, which may change between two calls.
+ *
+ * The short way: without a symlink on the path, what is reached is what was asked.  So the verdict
+ * comes first, and one openat2(2) with RESOLVE_NO_SYMLINKS and the wanted flags leaves nothing to
+ * swap; fstat then decides on the type.  It is taken where an open has no effect on what it opens:
+ * the mounts are nodev, and nothing is created.  The long way resolves to O_PATH, decides on what
+ * was reached, and opens that very inode by /proc/self/fd/N.
+ *
+ * No open ever waits: O_NONBLOCK is set (a FIFO, a lease) and taken back before the worker gets the
+ * descriptor.  O_TRUNC is never given to the kernel: the file is cut once the record is written.
+ */
+#include "broker/open_path.h"
+#include "broker/charge.h"
+#include "broker/decide.h"
+#include "broker/identity.h"
+#include "broker/kernel_fs.h"
+#include "broker/resolve.h"
+#include "common/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DISTURBED_MAX 32 /* openat2(2): EAGAIN when a rename raced with "..": tries */
+#define CREATE_TRIES  4  /* a name that comes and goes between two looks */
+
+/* open(2) takes any bit silently; here each has its reason. */
+#define O_LARGEFILE_KERNEL 0100000 /* what glibc calls 0 on 64 bits; some callers still set it */
+#define FLAGS_ALLOWED \
+	(O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_NONBLOCK | O_DIRECTORY | \
+		O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_SYNC | O_DSYNC | O_DIRECT | O_NOATIME | \
+		O_TMPFILE | O_LARGEFILE_KERNEL)
+/* Flags of the open file that the worker gets: what the kernel is asked for. */
+#define FLAGS_KEPT (O_ACCMODE | O_APPEND | O_DIRECTORY | O_SYNC | O_DSYNC | O_DIRECT | O_NOATIME)
+/* Those that F_SETFL would clear if they were not named again; fcntl(2). */
+#define FLAGS_SETFL (O_APPEND | O_DIRECT | O_NOATIME)
+
+int open_beneath(
+	int root_fd, const char *path, uint64_t flags, mode_t mode, enum follow follow, int *ret_fd)
+{
+	const struct open_how how = {
+		.flags = flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY),
+		.mode = mode,
+		/* IN_ROOT: an absolute symlink and ".." end at our root, not the host's.
+		 * NO_MAGICLINKS: /proc/PID/root and fd/N would leave it. */
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS |
+			   (follow == FOLLOW_NONE ? RESOLVE_NO_SYMLINKS : 0),
+	};
+	long fd = -1;
+
+	for (int i = 0; i < DISTURBED_MAX; i++) {
+		fd = syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+		if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+			break;
+	}
+	if (fd < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
+	*ret_fd = (int)fd;
+	return 0;
+}
+
+int open_again(struct session *s, int path_fd, uint64_t flags, mode_t mode, int *ret_fd)
+{
+	char name[16];
+	int fd;
+
+	snprintf(name, sizeof(name), "%d", path_fd);
+	fd = openat(s->cell->proc_fd, name, (int)flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, mode);
+	if (fd < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+static bool is_tmpfile(const struct request *q)
+{
+	return (q->flags & O_TMPFILE) == O_TMPFILE;
+}
+
+static bool reads(const struct request *q)
+{
+	return (q->flags & O_ACCMODE) != O_WRONLY;
+}
+
+static bool writes(const struct request *q)
+{
+	return (q->flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* The rights to open what exists. */
+static unsigned rights_existing(const struct request *q)
+{
+	unsigned rights = reads(q) ? RIGHT_READ : 0;
+
+	if (writes(q))
+		rights |=
+			(q->flags & O_APPEND) && !(q->flags & O_TRUNC) ? RIGHT_APPEND : RIGHT_WRITE;
+	return rights;
+}
+
+/* The rights to make it: what one makes, one may fill. */
+static unsigned rights_new(const struct request *q)
+{
+	return RIGHT_CREATE | (reads(q) ? RIGHT_READ : 0);
+}
+
+int open_flags(struct request *q)
+{
+	if (q->flags & O_PATH)
+		return refuse(q, EINVAL, "O_PATH descriptors are not handed out");
+	if (q->flags & ~(uint32_t)FLAGS_ALLOWED)
+		return refuse(q, EINVAL, "unknown flags %#o", q->flags & ~(uint32_t)FLAGS_ALLOWED);
+	if ((q->flags & O_ACCMODE) == O_ACCMODE)
+		return refuse(q, EINVAL, "neither reading nor writing");
+	/* It would truncate what the caller says he only reads. */
+	if ((q->flags & O_TRUNC) && !writes(q))
+		return refuse(q, EINVAL, "O_TRUNC without writing");
+	if (is_tmpfile(q) ? !writes(q) || (q->flags & O_CREAT)
+			  : (q->flags & O_CREAT) && (q->flags & O_DIRECTORY))
+		return refuse(q, EINVAL, "flags that contradict each other");
+	return 0;
+}
+
+static int root_of(const struct session *s, const struct request *q)
+{
+	return writes(q) ? s->cell->twin_fd : s->cell->view_fd;
+}
+
+/* Gives the worker the status flags it asked for. */
+static int settle_flags(struct request *q, int fd)
+{
+	if ((q->flags & O_NONBLOCK) || fcntl(fd, F_SETFL, q->flags & FLAGS_SETFL) == 0)
+		return 0;
+	return -errno;
+}
+
+static int note_opened(struct target *t, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	t->dev = st.st_dev;
+	t->ino = st.st_ino;
+	t->mode = st.st_mode;
+	t->uid = st.st_uid;
+	t->gid = st.st_gid;
+	return 0;
+}
+
+static void hand_over(struct request *q, int *fd)
+{
+	/* A descriptor of another type has no size to cut; open(2) ignores O_TRUNC there. */
+	q->truncate = (q->flags & O_TRUNC) && S_ISREG(q->target.mode);
+	q->fd = fd_take(fd);
+}
+
+/* Opens with the authority of the rule. */
+static int open_as(struct session *s, struct request *q, int dir_fd, const char *path,
+	uint64_t flags, mode_t mode, int *ret_fd)
+{
+	unsigned as = q->answer.as;
+	int r = identity_take(s, as);
+
+	if (r < 0)
+		return refuse(q, EPERM, "%s: that identity cannot be had in this session",
+			q->answer.rule);
+	r = path ? open_beneath(dir_fd, path, flags | O_NONBLOCK, mode, FOLLOW_NONE, ret_fd)
+		 : open_again(s, dir_fd, flags, mode, ret_fd);
+	identity_drop(s, as);
+	return r;
+}
+
+/* ---- the short way --------------------------------------------------------------------------- */
+
+static bool may_go_short(const struct session *s, const struct request *q)
+{
+	return s->root != ROOT_HOST && !s->devices && q->answer.types == 0 &&
+	       q->target.raw_size == 0;
+}
+
+/* -ELOOP, -ENXIO, -EACCES: the long way knows more. */
+static int open_short(struct session *s, struct request *q)
+{
+	struct target *t = &q->target;
+	const char *path = t->asked_size > 1 ? t->asked + 1 : ".";
+	uint64_t flags = q->flags & FLAGS_KEPT;
+	autofd fd = -1;
+	int r;
+
+	if (t->must_be_directory)
+		flags |= O_DIRECTORY;
+	r = open_as(s, q, root_of(s, q), path, flags, 0, &fd);
+	if (r == 0)
+		r = note_opened(t, fd);
+	if (r < 0)
+		return r;
+	memcpy(t->reached, t->asked, t->asked_size + 1);
+	t->reached_size = t->asked_size;
+	r = decide_inode(s, q, t, fd);
+	if (r == 0)
+		r = settle_flags(q, fd);
+	if (r == 0)
+		hand_over(q, &fd);
+	return r;
+}
+
+/* ---- the long way ---------------------------------------------------------------------------- */
+
+/* From a resolved inode to its descriptor. */
+static int open_reached(struct session *s, struct request *q)
+{
+	struct target *t = &q->target;
+	autofd fd = -1;
+	int r;
+
+	if (S_ISLNK(t->mode))
+		return -ELOOP;
+	t->rights = rights_existing(q);
+	if (S_ISDIR(t->mode) && !writes(q))
+		t->rights = RIGHT_LIST;
+	if (decide(s, q) != VERDICT_ALLOW)
+		return decide_refuse(s, q);
+	r = charge(s, q, true);
+	if (r == 0)
+		r = decide_inode(s, q, t, t->fd);
+	if (r == 0)
+		r = open_as(s, q, t->fd, NULL, q->flags & FLAGS_KEPT, 0, &fd);
+	if (r == -EACCES || r == -EPERM)
+		decide_explain(s, q, t);
+	if (r == 0)
+		r = settle_flags(q, fd);
+	if (r == 0)
+		hand_over(q, &fd);
+	return r;
+}
+
+static int open_existing(struct session *s, struct request *q)
+{
+	struct target *t = &q->target;
+	int r;
+
+	t->rights = rights_existing(q);
+	if (decide(s, q) == VERDICT_ALLOW) {
+		if (may_go_short(s, q)) {
+			r = charge(s, q, true);
+			if (r == 0)
+				r = open_short(s, q);
+			if (q->refused || (r != -ELOOP && r != -ENXIO && r != -EACCES))
+				return r;
+		}
+	} else if (writes(q) || !decide_would_allow(s, t, RIGHT_LIST)) {
+		return decide_refuse(s, q);
+	}
+	r = resolve_inode(s, t, root_of(s, q), !(q->flags & O_NOFOLLOW));
+	return r < 0 ? r : open_reached(s, q);
+}
+
+/* ---- making files ---------------------------------------------------------------------------- */
+
+static mode_t new_mode(const struct request *q)
+{
+	return q->mode & 0777 & q->answer.mode_max;
+}
+
+/*
+ * What is only read leaves through the view: a descriptor from the writable twin could be opened
+ * again for writing.
+ */
+static int made_to_view(struct session *s, struct request *q, int *fd)
+{
+	struct target *t = &q->target;
+	dev_t dev = t->dev;
+	ino_t ino = t->ino;
+	int r;
+
+	if (writes(q))
+		return 0;
+	fd_close(fd);
+	r = resolve_inode(s, t, s->cell->view_fd, false);
+	if (r < 0)
+		return r;
+	if (t->dev != dev || t->ino != ino)
+		return -EAGAIN;
+	return open_as(s, q, t->fd, NULL, q->flags & FLAGS_KEPT, 0, fd);
+}
+
+/* Makes the file that resolve_name() found missing.  -EEXIST: someone was faster. */
+static int create_here(struct session *s, struct request *q)
+{
+	struct target *t = &q->target;
+	uint64_t flags = (q->flags & FLAGS_KEPT) | O_CREAT | O_EXCL | O_NOFOLLOW;
+	struct stat parent;
+	autofd fd = -1;
+	int r;
+
+	t->rights = rights_new(q);
+	if (decide(s, q) != VERDICT_ALLOW)
+		return decide_refuse(s, q);
+	r = charge(s, q, true);
+	if (r == 0 && fstat(t->fd, &parent) < 0)
+		r = -errno;
+	if (r == 0)
+		r = kernel_fs_check(s, q, t, parent.st_dev, t->fd);
+	if (r == 0)
+		r = open_as(s, q, t->fd, t->name, flags, new_mode(q), &fd);
+	if (r == 0)
+		r = note_opened(t, fd);
+	if (r == 0)
+		r = made_to_view(s, q, &fd);
+	if (r == 0)
+		r = settle_flags(q, fd);
+	if (r == 0)
+		q->fd = fd_take(&fd);
+	return r;
+}
+
+/* One look at a name: opens what is there, or makes it.  -ESTALE: it changed, look again. */
+static int open_or_create_once(struct session *s, struct request *q)
+{
+	struct target *t = &q->target;
+	bool follow = !(q->flags & (O_EXCL | O_NOFOLLOW));
+	int root_fd = writes(q) ? s->cell->twin_fd : s->cell->view_fd;
+	int r = resolve_inode(s, t, root_fd, follow);
+
+	if (r == 0 && (q->flags & O_EXCL))
+		return -EEXIST;
+	if (r == 0)
+		return S_ISDIR(t->mode) ? -EISDIR : open_reached(s, q);
+	if (r != -ENOENT)
+		return r;
+	t->mode = 0;
+	r = resolve_name(s, t, s->cell->twin_fd);
+	if (r < 0)
+		return r;
+	/* Where it leads is not what the worker named, and may not exist for a reason. */
+	if (S_ISLNK(t->mode))
+		return refuse(q, ELOOP, "a symlink that leads nowhere: nothing is made through it");
+	if (t->mode != 0)
+		return -ESTALE;
+	r = create_here(s, q);
+	return r == -EEXIST && !(q->flags & O_EXCL) ? -ESTALE : r;
+}
+
+static int open_or_create(struct session *s, struct request *q)
+{
+	struct target *t = &q->target;
+	int r = -ESTALE;
+
+	if (t->must_be_directory)
+		return -EISDIR;
+	/* Whoever may neither open nor make it learns nothing of what is there. */
+	t->rights = rights_new(q);
+	if (decide(s, q) != VERDICT_ALLOW && !decide_would_allow(s, t, rights_existing(q)))
+		return decide_refuse(s, q);
+	for (int i = 0; r == -ESTALE && i < CREATE_TRIES; i++)
+		r = open_or_create_once(s, q);
+	return r == -ESTALE ? -EAGAIN : r;
+}
+
+/* A file without a name, in a directory. */
+static int open_tmpfile(struct session *s, struct request *q)
+{
+	struct target *t = &q->target;
+	uint64_t flags = (q->flags & FLAGS_KEPT) | O_TMPFILE;
+	autofd fd = -1;
+	int r;
+
+	t->rights = rights_new(q);
+	if (decide(s, q) != VERDICT_ALLOW)
+		return decide_refuse(s, q);
+	r = resolve_inode(s, t, s->cell->twin_fd, true);
+	if (r < 0)
+		return r;
+	if (!S_ISDIR(t->mode))
+		return -ENOTDIR;
+	if (decide(s, q) != VERDICT_ALLOW)
+		return decide_refuse(s, q);
+	r = charge(s, q, true);
+	if (r == 0)
+		r = kernel_fs_check(s, q, t, t->dev, t->fd);
+	if (r == 0)
+		/* O_EXCL: it can never be given a name. */
+		r = open_as(s, q, t->fd, NULL, flags | O_EXCL, new_mode(q), &fd);
+	if (r == -EACCES || r == -EPERM)
+		decide_explain(s, q, t);
+	if (r == 0)
+		r = note_opened(t, fd);
+	if (r == 0)
+		r = settle_flags(q, fd);
+	if (r == 0)
+		q->fd = fd_take(&fd);
+	return r;
+}
+
+int open_path(struct session *s, struct request *q)
+{
+	int r = open_flags(q);
+
+	if (r < 0)
+		return r;
+	if (is_tmpfile(q))
+		return open_tmpfile(s, q);
+	if (q->flags & O_CREAT)
+		return open_or_create(s, q);
+	return open_existing(s, q);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * open_path.h - the one place where a requested path is opened.
+ */
+#ifndef WARDER_OPEN_PATH_H
+#define WARDER_OPEN_PATH_H
+
+#include "broker/request.h"
+
+enum follow {
+	FOLLOW_NONE, /* no symlink anywhere: what is reached is what was asked */
+	FOLLOW_ALL,  /* within the root; magic links never */
+};
+
+/*
+ * Opens path under root_fd, which it cannot leave: "/" and ".." stop there.  O_CLOEXEC and O_NOCTTY
+ * always.  Tries again a bounded number of times when renames disturb it.
+ * 0; -EAGAIN: still disturbed, or a lease; -ELOOP: a symlink where none may be; or -errno.
+ */
+int open_beneath(int root_fd, const char *path, uint64_t flags, mode_t mode, enum follow follow,
+	int *ret_fd);
+
+/* Opens the inode of an O_PATH descriptor again with other flags, never waiting: O_NONBLOCK is set
+ * on what it returns. */
+int open_again(struct session *s, int path_fd, uint64_t flags, mode_t mode, int *ret_fd);
+
+/* Checks the flags of an open and says which rights they need.  0 or -EINVAL (refused). */
+int open_flags(struct request *q);
+
+/* The whole way of an open, with what lies between: q->fd on success.  0 or -errno. */
+int open_path(struct session *s, struct request *q);
+
+#endif

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * record.c - from a request to its line in the ledger, the tally and the summary's denials.
+ *
+ * Runs in: broker.  Trusts: nothing in a path; the ledger escapes it.
+ */
+#include "broker/record.h"
+#include "broker/charge.h"
+#include "broker/decide.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE (1 << 0)
+#define RENAME_EXCHANGE  (1 << 1)
+#endif
+
+#define NAMES_MAX 256 /* bytes of a text of flags */
+
+struct flag_name {
+	uint32_t bit;
+	const char *name;
+};
+
+static const struct flag_name open_names[] = {
+	{O_APPEND, "O_APPEND"},
+	{O_CREAT, "O_CREAT"},
+	{O_DIRECT, "O_DIRECT"},
+	{O_EXCL, "O_EXCL"},
+	{O_NOATIME, "O_NOATIME"},
+	{O_NOFOLLOW, "O_NOFOLLOW"},
+	{O_NONBLOCK, "O_NONBLOCK"},
+	{O_PATH, "O_PATH"},
+	/* Flags that contain another's bit come before it. */
+	{O_SYNC, "O_SYNC"},
+	{O_DSYNC, "O_DSYNC"},
+	{O_TMPFILE, "O_TMPFILE"},
+	{O_DIRECTORY, "O_DIRECTORY"},
+	{O_TRUNC, "O_TRUNC"},
+	{O_CLOEXEC, "O_CLOEXEC"},
+	{0, NULL},
+};
+
+static const struct flag_name rename_names[] = {
+	{RENAME_NOREPLACE, "RENAME_NOREPLACE"},
+	{RENAME_EXCHANGE, "RENAME_EXCHANGE"},
+	{0, NULL},
+};
+
+static const struct flag_name access_names[] = {
+	{R_OK, "R_OK"},
+	{W_OK, "W_OK"},
+	{X_OK, "X_OK"},
+	{0, NULL},
+};
+
+static const struct flag_name stat_names[] = {
+	{AT_SYMLINK_NOFOLLOW, "AT_SYMLINK_NOFOLLOW"},
+	{0, NULL},
+};
+
+static const struct flag_name watch_names[] = {
+	{IN_ACCESS, "IN_ACCESS"},
+	{IN_MODIFY, "IN_MODIFY"},
+	{IN_ATTRIB, "IN_ATTRIB"},
+	{IN_CLOSE_WRITE, "IN_CLOSE_WRITE"},
+	{IN_CLOSE_NOWRITE, "IN_CLOSE_NOWRITE"},
+	{IN_OPEN, "IN_OPEN"},
+	{IN_MOVED_FROM, "IN_MOVED_FROM"},
+	{IN_MOVED_TO, "IN_MOVED_TO"},
+	{IN_CREATE, "IN_CREATE"},
+	{IN_DELETE, "IN_DELETE"},
+	{IN_DELETE_SELF, "IN_DELETE_SELF"},
+	{IN_MOVE_SELF, "IN_MOVE_SELF"},
+	{IN_ONLYDIR, "IN_ONLYDIR"},
+	{IN_DONT_FOLLOW, "IN_DONT_FOLLOW"},
+	{IN_EXCL_UNLINK, "IN_EXCL_UNLINK"},
+	{IN_ONESHOT, "IN_ONESHOT"},
+	{0, NULL},
+};
+
+static const struct flag_name *const names_of[MSG__COUNT] = {
+	[MSG_OPEN] = open_names,
+	[MSG_RENAME] = rename_names,
+	[MSG_ACCESS] = access_names,
+	[MSG_STAT] = stat_names,
+	[MSG_UTIMES] = stat_names,
+	[MSG_WATCH] = watch_names,
+};
+
+static char *append(char *at, char *end, const char *text)
+{
+	size_t n = strlen(text);
+
+	if ((size_t)(end - at) <= n)
+		return at;
+	memcpy(at, text, n + 1);
+	return at + n;
+}
+
+static const char *flags_text(const struct request *q, char buf[NAMES_MAX])
+{
+	static const char *const access_mode[] = {"O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"};
+	const struct flag_name *name = names_of[q->op];
+	char *at = buf, *end = buf + NAMES_MAX;
+	uint32_t left = q->flags;
+	char rest[16];
+
+	buf[0] = '\0';
+	if (!name)
+		return NULL;
+	if (q->op == MSG_OPEN) {
+		at = append(at, end, access_mode[left & O_ACCMODE]);
+		left &= ~(uint32_t)O_ACCMODE;
+	}
+	for (; name->name && left; name++) {
+		if ((left & name->bit) != name->bit)
+			continue;
+		at = append(at, end, at > buf ? "|" : "");
+		at = append(at, end, name->name);
+		left &= ~name->bit;
+	}
+	if (left) {
+		snprintf(rest, sizeof(rest), "%s%#x", at > buf ? "|" : "", left);
+		append(at, end, rest);
+	}
+	return buf[0] ? buf : NULL;
+}
+
+static const char *type_text(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG:
+		return "file";
+	case S_IFDIR:
+		return "directory";
+	case S_IFLNK:
+		return "symlink";
+	case S_IFIFO:
+		return "fifo";
+	case S_IFCHR:
+		return "char";
+	case S_IFBLK:
+		return "block";
+	case S_IFSOCK:
+		return "socket";
+	default:
+		return NULL;
+	}
+}
+
+static enum ledger_event event_of(const struct request *q)
+{
+	if (q->result >= 0)
+		return EVENT_GRANT;
+	return q->refused ? EVENT_DENY : EVENT_FAIL;
+}
+
+static int add(struct session *s, const struct record *r)
+{
+	int added = ledger_add(s->ledger, r);
+
+	/* The lines of a batch of long names may be more than the buffer holds. */
+	if (added == -ENOSPC) {
+		added = ledger_commit(s->ledger);
+		if (added == 0)
+			added = ledger_add(s->ledger, r);
+	}
+	return added;
+}
+
+static int add_request(struct session *s, const struct request *q, enum ledger_event event)
+{
+	const struct target *t = &q->target, *t2 = &q->target2;
+	char flags[NAMES_MAX], rights[64];
+	struct record r = {
+		.event = event,
+		.door = q->door,
+		.op = msg_rows[q->op].name,
+		.pid = q->pid,
+		.asked = q->op == MSG_SYMLINK ? q->link_text : t->asked,
+		.asked_size = q->op == MSG_SYMLINK ? q->link_size : t->asked_size,
+		.reached = t->reached,
+		.reached_size = t->reached_size,
+		.asked2 = t2->asked,
+		.asked2_size = t2->asked_size,
+		.reached2 = t2->reached,
+		.reached2_size = t2->reached_size,
+		.has_inode = t->mode != 0,
+		.dev = t->dev,
+		.ino = t->ino,
+		.type = type_text(t->mode),
+		.flags = flags_text(q, flags),
+		.rule = q->answer.rule,
+		.error = event == EVENT_GRANT ? 0 : -q->result,
+		.reason = event != EVENT_GRANT && q->reason[0] ? q->reason : NULL,
+		.has_fd = event == EVENT_GRANT && q->fd >= 0,
+		.of = event == EVENT_FAIL ? q->grant : 0,
+		.us = (clock_ns() - q->began_ns) / 1000,
+	};
+
+	if (t->rights)
+		r.rights = policy_rights_name(t->rights, rights, sizeof(rights));
+	else if (t2->rights)
+		r.rights = policy_rights_name(t2->rights, rights, sizeof(rights));
+	return add(s, &r);
+}
+
+static void copy_cut(char *to, size_t size, const char *from)
+{
+	size_t n = strnlen(from, size - 1);
+
+	memcpy(to, from, n);
+	to[n] = '\0';
+}
+
+/* Notes a denial for the summary, once for each path and rights. */
+static void note_denial(struct session *s, const struct request *q)
+{
+	struct broker_result *result = s->result;
+	const struct target *t = q->blamed ? q->blamed : &q->target;
+	unsigned rights = q->blamed ? q->blamed_rights : t->rights;
+	char path[sizeof(result->denials[0].path)];
+	struct broker_denial *d;
+	size_t i;
+
+	if (!result)
+		return;
+	copy_cut(path, sizeof(path), t->asked_size > 0 ? t->asked : "");
+	for (i = 0; i < result->n_denials; i++) {
+		d = &result->denials[i];
+		if (d->rights == rights && d->error == -q->result && strcmp(d->path, path) == 0) {
+			d->count++;
+			return;
+		}
+	}
+	if (i == BROKER_DENIALS_MAX)
+		return;
+	d = &result->denials[result->n_denials++];
+	memcpy(d->path, path, sizeof(path));
+	d->rights = rights;
+	d->error = -q->result;
+	copy_cut(d->reason, sizeof(d->reason), q->reason);
+	copy_cut(d->rule, sizeof(d->rule),
+		q->answer.rule && !q->answer.missing ? q->answer.rule : "");
+	d->count = 1;
+}
+
+int record(struct session *s, struct request *q)
+{
+	enum ledger_event event = event_of(q);
+	int r;
+
+	if (event == EVENT_GRANT)
+		s->tally.granted++;
+	else if (event == EVENT_DENY) {
+		s->tally.denied++;
+		s->tally.limited += q->by_limit;
+		note_denial(s, q);
+	}
+	if (event == EVENT_GRANT && q->grant)
+		return 0;
+	r = add_request(s, q, event);
+	if (r == 0 && event == EVENT_GRANT)
+		q->grant = s->ledger->next - 1;
+	return r;
+}
+
+int record_change(struct session *s, struct request *q)
+{
+	int r = add_request(s, q, EVENT_GRANT);
+
+	if (r == 0)
+		r = ledger_commit(s->ledger);
+	if (r < 0)
+		return refuse(q, EIO, "the ledger cannot be written: %s", strerrordesc_np(-r));
+	q->grant = s->ledger->seq;
+	return 0;
+}
+
+int record_undelivered(struct session *s, uint64_t grant, const char *reason)
+{
+	const struct record r = {
+		.event = EVENT_FAIL,
+		.door = DOOR_ASK,
+		.of = grant,
+		.error = EBUSY,
+		.reason = reason,
+	};
+
+	return add(s, &r);
+}
+
+int record_flush(struct session *s)
+{
+	return 0;
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * resolve.c - from the path that was asked to the inode that it reaches.
+ *
+ * Runs in: broker.  Trusts: the kernel's walk; no name, which may change between two calls.
+ *
+ * Without a symlink on the way, what is reached is what was asked, and RESOLVE_NO_SYMLINKS proves
+ * it.  Else the kernel follows and /proc/self/fd/N says where it came out.  That text lies: a file
+ * moved out of its tree reads as "/", an unlinked one gains " (deleted)", and a live name may end
+ * so.  So the text is resolved again without symlinks, and must come out at the same device, inode
+ * and mount.
+ */
+#include "broker/resolve.h"
+#include "broker/open_path.h"
+#include "common/fd.h"
+#include "common/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#define PROOFS_MAX 4 /* tries to see a path hold still */
+
+void target_init(struct target *t)
+{
+	t->asked_size = t->raw_size = t->reached_size = 0;
+	t->rights = 0;
+	t->fd = -1;
+	t->name = NULL;
+	t->dev = 0;
+	t->ino = 0;
+	t->mode = 0;
+	t->must_be_directory = t->ends_in_dots = false;
+}
+
+void target_deinit(struct target *t)
+{
+	fd_close(&t->fd);
+}
+
+/* Whether ".." is a component of the path. */
+static bool has_dotdot(const char *path, size_t size)
+{
+	const char *end = path + size;
+
+	for (const char *p = path; (p = memchr(p, '.', (size_t)(end - p))); p++) {
+		if (p + 1 < end && p[1] == '.' && (p + 2 == end || p[2] == '/') &&
+			(p == path || p[-1] == '/'))
+			return true;
+	}
+	return false;
+}
+
+static bool ends_with(const char *path, size_t size, const char *tail)
+{
+	size_t n = strlen(tail);
+
+	return size >= n && memcmp(path + size - n, tail, n) == 0;
+}
+
+int target_ask(struct target *t, const char *path, size_t size)
+{
+	int n = path_normalise(path, size, t->asked, sizeof(t->asked));
+
+	if (n < 0)
+		return n;
+	t->asked_size = (size_t)n;
+	t->must_be_directory = path[size - 1] == '/';
+	while (size > 1 && path[size - 1] == '/')
+		size--;
+	t->ends_in_dots = ends_with(path, size, "/.") || ends_with(path, size, "/..");
+	if (t->ends_in_dots)
+		t->must_be_directory = true;
+	if (!has_dotdot(path, size))
+		return 0;
+	memcpy(t->raw, path, size);
+	t->raw[size] = '\0';
+	t->raw_size = size;
+	return 0;
+}
+
+/* The path for a walk beneath a root: relative, and "." for the root itself. */
+static const char *relative(const char *path)
+{
+	while (*path == '/')
+		path++;
+	return *path ? path : ".";
+}
+
+static void note_inode(struct target *t, const struct stat *st)
+{
+	t->dev = st->st_dev;
+	t->ino = st->st_ino;
+	t->mode = st->st_mode;
+	t->uid = st->st_uid;
+	t->gid = st->st_gid;
+}
+
+static void set_reached(struct target *t, const char *path, size_t size)
+{
+	memmove(t->reached, path, size);
+	t->reached[size] = '\0';
+	t->reached_size = size;
+}
+
+/* What /proc says about a descriptor of ours.  The length, or -errno. */
+static int proc_text(struct session *s, int fd, char *buf, size_t size)
+{
+	char name[16];
+	ssize_t n;
+
+	snprintf(name, sizeof(name), "%d", fd);
+	n = readlinkat(s->cell->proc_fd, name, buf, size);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n >= size)
+		return -ENAMETOOLONG;
+	buf[n] = '\0';
+	return (int)n;
+}
+
+/*
+ * Where fd came out, as a path beneath root_fd.  The kernel writes paths of a detached mount, and
+ * of another mount namespace, from that one's own root; of a plain directory from ours.
+ */
+static int text_beneath(struct session *s, int root_fd, int fd, char buf[PATH_MAX])
+{
+	char root[PATH_MAX];
+	int n = proc_text(s, fd, buf, PATH_MAX);
+	int r = n < 0 ? n : proc_text(s, root_fd, root, sizeof(root));
+	size_t skip;
+
+	if (r < 0)
+		return r;
+	skip = r == 1 ? 0 : (size_t)r; /* "/" is no prefix to take away */
+	if ((size_t)n < skip || memcmp(buf, root, skip) != 0)
+		return -ENOENT;
+	memmove(buf, buf + skip, (size_t)n - skip + 1);
+	n -= (int)skip;
+	if (n > 0)
+		return buf[0] == '/' ? n : -ENOENT;
+	memcpy(buf, "/", 2);
+	return 1;
+}
+
+static bool same_place(const struct statx *a, const struct statx *b)
+{
+	return a->stx_dev_major == b->stx_dev_major && a->stx_dev_minor == b->stx_dev_minor &&
+	       a->stx_ino == b->stx_ino && a->stx_mnt_id == b->stx_mnt_id &&
+	       (a->stx_mask & b->stx_mask & STATX_MNT_ID); /* Linux 5.8 */
+}
+
+static int place(int fd, struct statx *ret)
+{
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_SYNC_AS_STAT,
+		       STATX_BASIC_STATS | STATX_MNT_ID, ret) < 0
+		       ? -errno
+		       : 0;
+}
+
+/* Follows once and proves where that came out.  -ESTALE: something moved meanwhile. */
+static int follow_once(struct session *s, struct target *t, int root_fd, const char *path,
+	uint64_t flags, int *ret_fd)
+{
+	autofd followed = -1, proven = -1;
+	struct statx a, b;
+	char text[PATH_MAX];
+	int r, n;
+
+	r = open_beneath(root_fd, path, flags, 0, FOLLOW_ALL, &followed);
+	if (r < 0)
+		return r;
+	n = text_beneath(s, root_fd, followed, text);
+	if (n < 0)
+		return n == -ENOENT ? -ESTALE : n;
+	r = open_beneath(root_fd, relative(text), O_PATH | O_NOFOLLOW, 0, FOLLOW_NONE, &proven);
+	if (r < 0)
+		return r == -ENOENT || r == -ENOTDIR || r == -ELOOP ? -ESTALE : r;
+	r = place(followed, &a);
+	if (r == 0)
+		r = place(proven, &b);
+	if (r < 0)
+		return r;
+	if (!same_place(&a, &b))
+		return -ESTALE;
+	set_reached(t, text, (size_t)n);
+	*ret_fd = fd_take(&proven);
+	return 0;
+}
+
+static int follow_path(struct session *s, struct target *t, int root_fd, const char *path,
+	uint64_t flags, int *ret_fd)
+{
+	int r = -ESTALE;
+
+	for (int i = 0; r == -ESTALE && i < PROOFS_MAX; i++)
+		r = follow_once(s, t, root_fd, path, flags, ret_fd);
+	return r == -ESTALE ? -EAGAIN : r;
+}
+
+/* Resolves `asked`, or `raw` where the kernel must take ".." away, to an O_PATH descriptor. */
+static int resolve_path(struct session *s, struct target *t, int root_fd, const char *asked,
+	const char *raw, uint64_t flags, int *ret_fd)
+{
+	int r = -ELOOP;
+
+	if (!raw)
+		r = open_beneath(root_fd, relative(asked), flags, 0, FOLLOW_NONE, ret_fd);
+	if (r == 0)
+		set_reached(t, asked, strlen(asked));
+	else if (r == -ELOOP)
+		r = follow_path(s, t, root_fd, relative(raw ? raw : asked), flags, ret_fd);
+	return r;
+}
+
+int resolve_inode(struct session *s, struct target *t, int root_fd, bool follow)
+{
+	const char *raw = t->raw_size > 0 ? t->raw : NULL;
+	uint64_t flags = O_PATH;
+	autofd fd = -1;
+	struct stat st;
+	int r;
+
+	/* path_resolution(7): a slash at the end follows a symlink and demands a directory. */
+	if (t->must_be_directory)
+		flags |= O_DIRECTORY;
+	else if (!follow)
+		flags |= O_NOFOLLOW;
+	r = resolve_path(s, t, root_fd, t->asked, raw, flags, &fd);
+	if (r < 0)
+		return r;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	note_inode(t, &st);
+	fd_close(&t->fd);
+	t->fd = fd_take(&fd);
+	t->name = NULL;
+	return 0;
+}
+
+/* Cuts the last component off a path.  False: there is none that is a name. */
+static bool cut_name(char *path, char **ret_name)
+{
+	char *slash = strrchr(path, '/');
+
+	if (!slash || !slash[1] || strcmp(slash, "/.") == 0 || strcmp(slash, "/..") == 0)
+		return false;
+	*slash = '\0';
+	*ret_name = slash + 1;
+	return true;
+}
+
+int resolve_again(struct target *t)
+{
+	struct stat st = {0};
+
+	if (fstatat(t->fd, t->name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
+		return -errno;
+	note_inode(t, &st);
+	return 0;
+}
+
+int resolve_name(struct session *s, struct target *t, int root_fd)
+{
+	char parent[PATH_MAX], raw_parent[PATH_MAX];
+	size_t name_size;
+	autofd fd = -1;
+	char *name, *raw_name;
+	int r;
+
+	if (t->ends_in_dots)
+		return -EINVAL;
+	memcpy(parent, t->asked, t->asked_size + 1);
+	if (t->asked_size == 1 || !cut_name(parent, &name))
+		return -EBUSY;
+	if (t->raw_size > 0) {
+		memcpy(raw_parent, t->raw, t->raw_size + 1);
+		if (!cut_name(raw_parent, &raw_name))
+			return -EINVAL;
+	}
+	name_size = strlen(name);
+	r = resolve_path(s, t, root_fd, parent[0] ? parent : "/",
+		t->raw_size > 0 ? raw_parent : NULL, O_PATH | O_DIRECTORY, &fd);
+	if (r < 0)
+		return r;
+	if (t->reached_size == 1)
+		t->reached_size = 0;
+	if (t->reached_size + 1 + name_size >= sizeof(t->reached))
+		return -ENAMETOOLONG;
+	t->reached[t->reached_size++] = '/';
+	memcpy(t->reached + t->reached_size, name, name_size + 1);
+	t->reached_size += name_size;
+	fd_close(&t->fd);
+	t->fd = fd_take(&fd);
+	t->name = t->asked + t->asked_size - name_size;
+	return resolve_again(t);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * resolve.h - from the path that was asked to the inode that it reaches.
+ */
+#ifndef WARDER_RESOLVE_H
+#define WARDER_RESOLVE_H
+
+#include "broker/request.h"
+
+void target_init(struct target *t);
+/* Closes its descriptor. */
+void target_deinit(struct target *t);
+
+/*
+ * Takes a path as it came: its normal form in t->asked, what must be kept of the rest beside it.
+ * 0; -EINVAL: not absolute, or a NUL inside; -ENAMETOOLONG.
+ */
+int target_ask(struct target *t, const char *path, size_t size);
+
+/*
+ * Resolves t under root_fd to an O_PATH descriptor, proves what it reached, and fills in `reached`,
+ * dev, ino, mode and the owner.  Symlinks on the way are followed; at the end only if `follow`.
+ * 0; -ENOENT, -ENOTDIR, -ELOOP, -EACCES as open(2); -EAGAIN: the way kept changing; or -errno.
+ */
+int resolve_inode(struct session *s, struct target *t, int root_fd, bool follow);
+
+/*
+ * Resolves the directory that holds t's last component, which may exist or not: t->fd is the
+ * parent, t->name the component, `reached` the parent's with the name.  dev, ino and mode are the
+ * named inode's, 0 where there is none; a symlink is not followed.
+ * -EBUSY: the path is the root itself; -EINVAL: it ends in "." or ".."; else as above.
+ */
+int resolve_name(struct session *s, struct target *t, int root_fd);
+
+/* Sees t->name again after it may have changed.  0 or -errno; a missing name is no error. */
+int resolve_again(struct target *t);
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * json.c - writes one JSON object a line into a buffer.
+ *
+ * Runs in: broker, command line.  Trusts: its caller, but nothing in a string.
+ *
+ * Written by hand, since the broker writes a line for each descriptor and a line must cost well
+ * under a microsecond.  Runs of harmless ASCII, which nearly every path is, are copied whole.
+ */
+#include "common/json.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define UTF8_MAX 4 /* bytes of a character */
+
+static void put(struct json *j, const void *p, size_t n)
+{
+	if (j->overrun || (size_t)(j->end - j->at) < n) {
+		j->overrun = true;
+		return;
+	}
+	memcpy(j->at, p, n);
+	j->at += n;
+}
+
+static void put_escape(struct json *j, unsigned unit)
+{
+	static const char hex[] = "0123456789abcdef";
+	const char escape[6] = {'\\', 'u', hex[unit >> 12 & 15], hex[unit >> 8 & 15],
+		hex[unit >> 4 & 15], hex[unit & 15]};
+
+	put(j, escape, sizeof(escape));
+}
+
+/* Printable ASCII that JSON takes as it is. */
+static bool is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/*
+ * The length of the UTF-8 character at p, and its code point; 0: it is none.  Overlong forms,
+ * surrogates and what is beyond U+10FFFF are none (RFC 3629), or two spellings would be one name.
+ */
+static size_t utf8_character(const unsigned char *p, size_t left, unsigned *ret)
+{
+	static const unsigned least[UTF8_MAX + 1] = {0, 0, 0x80, 0x800, 0x10000};
+	unsigned c = p[0];
+	size_t n;
+
+	if (c < 0x80) {
+		*ret = c;
+		return 1;
+	}
+	n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+	if (c < 0xc2 || c > 0xf4 || left < n)
+		return 0;
+	c &= 0x7fu >> n;
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3fu);
+	}
+	if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+		return 0;
+	*ret = c;
+	return n;
+}
+
+/* Characters that a terminal obeys, that end a line, or that turn the direction of text. */
+static bool must_hide(unsigned c)
+{
+	return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x061c ||
+	       (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+	       (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) ||
+	       (c >= 0xe0000 && c <= 0xe0fff);
+}
+
+static void put_character(struct json *j, const unsigned char *p, size_t n, unsigned c)
+{
+	if (c == '"' || c == '\\') {
+		put(j, "\\", 1);
+		put(j, p, n);
+	} else if (must_hide(c) && c > 0xffff) {
+		/* RFC 8259: beyond the basic plane an escape is a pair of surrogates. */
+		put_escape(j, 0xd800 + ((c - 0x10000) >> 10));
+		put_escape(j, 0xdc00 + (c & 0x3ff));
+	} else if (must_hide(c)) {
+		put_escape(j, c);
+	} else {
+		put(j, p, n);
+	}
+}
+
+/* Writes the text; false: it is not UTF-8, and what was written is to be taken back. */
+static bool put_text(struct json *j, const unsigned char *p, size_t size)
+{
+	size_t i = 0;
+
+	while (i < size) {
+		size_t run = i;
+		unsigned c;
+		size_t n;
+
+		while (run < size && is_plain(p[run]))
+			run++;
+		put(j, p + i, run - i);
+		i = run;
+		if (i == size)
+			break;
+		n = utf8_character(p + i, size - i, &c);
+		if (n == 0)
+			return false;
+		put_character(j, p + i, n, c);
+		i += n;
+	}
+	return true;
+}
+
+static void put_latin1(struct json *j, const unsigned char *p, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (is_plain(p[i]))
+			put(j, &p[i], 1);
+		else
+			put_escape(j, p[i]);
+	}
+}
+
+static void put_name(struct json *j, const char *name)
+{
+	if (!j->first)
+		put(j, ",", 1);
+	j->first = false;
+	put(j, "\"", 1);
+	put(j, name, strlen(name));
+	put(j, "\":", 2);
+}
+
+struct json json_begin(char *buf, size_t size)
+{
+	struct json j = {.at = buf, .begin = buf, .end = buf + size, .first = true};
+
+	put(&j, "{", 1);
+	return j;
+}
+
+void json_bytes(struct json *j, const char *name, const char *bytes, size_t size)
+{
+	char *start;
+
+	put_name(j, name);
+	put(j, "\"", 1);
+	start = j->at;
+	if (put_text(j, (const unsigned char *)bytes, size)) {
+		put(j, "\"", 1);
+		return;
+	}
+	j->at = start;
+	put_latin1(j, (const unsigned char *)bytes, size);
+	put(j, "\",\"", 3);
+	put(j, name, strlen(name));
+	put(j, "_bytes\":true", 12);
+}
+
+void json_string(struct json *j, const char *name, const char *text)
+{
+	if (text)
+		json_bytes(j, name, text, strlen(text));
+}
+
+void json_u64(struct json *j, const char *name, uint64_t v)
+{
+	char digits[20];
+	size_t n = sizeof(digits);
+
+	put_name(j, name);
+	do
+		digits[--n] = (char)('0' + v % 10);
+	while ((v /= 10) > 0);
+	put(j, digits + n, sizeof(digits) - n);
+}
+
+void json_i64(struct json *j, const char *name, int64_t v)
+{
+	char digits[21];
+	size_t n = sizeof(digits);
+	uint64_t left = v < 0 ? -(uint64_t)v : (uint64_t)v;
+
+	put_name(j, name);
+	do
+		digits[--n] = (char)('0' + left % 10);
+	while ((left /= 10) > 0);
+	if (v < 0)
+		digits[--n] = '-';
+	put(j, digits + n, sizeof(digits) - n);
+}
+
+void json_bool(struct json *j, const char *name, bool v)
+{
+	put_name(j, name);
+	put(j, v ? "true" : "false", v ? 4 : 5);
+}
+
+void json_open(struct json *j, const char *name)
+{
+	put_name(j, name);
+	put(j, "{", 1);
+	j->first = true;
+}
+
+void json_close(struct json *j)
+{
+	put(j, "}", 1);
+	j->first = false;
+}
+
+long json_end(struct json *j)
+{
+	put(j, "}\n", 2);
+	return j->overrun ? -EMSGSIZE : j->at - j->begin;
+}
