@@ -1,15 +1,426 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * policy_load.c - the policy's I/O half: finds and reads the files, looks every prefix up once.
+ * policy_load.c - the policy's I/O half: finds and reads the files, says what is wrong with them.
  *
- * Runs in: broker, at start.  Trusts: files of root or the caller that nobody else can write.
+ * Runs in: broker (at start), command line.  Trusts: files of root or of the user who starts
+ * warder, that nobody else can write.
  */
 #include "broker/policy_load.h"
 
+#include "broker/policy_find.h"
+#include "common/fd.h"
+#include "common/path.h"
+
 #include <errno.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define OWN_FILES (RIGHT_WRITE | RIGHT_APPEND | RIGHT_CREATE | RIGHT_DELETE)
+
+/* What a load in progress knows. */
+struct load {
+	const struct policy_load_args *args;
+	struct policy *p;
+	struct finder finder;
+	char home[PATH_MAX];
+	char cwd[PATH_MAX];
+	char **read; /* absolute paths of the files that were read: they are protected */
+	size_t n_read;
+};
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static int remember(struct load *l, const char *path)
+{
+	char **grown = reallocarray(l->read, l->n_read + 1, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	l->read = grown;
+	l->read[l->n_read] = strdup(path);
+	return l->read[l->n_read] ? (l->n_read++, 0) : -ENOMEM;
+}
+
+/* The callback of policy/: `use` and `include`. */
+static int load_nested(void *ctx, bool preset, const char *name, char **ret_text, size_t *ret_size,
+	char **ret_path)
+{
+	struct load *l = ctx;
+	char path[PATH_MAX], *why = NULL, *text = NULL;
+	size_t size = 0;
+	int r;
+
+	if (preset) {
+		r = finder_preset(&l->finder, name, path, sizeof(path));
+		if (r < 0)
+			return r;
+		name = path;
+	}
+	r = finder_read(name, &text, &size, &why);
+	if (r == 0)
+		r = remember(l, name);
+	if (r == 0) {
+		*ret_path = strdup(name);
+		r = *ret_path ? 0 : -ENOMEM;
+	} else {
+		*ret_path = why;
+	}
+	if (r < 0) {
+		free(text);
+		return r;
+	}
+	*ret_text = text;
+	*ret_size = size;
+	return 0;
+}
+
+/* A whole file as the main text, or a part of it. */
+static int add_file(struct load *l, const char *name, const char *path)
+{
+	autofree char *text = NULL;
+	autofree char *why = NULL;
+	char dir[PATH_MAX], *slash;
+	size_t size = 0;
+	int r = finder_read(path, &text, &size, &why);
+
+	if (r < 0 && r != -ENOMEM)
+		policy_diag_file(l->p, name, false, "%s", why ? why : strerror(-r));
+	if (r == 0)
+		r = remember(l, path);
+	if (r < 0)
+		return r;
+	strcpy(dir, path);
+	slash = strrchr(dir, '/');
+	slash[slash == dir ? 1 : 0] = '\0';
+	return policy_add_text(l->p, name, dir, text, size);
+}
+
+static int add_stdin(struct load *l)
+{
+	autofree char *text = NULL;
+	autofree char *why = NULL;
+	size_t size = 0;
+	int r = finder_read_stdin(&text, &size, &why);
+
+	if (r < 0 && r != -ENOMEM)
+		policy_diag_file(l->p, "stdin", false, "%s", why ? why : strerror(-r));
+	return r < 0 ? r : policy_add_text(l->p, "stdin", l->cwd, text, size);
+}
+
+/* -p: "-", a preset's name, or a file.  A word that can be either is a preset if there is one. */
+static int add_main(struct load *l, const char *file)
+{
+	char path[PATH_MAX], whole[2 * PATH_MAX];
+	int r;
+
+	if (strcmp(file, "-") == 0)
+		return add_stdin(l);
+	if (!strpbrk(file, "/.")) {
+		r = finder_preset(&l->finder, file, path, sizeof(path));
+		if (r == 0)
+			return add_file(l, path, path);
+		if (r != -ENOENT)
+			return r;
+	}
+	if (file[0] == '/')
+		snprintf(whole, sizeof(whole), "%s", file);
+	else
+		snprintf(whole, sizeof(whole), "%s/%s", l->cwd, file);
+	r = path_normalise(whole, strlen(whole), path, sizeof(path));
+	if (r < 0) {
+		policy_diag_file(l->p, file, false, "%s", strerror(-r));
+		return r;
+	}
+	if (!strpbrk(file, "/.") && access(path, F_OK) < 0) {
+		const char *near = finder_nearest(&l->finder, file);
+
+		policy_diag_file(l->p, file, false, "neither a preset nor a file%s%s%s",
+			near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+		return -ENOENT;
+	}
+	return add_file(l, file, path);
+}
+
+static int add_sets(struct load *l)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < l->args->n_sets; i++) {
+		const char *set = l->args->sets[i], *equals = strchr(set, '=');
+		autofree char *name = equals ? strndup(set, (size_t)(equals - set)) : NULL;
+		int r = name ? policy_set(l->p, name, equals + 1) : -EINVAL;
+
+		if (equals && !name)
+			return -ENOMEM;
+		if (r == -EINVAL)
+			policy_diag_file(l->p, "--set", false,
+				"\"%s\" is not NAME=VALUE, with a name of letters, digits and "
+				"\"_\"",
+				set);
+		result = r < 0 ? r : result;
+	}
+	return result;
+}
+
+static int add_lines(struct load *l)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < l->args->n_lines; i++) {
+		const char *line = l->args->lines[i];
+		char name[32];
+		int r;
+
+		snprintf(name, sizeof(name), "-e %zu", i + 1);
+		r = policy_add_text(l->p, name, l->cwd, line, strlen(line));
+		result = r < 0 ? r : result;
+	}
+	for (size_t i = 0; i < l->args->n_flags; i++) {
+		const struct policy_flag *f = &l->args->flags[i];
+		int r = policy_add_flag(l->p, f->name, f->value);
+
+		if (r == -ENOENT)
+			policy_diag_file(l->p, f->name, false, "there is no such setting");
+		result = r < 0 ? r : result;
+	}
+	return result;
+}
+
+/* ---- what the file system says --------------------------------------------------------------- */
+
+/* Notes the links on the way; one at the end of a file the worker may remove is refused at once,
+ * since a later start would follow what the worker put there. */
+static int note_links(struct load *l, size_t i, const struct found *f)
+{
+	const struct policy_tree *t = policy_tree(l->p, i);
+	int r = 0;
+
+	for (size_t k = 0; r == 0 && k < f->n_links; k++)
+		r = policy_tree_crossed(l->p, i, f->links[k]);
+	if (r == 0 && f->last_is_link && t->verdict != VERDICT_DENY && !t->subtree &&
+		!t->has_wildcard && (t->rights & (RIGHT_CREATE | RIGHT_DELETE)))
+		policy_diag_rule(l->p, t->rule, false,
+			"%s is a symlink that the worker may replace; name the file it leads to, "
+			"%s",
+			t->prefix, f->path);
+	return r;
+}
+
+static int look_up_tree(struct load *l, size_t i)
+{
+	const struct policy_tree *t = policy_tree(l->p, i);
+	bool deny = t->verdict == VERDICT_DENY;
+	bool may_make = !t->subtree && !t->has_wildcard && (t->rights & RIGHT_CREATE);
+	struct found f;
+	int r = find_path(t->prefix, &f), e;
+
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0 && r != -ENOENT && !deny) {
+		policy_diag_rule(
+			l->p, t->rule, false, "cannot look up %s: %s", t->prefix, strerror(-r));
+		found_deinit(&f);
+		return 0;
+	}
+	e = note_links(l, i, &f);
+	if (e == 0 && r == 0)
+		e = policy_tree_resolved(l->p, i, f.path);
+	else if (e == 0 && may_make && !deny && f.n_missing == 1 && !f.last_is_link)
+		e = policy_tree_resolved(l->p, i, f.path);
+	else if (e == 0 && deny)
+		e = policy_tree_resolved(l->p, i, f.path);
+	else if (e == 0)
+		e = policy_tree_resolved(l->p, i, NULL);
+	if ((e == 0 || e == -EINVAL) && r == 0)
+		e = policy_tree_is_directory(l->p, i, f.is_directory);
+	found_deinit(&f);
+	return e == -EINVAL ? 0 : e; /* said as a diagnostic */
+}
+
+static int look_up(struct load *l)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < policy_tree_count(l->p); i++)
+		r = look_up_tree(l, i);
+	for (size_t i = 0; r == 0 && i < policy_except_count(l->p); i++) {
+		struct found f;
+
+		r = find_path(policy_except_prefix(l->p, i), &f);
+		if (r != -ENOMEM)
+			r = policy_except_resolved(l->p, i, f.path);
+		found_deinit(&f);
+	}
+	return r;
+}
+
+/* Both spellings of one path of warder's own. */
+static int protect(struct load *l, const char *path, unsigned rights)
+{
+	struct found f;
+	int r = find_path(path, &f);
+
+	if (r != -ENOMEM)
+		r = policy_protect(l->p, path, rights);
+	if (r == 0)
+		r = policy_protect(l->p, f.path, rights);
+	found_deinit(&f);
+	return r;
+}
+
+static int protect_all(struct load *l)
+{
+	const struct policy_load_args *a = l->args;
+	int r = l->finder.dirs[0][0] ? protect(l, l->finder.dirs[0], OWN_FILES) : 0;
+
+	for (size_t i = 0; r == 0 && i < l->n_read; i++)
+		r = protect(l, l->read[i], OWN_FILES);
+	for (size_t i = 0; r == 0 && i < a->n_protect; i++)
+		r = protect(l, a->protect[i].path, a->protect[i].rights);
+	return r;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+/* The home in the password database: $HOME would be an environment variable that grants. */
+static const char *find_home(struct load *l)
+{
+	const struct passwd *pw;
+	const char *home = l->args->home;
+
+	if (!home) {
+		pw = getpwuid(getuid());
+		home = pw ? pw->pw_dir : getenv("HOME");
+	}
+	if (!home || path_normalise(home, strlen(home), l->home, sizeof(l->home)) < 0)
+		return NULL;
+	return l->home;
+}
+
+static int worse(int r, int e)
+{
+	return r == -ENOMEM || (r < 0 && r != -EINVAL) || e == 0 ? r : e;
+}
+
+/* All steps are taken even after an error, so that all of them are told at once. */
+static int load_all(struct load *l)
+{
+	const struct policy_load_args *a = l->args;
+	int r = add_sets(l);
+
+	if (a->file)
+		r = worse(r, add_main(l, a->file));
+	r = worse(r, add_lines(l));
+	r = worse(r, policy_finish(l->p));
+	if (r < 0 && r != -EINVAL)
+		return r;
+	r = worse(look_up(l), r);
+	if (r < 0 && r != -EINVAL)
+		return r;
+	r = worse(protect_all(l), r);
+	if (r < 0 && r != -EINVAL)
+		return r;
+	return worse(policy_compile(l->p), r);
+}
+
+int policy_load_quiet(const struct policy_load_args *a, struct policy **ret_policy)
+{
+	struct load *l = calloc(1, sizeof(*l));
+	struct policy_env env = {.start = a->start, .load = load_nested, .ctx = l};
+	int r = -ENOMEM;
+
+	*ret_policy = NULL;
+	if (!l)
+		return r;
+	l->args = a;
+	env.home = find_home(l);
+	if (!getcwd(l->cwd, sizeof(l->cwd)))
+		strcpy(l->cwd, "/");
+	finder_init(&l->finder, env.home);
+	env.presets = l->finder.names;
+	l->p = policy_new(&env);
+	if (l->p)
+		r = load_all(l);
+	if (r == -ENOMEM)
+		l->p = policy_free(l->p);
+	*ret_policy = l->p;
+	finder_deinit(&l->finder);
+	for (size_t i = 0; i < l->n_read; i++)
+		free(l->read[i]);
+	free(l->read);
+	free(l);
+	return r;
+}
 
 int policy_load(const struct policy_load_args *a, struct policy **ret_policy, FILE *err)
 {
-	*ret_policy = policy_new(NULL);
-	return *ret_policy ? 0 : -ENOMEM;
+	struct policy *p;
+	int r = policy_load_quiet(a, &p);
+
+	if (p)
+		policy_print_diags(p, 0, a->warnings, err);
+	else
+		fprintf(err, "warder: cannot load the policy: %s\n", strerror(-r));
+	if (r < 0)
+		policy_free(p);
+	else
+		*ret_policy = p;
+	return r;
+}
+
+/* ---- printing -------------------------------------------------------------------------------- */
+
+static void put_clean(FILE *f, const char *s)
+{
+	for (; *s; s++)
+		putc((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s, f);
+}
+
+/* The line, and a caret under its column; a character of several bytes takes one column. */
+static void print_source(FILE *f, const struct policy_diag *d, const char *on, const char *off)
+{
+	unsigned at = 1;
+
+	fputs("    ", f);
+	for (const char *s = d->source; *s; s++)
+		putc(*s == '\t' ? '\t' : (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s, f);
+	fputs("\n", f);
+	if (d->column == 0)
+		return;
+	fputs("    ", f);
+	for (const char *s = d->source; *s && at < d->column; s++, at++)
+		if (((unsigned char)*s & 0xc0) != 0x80)
+			putc(*s == '\t' ? '\t' : ' ', f);
+	fprintf(f, "%s^%s\n", on, off);
+}
+
+void policy_print_diags(const struct policy *p, size_t first, bool warnings, FILE *err)
+{
+	const char *no_color = getenv("NO_COLOR");
+	bool colour = isatty(fileno(err)) && !(no_color && *no_color);
+
+	for (size_t i = first; i < policy_diag_count(p); i++) {
+		const struct policy_diag *d = policy_diag(p, i);
+		const char *on = !colour ? "" : d->warning ? "\033[1;35m" : "\033[1;31m";
+		const char *off = colour ? "\033[0m" : "";
+
+		if (d->warning && !warnings)
+			continue;
+		put_clean(err, d->file);
+		if (d->line)
+			fprintf(err, ":%u", d->line);
+		if (d->line && d->column)
+			fprintf(err, ":%u", d->column);
+		fprintf(err, ": %s%s:%s ", on, d->warning ? "warning" : "error", off);
+		put_clean(err, d->text);
+		putc('\n', err);
+		if (d->source && d->line)
+			print_source(err, d, on, off);
+	}
+	if (policy_error_count(p) > policy_diag_count(p))
+		fprintf(err, "warder: and %zu errors more\n",
+			policy_error_count(p) - policy_diag_count(p));
 }

@@ -22,7 +22,7 @@ struct policy_protected {
 	unsigned rights;
 };
 
-/* What the command line said.  All strings are borrowed until policy_free(). */
+/* What the command line said.  All is borrowed for the call alone. */
 struct policy_load_args {
 	const char *file;         /* -p: a path, "-" (stdin) or a preset's NAME; NULL: none */
 	const char *const *lines; /* -e, in order */

@@ -117,14 +117,15 @@ struct policy_settings {
 	uint64_t workers;   /* slots of `serve` */
 };
 
-/* What the text may refer to.  All strings are borrowed until policy_free(). */
+/* What the text may refer to.  home and start are copied; the rest is used while text is added. */
 struct policy_env {
 	const char *home;  /* for ~/ ; NULL: an error where used */
 	const char *start; /* for ./ ; NULL: an error where used (serve) */
 	/*
 	 * Returns the text of `use NAME` (preset true) or `include PATH` (PATH already absolute),
 	 * and its path for messages.  Both are malloc'd and become the policy's.  Negative errno
-	 * on failure: -ENOENT for a preset that does not exist.
+	 * on failure, -ENOENT for a preset that does not exist; then *ret_path may be a sentence
+	 * that says why.
 	 */
 	int (*load)(void *ctx, bool preset, const char *name, char **ret_text, size_t *ret_size,
 		char **ret_path);

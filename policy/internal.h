@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * internal.h - the policy from inside: what the files of policy/ share.
+ *
+ * lex.c words · target.c patterns · parse.c statements · setting.c and socket.c their values ·
+ * store.c memory and diagnostics · relate.c rules against rules · trie.c, match.c verdicts · text.c
+ * print.
+ */
+#ifndef WARDER_POLICY_INTERNAL_H
+#define WARDER_POLICY_INTERNAL_H
+
+#include "policy/policy.h"
+
+#include <limits.h>
+
+#define RIGHTS_COUNT 7
+#define RIGHTS_ALL   ((1u << RIGHTS_COUNT) - 1)
+
+#define DEPTH_MAX 16   /* include in include in include */
+#define DIAGS_MAX 1000 /* what nobody reads to the end */
+
+/* A word: its bytes with quotes, escapes and variables resolved.  magic[i] is 1 where byte i was
+ * written as itself, so that it may be a wildcard; a variable's value and an escape never are. */
+struct word {
+	const char *s; /* NUL-terminated; holds no other NUL */
+	const unsigned char *magic;
+	size_t n;
+	unsigned column; /* from 1 */
+	bool quoted;     /* begins with '"': no keyword */
+};
+
+/* One component of a pattern. */
+struct component {
+	const char *s;
+	const unsigned char *magic; /* NULL: literal */
+	size_t n;
+	bool any_depth; /* "**" */
+};
+
+/* A target: a literal prefix, then components of which the first is no literal, then perhaps all
+ * beneath. */
+struct pattern {
+	const char *prefix; /* normalised, "/" at least */
+	const struct component *rest;
+	size_t n_rest;
+	bool subtree;
+	bool anywhere; /* begins with "**" */
+};
+
+struct rule {
+	const char *name; /* "scan.policy:13" */
+	const char *file;
+	const char *source; /* the line */
+	unsigned line;
+	enum verdict verdict;
+	unsigned written; /* rights as written, for printing */
+	unsigned rights;  /* closed */
+	unsigned as;
+	unsigned types;
+	mode_t mode_max;
+	bool has_mode;
+	unsigned timeout_ms;
+	bool optional;
+	size_t first_tree, n_trees;
+	size_t first_except, n_excepts;
+	uint32_t except_root; /* of a trie of its own; 0: none */
+};
+
+/* Why a prefix cannot be trusted to stay what it was at load. */
+struct crossing {
+	const char *link;
+	struct crossing *next;
+};
+
+struct tree {
+	struct policy_tree pub;
+	struct pattern pattern;
+	unsigned column;
+	struct crossing *crossings;
+};
+
+struct except {
+	size_t rule;
+	struct pattern pattern;
+	const char *resolved;
+	unsigned column;
+};
+
+struct expect {
+	const char *name, *file, *source;
+	unsigned line, column;
+	enum verdict verdict;
+	unsigned rights;
+	const char *path; /* normalised; NULL: a socket */
+	const char *text; /* the statement, printed */
+};
+
+/* A deny of sockets: true already, since none is given. */
+struct statement {
+	const char *name;
+	const char *text;
+};
+
+struct variable {
+	const char *name, *value;
+	const char *origin; /* "scan.policy:3" */
+	bool by_flag;
+};
+
+/* Self-protection. */
+struct protected_path {
+	const char *path;
+	unsigned rights;
+};
+
+struct source {
+	const char *path; /* what the loader called it */
+	bool open;        /* being parsed: to include it now is a cycle */
+};
+
+/* A set of rights given on a pattern of one rule, at a node of the trie. */
+struct mark {
+	uint32_t tree; /* index, or one of the constants below */
+	uint32_t next; /* 0: the end */
+	uint32_t seen; /* scratch of a check */
+	uint8_t rights;
+};
+#define MARK_PROTECT UINT32_MAX
+#define MARK_EXCEPT  (UINT32_MAX - 1)
+
+/* A node of the trie of components: see trie.c. */
+struct node {
+	const char *name; /* the component that leads here */
+	uint32_t name_size;
+	uint32_t parent;
+	uint32_t self;      /* first mark for paths that end here */
+	uint32_t below;     /* first mark for here and all beneath */
+	uint32_t globs;     /* first child by a wildcard component */
+	uint32_t next_glob; /* its next sibling */
+	uint32_t deep;      /* child by "**" */
+	uint32_t seen;      /* scratch of a check */
+	bool is_deep;
+	bool has_literals;
+	bool on_way;                  /* a tree that gives something begins here or beneath */
+	bool inside;                  /* one begins here */
+	const struct component *glob; /* of a wildcard child */
+};
+
+/* What a check writes to, so that it allocates nothing. */
+struct scratch {
+	uint32_t *active[2]; /* sets of nodes */
+	uint32_t *pending;   /* marks that matched and whose rule has an `except` */
+	uint32_t stamp;
+};
+
+struct matcher {
+	struct node *nodes; /* nodes[0] is nobody; nodes[1] the root */
+	size_t n_nodes, nodes_room;
+	struct mark *marks; /* marks[0] is nobody */
+	size_t n_marks, marks_room;
+	struct slot {
+		uint32_t hash, node;
+	} * table; /* literal children, keyed by parent and component */
+	size_t table_size, n_literals;
+	struct scratch *scratch;
+};
+
+struct chunk;
+
+struct policy {
+	struct policy_env env;
+	struct chunk *chunks;
+	bool out_of_memory; /* sticky: the calls that see it return -ENOMEM */
+
+	struct policy_diag *diags;
+	unsigned *diag_order; /* of each diag: the file's number */
+	size_t n_diags, diags_room;
+	const char **files; /* in order of first mention */
+	size_t n_files, files_room;
+	size_t n_errors;
+
+	struct rule *rules;
+	size_t n_rules, rules_room;
+	struct tree *trees;
+	size_t n_trees, trees_room;
+	struct except *excepts;
+	size_t n_excepts, excepts_room;
+	struct expect *expects;
+	size_t n_expects, expects_room;
+	struct statement *statements;
+	size_t n_statements, statements_room;
+	struct variable *variables;
+	size_t n_variables, variables_room;
+	struct source *sources;
+	size_t n_sources, sources_room;
+	struct protected_path *protected;
+	size_t n_protected, protected_room;
+
+	struct policy_settings settings;
+	size_t runtime_room, env_room;
+	const char *setting_origin[SET__COUNT]; /* where it was set */
+	const char *accept_origin[8];
+	bool setting_by_flag[SET__COUNT];
+
+	/* Where the parser is. */
+	const char *file;
+	const char *dir;
+	const char *source;
+	const char *origin; /* "scan.policy:13" */
+	unsigned line;
+	unsigned depth; /* 0: the main text */
+
+	struct matcher matcher;
+	const char *text;
+	size_t text_size;
+	bool compiled;
+};
+
+/* ---- store.c ---- */
+
+/* Memory that lives as long as the policy.  NULL and p->out_of_memory on failure. */
+void *store_alloc(struct policy *p, size_t size);
+char *store_copy(struct policy *p, const char *s, size_t n);
+char *store_printf(struct policy *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Makes room for one more in an array of items of `size`.  False and out_of_memory on failure. */
+bool store_grow(struct policy *p, void *array_pointer, size_t n, size_t *room, size_t size);
+/* 0, or -ENOMEM once memory was short. */
+int store_result(const struct policy *p);
+
+/* Errors of the line being parsed; column 0: of the line as a whole.  Always returns -EINVAL, so
+ * that a parser can return what it says. */
+int error_at(struct policy *p, unsigned column, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* A diagnostic anywhere. */
+void diag_add(struct policy *p, const char *file, unsigned line, unsigned column,
+	const char *source, bool warning, const char *text);
+int diag_of_rule(struct policy *p, size_t rule, unsigned column, bool warning, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+
+/* ---- lex.c ---- */
+
+#define WORDS_MAX 4096 /* on a line */
+
+/* Takes a line apart.  Returns the number of words, or -EINVAL with a diagnostic, or -ENOMEM. */
+int lex_line(struct policy *p, const char *line, size_t size, struct word **ret_words);
+bool word_is(const struct word *w, const char *keyword);
+/* Whether byte i of the word is the wildcard or other special character c. */
+bool word_magic(const struct word *w, size_t i, char c);
+bool name_is_valid(const char *name, size_t n);
+
+/* ---- target.c ---- */
+
+/* Whether the word can only be a target. */
+bool target_looks_like(const struct word *w);
+int target_parse(struct policy *p, const struct word *w, enum verdict verdict, struct pattern *ret);
+/* A literal path: no wildcard; ".." is taken away if `dots`.  Normalised, in the policy's memory;
+ * *ret_slash: it ended in one. */
+int target_path(
+	struct policy *p, const struct word *w, bool dots, const char **ret, bool *ret_slash);
+/* Whether a name matches a component that is no "**". */
+bool component_match(const struct component *c, const char *name, size_t n);
+
+/* ---- parse.c, setting.c, socket.c ---- */
+
+/* A line that begins with the name of a setting. */
+int setting_parse(struct policy *p, const struct word *words, int n);
+bool setting_known(const char *word);
+int time_parse(struct policy *p, const struct word *w, uint64_t *ret_ms);
+
+/* Parses one socket at words[at].  Returns how many words it took, or -EINVAL. */
+int socket_parse(struct policy *p, const struct word *words, int n, int at, bool bind);
+
+/* ---- rule.c ---- */
+
+/* A line that begins with a verdict, and one that begins with "expect". */
+int rule_parse(struct policy *p, const struct word *words, int n);
+int expect_parse(struct policy *p, const struct word *words, int n);
+
+/* ---- rights.c ---- */
+
+extern const char *const right_names[]; /* of files and sockets, NULL-terminated */
+/* "rw" -> its four bits, not closed; 0 if unknown. */
+unsigned right_written(const char *word, size_t n);
+/* Adds what a grant includes, or what a deny takes along. */
+unsigned right_close(unsigned rights, enum verdict verdict);
+
+/* ---- relate.c ---- */
+
+/* Denies against runtime and exec trees. */
+int relate_denies(struct policy *p);
+/* Prefixes that cross what the worker may write; after trie_build().  1: an `except` was narrowed,
+ * build again.  0 or -ENOMEM. */
+int relate_crossings(struct policy *p);
+
+/* ---- trie.c ---- */
+
+int trie_build(struct policy *p);
+void trie_free(struct policy *p);
+
+/* ---- match.c ---- */
+
+/* Whether some rule other than one whose prefix is as long as `path` lets the worker make or
+ * remove the name `path`; its name or NULL. */
+const char *match_replaceable(const struct policy *p, const char *path);
+
+/* ---- text.c ---- */
+
+/* A word as it has to be written, quoted where needed.  Without magic nothing in it is special. */
+const char *text_word(struct policy *p, const char *s, const unsigned char *magic, size_t n);
+/* The same into a buffer: its length; -ENAMETOOLONG. */
+int text_quote(const char *s, const unsigned char *magic, size_t n, char *buf, size_t size);
+
+#endif

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * relate.c - rules against rules: denies that could not hold, prefixes that could be replaced.
+ *
+ * Runs in: broker (at start), command line.  Trusts: what the loader told of the file system.
+ *
+ * Runtime and exec trees are the worker's own to read (Landlock grants them), so a deny there would
+ * be a promise that nobody keeps.  A prefix is looked up once; where the worker may put a symlink
+ * in its way, the next start would follow that.
+ */
+#include "policy/internal.h"
+
+#include "common/path.h"
+#include "common/runtime.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- an ordered set of trees, so that a tree and all beneath it stand together --------------- */
+
+struct place {
+	const char *path;
+	size_t tree;
+};
+
+/* Bytes, but "/" before all others: "/a" "/a/b" "/a-b". */
+static int path_compare(const char *a, const char *b)
+{
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	if (!*a || !*b)
+		return (*a != 0) - (*b != 0);
+	if (*a == '/' || *b == '/')
+		return (*a != '/') - (*b != '/');
+	return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
+}
+
+static int place_compare(const void *a, const void *b)
+{
+	return path_compare(((const struct place *)a)->path, ((const struct place *)b)->path);
+}
+
+/* The first place that is not before `path`. */
+static size_t place_find(const struct place *places, size_t n, const char *path)
+{
+	size_t low = 0, high = n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (path_compare(places[middle].path, path) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* ---- patterns against literal trees ---------------------------------------------------------- */
+
+/* Whether the pattern, spelled with this prefix, may match `path` or, if `deep`, something
+ * beneath it.  Where it cannot tell it says yes. */
+static bool reaches(const struct pattern *t, const char *prefix, const char *path, bool deep)
+{
+	size_t n = strlen(path);
+
+	if (runtime_holds(path, prefix, strlen(prefix)))
+		return deep || (strcmp(path, prefix) == 0 && t->n_rest == 0);
+	if (!runtime_holds(prefix, path, n))
+		return false;
+	path += strcmp(prefix, "/") == 0 ? 0 : strlen(prefix);
+	for (size_t i = 0; i < t->n_rest; i++) {
+		const struct component *c = &t->rest[i];
+		size_t length;
+
+		path += strspn(path, "/");
+		length = strcspn(path, "/");
+		if (length == 0)
+			return deep;
+		if (c->any_depth)
+			return true;
+		if (!component_match(c, path, length))
+			return false;
+		path += length;
+	}
+	return t->subtree || !*path;
+}
+
+/* Whether an `except` of the rule takes the whole of a tree out. */
+static bool excepted(const struct policy *p, const struct rule *r, const char *path)
+{
+	for (size_t i = r->first_except; i < r->first_except + r->n_excepts; i++) {
+		const struct except *e = &p->excepts[i];
+
+		if (e->pattern.n_rest == 0 && e->pattern.subtree &&
+			(runtime_holds(e->pattern.prefix, path, strlen(path)) ||
+				runtime_holds(e->resolved, path, strlen(path))))
+			return true;
+	}
+	return false;
+}
+
+/* ---- denies inside exec trees ---------------------------------------------------------------- */
+
+static bool gives(const struct policy_tree *t, unsigned rights)
+{
+	return t->verdict != VERDICT_DENY && !t->missing && (t->rights & rights);
+}
+
+static int exec_places(const struct policy *p, struct place **ret, size_t *ret_n)
+{
+	struct place *places = calloc(p->n_trees * 2 + 1, sizeof(*places));
+	size_t n = 0;
+
+	if (!places)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->n_trees; i++) {
+		const struct policy_tree *t = &p->trees[i].pub;
+
+		if (!gives(t, RIGHT_EXEC))
+			continue;
+		places[n++] = (struct place){t->prefix, i};
+		if (strcmp(t->prefix, t->resolved) != 0)
+			places[n++] = (struct place){t->resolved, i};
+	}
+	qsort(places, n, sizeof(*places), place_compare);
+	*ret = places;
+	*ret_n = n;
+	return 0;
+}
+
+/* The exec tree that this spelling of a deny reaches into; SIZE_MAX: none. */
+static size_t exec_reached(const struct policy *p, const struct place *places, size_t n,
+	const struct tree *deny, const char *prefix)
+{
+	const struct rule *r = &p->rules[deny->pub.rule];
+	char above[PATH_MAX];
+	size_t length = strlen(prefix), at;
+
+	/* Trees that hold the prefix: those named like one of the directories above it. */
+	memcpy(above, prefix, length + 1);
+	for (;;) {
+		at = place_find(places, n, length ? above : "/");
+		for (; at < n && strcmp(places[at].path, length ? above : "/") == 0; at++) {
+			const struct policy_tree *t = &p->trees[places[at].tree].pub;
+
+			if (reaches(&deny->pattern, prefix, places[at].path,
+				    t->subtree || t->has_wildcard) &&
+				!excepted(p, r, places[at].path) && !excepted(p, r, prefix))
+				return places[at].tree;
+		}
+		if (length <= 1)
+			break;
+		while (length > 0 && above[--length] != '/')
+			;
+		above[length] = '\0';
+	}
+	/* And those beneath it. */
+	for (at = place_find(places, n, prefix); at < n; at++) {
+		const struct policy_tree *t = &p->trees[places[at].tree].pub;
+
+		if (!runtime_holds(prefix, places[at].path, strlen(places[at].path)))
+			break;
+		if (reaches(&deny->pattern, prefix, places[at].path,
+			    t->subtree || t->has_wildcard) &&
+			!excepted(p, r, places[at].path))
+			return places[at].tree;
+	}
+	return SIZE_MAX;
+}
+
+static void check_exec(
+	struct policy *p, const struct place *places, size_t n, const struct tree *deny)
+{
+	size_t at = exec_reached(p, places, n, deny, deny->pub.prefix);
+	const struct policy_tree *t;
+
+	if (at == SIZE_MAX && strcmp(deny->pub.prefix, deny->pub.resolved) != 0)
+		at = exec_reached(p, places, n, deny, deny->pub.resolved);
+	if (at == SIZE_MAX)
+		return;
+	t = &p->trees[at].pub;
+	diag_of_rule(p, deny->pub.rule, deny->column, false,
+		"a deny of reading cannot hold inside %s%s, where \"exec\" of %s lets the worker "
+		"load any file itself; allow rw instead of rwx there, or add \"except %s%s\"",
+		t->prefix, t->subtree && t->prefix[1] ? "/" : "", p->rules[t->rule].name, t->prefix,
+		t->subtree && t->prefix[1] ? "/" : "");
+}
+
+/* ---- denies inside the runtime --------------------------------------------------------------- */
+
+const char *policy_runtime(const struct policy *p, const char *path, size_t size)
+{
+	const struct policy_settings *s = &p->settings;
+	const char *found;
+
+	if (s->root == ROOT_EMPTY || size == 0 || path[0] != '/')
+		return NULL;
+	for (size_t i = 0; i < s->n_runtime; i++)
+		if (runtime_holds(s->runtime[i], path, size))
+			return s->runtime[i];
+	found = s->runtime_none ? NULL : runtime_find(path, size);
+	return found;
+}
+
+/* A runtime tree that the deny reaches from above; NULL: none. */
+static const char *runtime_beneath(const struct policy *p, const struct tree *deny)
+{
+	const struct policy_settings *s = &p->settings;
+	const struct rule *r = &p->rules[deny->pub.rule];
+	const char *const *lists[] = {runtime_trees, runtime_etc};
+
+	if (s->root == ROOT_EMPTY)
+		return NULL;
+	for (size_t i = 0; i < s->n_runtime; i++)
+		if (reaches(&deny->pattern, deny->pub.prefix, s->runtime[i], true) &&
+			!excepted(p, r, s->runtime[i]))
+			return s->runtime[i];
+	for (size_t l = 0; !s->runtime_none && l < 2; l++)
+		for (size_t i = 0; lists[l][i]; i++)
+			if (reaches(&deny->pattern, deny->pub.prefix, lists[l][i], true) &&
+				!excepted(p, r, lists[l][i]))
+				return lists[l][i];
+	return NULL;
+}
+
+/* The rule is warned of once, however many targets it has. */
+static void check_runtime(struct policy *p, const struct tree *deny, size_t *warned)
+{
+	const char *found = NULL;
+	const char *prefix = deny->pub.prefix;
+
+	if (!deny->pattern.anywhere) {
+		found = policy_runtime(p, prefix, strlen(prefix));
+		if (!found)
+			found = policy_runtime(p, deny->pub.resolved, strlen(deny->pub.resolved));
+	}
+	if (found) {
+		diag_of_rule(p, deny->pub.rule, deny->column, false,
+			"a deny cannot hold inside %s, which is runtime and granted whole; write "
+			"\"runtime none\" and name the trees that are needed",
+			found);
+		return;
+	}
+	if (*warned == deny->pub.rule)
+		return;
+	found = runtime_beneath(p, deny);
+	if (!found)
+		return;
+	*warned = deny->pub.rule;
+	diag_of_rule(p, deny->pub.rule, deny->column, true,
+		deny->pattern.anywhere
+			? "a deny that starts with \"**\" does not reach into the runtime, which "
+			  "is granted whole: %s, for one"
+			: "this deny does not reach into the runtime, which is granted whole: %s, "
+			  "for one",
+		found);
+}
+
+int relate_denies(struct policy *p)
+{
+	struct place *places;
+	size_t n, warned = SIZE_MAX;
+
+	if (exec_places(p, &places, &n) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->n_trees; i++) {
+		const struct tree *t = &p->trees[i];
+
+		if (t->pub.verdict == VERDICT_ALLOW && strcmp(t->pub.prefix, "/") == 0 &&
+			t->pub.subtree)
+			diag_of_rule(p, t->pub.rule, t->column, true,
+				"this makes the view the whole host");
+		if (t->pub.verdict != VERDICT_DENY)
+			continue;
+		check_runtime(p, t, &warned);
+		if (n > 0 && (t->pub.rights & RIGHT_READ))
+			check_exec(p, places, n, t);
+	}
+	free(places);
+	return store_result(p);
+}
+
+/* ---- prefixes that the worker could replace -------------------------------------------------- */
+
+/* The rule that lets the worker put something else in the place of a component of `path`. */
+static const char *crossed(const struct policy *p, const char *path, char *ret_at)
+{
+	const char *slash = path, *rule;
+
+	while (*slash && path[1]) {
+		slash = strchr(slash + 1, '/');
+		if (!slash)
+			slash = path + strlen(path);
+		memcpy(ret_at, path, (size_t)(slash - path));
+		ret_at[slash - path] = '\0';
+		rule = match_replaceable(p, ret_at);
+		if (rule)
+			return rule;
+	}
+	return NULL;
+}
+
+static void check_crossing(struct policy *p, const struct tree *t)
+{
+	char at[PATH_MAX];
+	const char *rule = crossed(p, t->pub.prefix, at);
+
+	if (!rule && strcmp(t->pub.prefix, t->pub.resolved) != 0)
+		rule = crossed(p, t->pub.resolved, at);
+	for (const struct crossing *c = t->crossings; c && !rule; c = c->next)
+		rule = crossed(p, c->link, at);
+	if (!rule)
+		return;
+	if (t->pub.verdict == VERDICT_DENY)
+		diag_of_rule(p, t->pub.rule, t->column, false,
+			"%s crosses a directory the worker may write (%s): it could rename or "
+			"replace %s; deny \"create,delete\" there too, or start the rule with "
+			"\"**\"",
+			t->pub.prefix, rule, at);
+	else
+		diag_of_rule(p, t->pub.rule, t->column, false,
+			"%s crosses a directory the worker may write (%s): it could replace %s by "
+			"a symlink, which the next start would follow; leave the rule out, or "
+			"give that directory less",
+			t->pub.prefix, rule, at);
+}
+
+int relate_crossings(struct policy *p)
+{
+	bool any = false, narrowed = false;
+	char at[PATH_MAX];
+
+	for (size_t i = 0; i < p->n_trees && !any; i++)
+		any = gives(&p->trees[i].pub, RIGHT_CREATE | RIGHT_DELETE);
+	if (!any)
+		return 0;
+	for (size_t i = 0; i < p->n_trees; i++)
+		if (!p->trees[i].pub.missing || p->trees[i].pub.verdict == VERDICT_DENY)
+			check_crossing(p, &p->trees[i]);
+	/* An `except` that leads elsewhere by a link of the worker's making would open that: it
+	 * keeps its own spelling alone. */
+	for (size_t i = 0; i < p->n_excepts; i++) {
+		struct except *e = &p->excepts[i];
+
+		if (strcmp(e->resolved, e->pattern.prefix) == 0 ||
+			!crossed(p, e->pattern.prefix, at))
+			continue;
+		e->resolved = e->pattern.prefix;
+		narrowed = true;
+	}
+	return p->out_of_memory ? -ENOMEM : narrowed;
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * text.c - the policy printed: the copy for the ledger, the line to add.
+ *
+ * Runs in: broker (at start), command line.  Trusts: nothing in the path of a suggestion.
+ */
+#include "policy/internal.h"
+
+#include "common/path.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- words ----------------------------------------------------------------------------------- */
+
+struct out {
+	char *at;
+	size_t n, room;
+	bool full;
+};
+
+static void out_put(struct out *o, const char *s, size_t n)
+{
+	if (o->n + n >= o->room) {
+		o->full = true;
+		return;
+	}
+	memcpy(o->at + o->n, s, n);
+	o->n += n;
+	o->at[o->n] = '\0';
+}
+
+static bool is_control(unsigned char c)
+{
+	return c < 0x20 || c == 0x7f;
+}
+
+static bool needs_quotes(const char *s, const unsigned char *magic, size_t n)
+{
+	if (n == 0)
+		return true;
+	for (size_t i = 0; i < n; i++)
+		if (is_control((unsigned char)s[i]) || strchr(" \"\\#$", s[i]) ||
+			(strchr("*?[]", s[i]) && !(magic && magic[i])))
+			return true;
+	return false;
+}
+
+static void quote(struct out *o, const char *s, const unsigned char *magic, size_t n)
+{
+	char hex[5];
+
+	if (!needs_quotes(s, magic, n)) {
+		out_put(o, s, n);
+		return;
+	}
+	out_put(o, "\"", 1);
+	for (size_t i = 0; i < n; i++) {
+		bool wild = strchr("*?[]", s[i]) && s[i];
+
+		if (s[i] == '\n') {
+			out_put(o, "\\n", 2);
+		} else if (is_control((unsigned char)s[i]) || s[i] == '$' ||
+			   (s[i] == ']' && !(magic && magic[i]))) {
+			snprintf(hex, sizeof(hex), "\\x%02x", (unsigned char)s[i]);
+			out_put(o, hex, 4);
+		} else {
+			if (s[i] == '"' || s[i] == '\\' || (wild && !(magic && magic[i])))
+				out_put(o, "\\", 1);
+			out_put(o, s + i, 1);
+		}
+	}
+	out_put(o, "\"", 1);
+}
+
+int text_quote(const char *s, const unsigned char *magic, size_t n, char *buf, size_t size)
+{
+	struct out o = {buf, 0, size, size == 0};
+
+	if (size > 0)
+		buf[0] = '\0';
+	quote(&o, s, magic, n);
+	return o.full ? -ENAMETOOLONG : (int)o.n;
+}
+
+const char *text_word(struct policy *p, const char *s, const unsigned char *magic, size_t n)
+{
+	size_t room = 4 * n + 3;
+	char *buf = store_alloc(p, room);
+
+	return buf && text_quote(s, magic, n, buf, room) >= 0 ? buf : "\"\"";
+}
+
+/* ---- the whole text -------------------------------------------------------------------------- */
+
+/* Prefix and rest as one word: the prefix is literal, the rest as it was written. */
+static const char *print_pattern(struct policy *p, const struct pattern *t)
+{
+	size_t n = strlen(t->prefix), size = n + 4;
+	unsigned char *magic;
+	char *s;
+
+	for (size_t i = 0; i < t->n_rest; i++)
+		size += t->rest[i].n + 1;
+	s = store_alloc(p, size);
+	magic = store_alloc(p, size);
+	if (!s || !magic)
+		return "\"\"";
+	n = t->anywhere || n == 1 ? 0 : n;
+	memcpy(s, t->prefix, n);
+	for (size_t i = 0; i < t->n_rest; i++) {
+		const struct component *c = &t->rest[i];
+
+		if (n > 0 || !t->anywhere)
+			s[n++] = '/';
+		memcpy(s + n, c->s, c->n);
+		if (c->magic)
+			memcpy(magic + n, c->magic, c->n);
+		n += c->n;
+	}
+	if (t->anywhere && t->n_rest == 0) {
+		memcpy(s, "**", 2);
+		memset(magic, 1, 2);
+		n = 2;
+	} else if (t->subtree || n == 0) {
+		s[n++] = '/';
+	}
+	return text_word(p, s, magic, n);
+}
+
+static void print_rights(FILE *f, unsigned rights)
+{
+	const char *comma = "";
+
+	if (rights == RIGHTS_ALL) {
+		fputs("any", f);
+		return;
+	}
+	for (unsigned i = 0; i < RIGHTS_COUNT; i++)
+		if (rights & 1u << i) {
+			fprintf(f, "%s%s", comma, right_names[i]);
+			comma = ",";
+		}
+}
+
+static void print_rule(struct policy *p, FILE *f, const struct rule *r)
+{
+	static const char *const types[] = {"char", "block", "fifo"};
+
+	fprintf(f, "%s ", policy_verdict_name(r->verdict));
+	print_rights(f, r->written);
+	for (size_t i = r->first_tree; i < r->first_tree + r->n_trees; i++)
+		fprintf(f, " %s", print_pattern(p, &p->trees[i].pattern));
+	if (r->as == AS_BROKER)
+		fputs(" as broker", f);
+	for (unsigned i = 0; i < 3; i++)
+		if (r->types & 1u << i)
+			fprintf(f, " type %s", types[i]);
+	if (r->has_mode)
+		fprintf(f, " mode %04o", (unsigned)r->mode_max);
+	if (r->timeout_ms)
+		fprintf(f, " timeout %ums", r->timeout_ms);
+	if (r->optional)
+		fputs(" optional", f);
+	for (size_t i = r->first_except; i < r->first_except + r->n_excepts; i++)
+		fprintf(f, "%s %s", i == r->first_except ? " except" : "",
+			print_pattern(p, &p->excepts[i].pattern));
+	fprintf(f, "\t# %s\n", r->name);
+}
+
+static const char *print_word(struct policy *p, const char *s)
+{
+	return text_word(p, s, NULL, strlen(s));
+}
+
+static bool given(const struct policy *p, enum policy_setting id)
+{
+	return p->settings.given & 1ull << id;
+}
+
+static void print_number(struct policy *p, FILE *f, enum policy_setting id, const char *word,
+	uint64_t value, const char *unit)
+{
+	if (given(p, id))
+		fprintf(f, "%s %llu%s\t# %s\n", word, (unsigned long long)value, unit,
+			p->setting_origin[id]);
+}
+
+static void print_list(struct policy *p, FILE *f, enum policy_setting id, const char *word,
+	const char *const *values, size_t n, bool none)
+{
+	if (!given(p, id))
+		return;
+	fprintf(f, "%s%s", word, none ? " none" : "");
+	for (size_t i = 0; i < n; i++)
+		fprintf(f, " %s", print_word(p, values[i]));
+	fprintf(f, "\t# %s\n", p->setting_origin[id]);
+}
+
+static void print_settings(struct policy *p, FILE *f)
+{
+	static const char *const roots[] = {"view", "empty", "host"};
+	const struct policy_settings *s = &p->settings;
+
+	print_list(p, f, SET_ROOT, "root", &roots[s->root], 1, false);
+	print_list(p, f, SET_RUNTIME, "runtime", s->runtime, s->n_runtime, s->runtime_none);
+	print_list(p, f, SET_USER, "user", (const char *const *)&s->user, 1, false);
+	print_list(p, f, SET_ENV, "env", s->env, s->n_env, false);
+	print_list(p, f, SET_HOME, "home", (const char *const *)&s->home, 1, false);
+	print_number(p, f, SET_TMP, "tmp", s->tmp_size, "");
+	print_number(p, f, SET_MEMORY, "memory", s->memory, "");
+	print_number(p, f, SET_TASKS, "tasks", s->tasks, "");
+	print_number(p, f, SET_FILES, "files", s->files, "");
+	print_number(p, f, SET_CPU, "cpu", s->cpu_ms, "ms");
+	print_number(p, f, SET_TIME, "time", s->time_ms, "ms");
+	print_number(p, f, SET_LIMIT_REQUESTS, "limit requests", s->limit_requests, "");
+	print_number(p, f, SET_LIMIT_HELD, "limit held", s->limit_held, "");
+	for (unsigned i = 0; policy_layer_name(1u << i); i++)
+		if (s->accept & 1u << i)
+			fprintf(f, "accept missing %s\t# %s\n", policy_layer_name(1u << i),
+				p->accept_origin[i]);
+	/* A relative one is the command line's, which said it for this run alone. */
+	if (given(p, SET_LEDGER) && (s->ledger[0] == '/' || strncmp(s->ledger, "fd:", 3) == 0))
+		print_list(p, f, SET_LEDGER, "ledger", (const char *const *)&s->ledger, 1, false);
+	print_number(p, f, SET_WORKERS, "workers", s->workers, "");
+}
+
+static void print_all(struct policy *p, FILE *f)
+{
+	print_settings(p, f);
+	for (size_t i = 0; i < p->n_rules; i++)
+		print_rule(p, f, &p->rules[i]);
+	for (size_t i = 0; i < p->n_statements; i++)
+		fprintf(f, "%s\t# %s\n", p->statements[i].text, p->statements[i].name);
+	for (size_t i = 0; i < p->n_expects; i++)
+		fprintf(f, "%s\t# %s\n", p->expects[i].text, p->expects[i].name);
+}
+
+static int make_text(struct policy *p)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
+	int failed;
+
+	if (!f)
+		return -ENOMEM;
+	print_all(p, f);
+	failed = ferror(f);
+	failed |= fclose(f);
+	if (!failed) {
+		p->text = store_copy(p, text, size);
+		p->text_size = size;
+	}
+	free(text);
+	return failed || !p->text ? -ENOMEM : store_result(p);
+}
+
+const char *policy_text(const struct policy *p, size_t *ret_size)
+{
+	*ret_size = p->text ? p->text_size : 0;
+	return p->text;
+}
+
+int policy_finish(struct policy *p)
+{
+	if (p->out_of_memory)
+		return -ENOMEM;
+	if (p->n_errors > 0)
+		return -EINVAL;
+	return make_text(p);
+}
+
+/* ---- what people read ------------------------------------------------------------------------ */
+
+int policy_suggest(unsigned rights, const char *path, char *buf, size_t size)
+{
+	char names[64], word[4 * PATH_MAX + 3];
+	int n = text_quote(path, NULL, strlen(path), word, sizeof(word));
+
+	if (n < 0)
+		return n;
+	n = snprintf(
+		buf, size, "allow %s %s", policy_rights_name(rights, names, sizeof(names)), word);
+	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}
+
+int policy_expect(struct policy *p)
+{
+	int failed = 0;
+
+	for (size_t i = 0; i < p->n_expects; i++) {
+		const struct expect *e = &p->expects[i];
+		enum verdict got = VERDICT_DENY;
+		const char *rule = NULL;
+
+		/* Each right for itself: "expect deny any" means that none is given. */
+		for (unsigned right = 1; e->path && right <= e->rights; right <<= 1) {
+			struct policy_answer a;
+
+			if (!(e->rights & right))
+				continue;
+			got = policy_check(p, e->path, strlen(e->path), right, &a);
+			rule = a.rule;
+			if (got != e->verdict)
+				break;
+		}
+		if (got == e->verdict)
+			continue;
+		failed++;
+		diag_add(p, e->file, e->line, e->column, e->source, false,
+			store_printf(p, "expected %s, but the verdict is %s, by %s",
+				policy_verdict_name(e->verdict), policy_verdict_name(got),
+				e->path ? (rule ? rule : "no rule at all")
+					: "this version, which gives no socket yet"));
+	}
+	return p->out_of_memory ? -ENOMEM : failed;
+}
