@@ -280,16 +280,17 @@ static int walk_root(struct walk *w)
 /* Puts the text of a symlink before what is ahead. */
 static int walk_follow(struct walk *w, int link_fd, const char *rest)
 {
-	char text[PATH_MAX], ahead[2 * PATH_MAX];
-	ssize_t n = readlinkat(link_fd, "", text, sizeof(text) - 1);
+	char text[PATH_MAX];
+	size_t rest_size = strlen(rest);
+	ssize_t n = readlinkat(link_fd, "", text, sizeof(text));
 
 	if (n <= 0)
 		return n < 0 ? -errno : -ENOENT;
-	text[n] = '\0';
-	if ((size_t)n + 1 + strlen(rest) + 1 > sizeof(ahead))
+	if ((size_t)n + 1 + rest_size + 1 > sizeof(w->ahead))
 		return -ENAMETOOLONG;
-	snprintf(ahead, sizeof(ahead), "%s/%s", text, rest);
-	strcpy(w->ahead, ahead);
+	memmove(w->ahead + n + 1, rest, rest_size + 1); /* rest is a part of ahead */
+	memcpy(w->ahead, text, (size_t)n);
+	w->ahead[n] = '/';
 	return text[0] == '/' ? walk_root(w) : 0;
 }
 

@@ -245,7 +245,9 @@ static void check_runtime(struct policy *p, const struct tree *deny, size_t *war
 			found);
 		return;
 	}
-	if (*warned == deny->pub.rule)
+	/* Nothing in the runtime can be changed, so a deny of that holds there too. */
+	if (*warned == deny->pub.rule ||
+		!(deny->pub.rights & (RIGHT_READ | RIGHT_LIST | RIGHT_EXEC)))
 		return;
 	found = runtime_beneath(p, deny);
 	if (!found)

@@ -298,9 +298,11 @@ static int parse_body(struct policy *p, const struct word *words, int n, int at,
 		result = at < n ? unknown_option(p, &words[at])
 				: error_at(p, words[n - 1].column + (unsigned)words[n - 1].n,
 					  "a target is missing, such as \"./\" or /srv/data/");
-	while (result == 0 && at < n) {
-		if (word_is(&words[at], "except"))
-			return parse_excepts(p, words, n, at);
+	while (at < n && (result == 0 || at > first)) {
+		if (word_is(&words[at], "except")) {
+			e = parse_excepts(p, words, n, at);
+			return e < 0 ? e : result;
+		}
 		if (target_looks_like(&words[at]))
 			return error_at(p, words[at].column,
 				"\"%s\": targets stand before the options, on one line or in a "
@@ -309,9 +311,8 @@ static int parse_body(struct policy *p, const struct word *words, int n, int at,
 				words[at].s);
 		e = parse_option(p, words, n, at, r);
 		if (e < 0)
-			result = e;
-		else
-			at += e;
+			return e;
+		at += e;
 	}
 	return result;
 }
