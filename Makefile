@@ -84,7 +84,7 @@ TEST_OBJ := $(filter-out %/main.o,$(WARDER_OBJ)) $(call obj,$(LIB))
 
 WARDER_LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS))
 LIB_LIBS = $(shell $(PKG_CONFIG) --libs libseccomp)
-FILES_LIBS = $(shell $(PKG_CONFIG) --libs libseccomp jansson) -lmagic
+FILES_LIBS = $(shell $(PKG_CONFIG) --libs libseccomp jansson libsodium) -lmagic
 JSON_LIBS = $(shell $(PKG_CONFIG) --libs jansson)
 
 PROGRAMS := $(BUILD)/warder $(BUILD)/warder-files $(BUILD)/warder-json

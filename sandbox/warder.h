@@ -188,8 +188,8 @@ struct warder_result {
 	int status;    /* COMMAND's own, 128 + signal, or 125 to 127, see warder-run(1) */
 	uint64_t granted, denied, limited;
 	int timed_out;
-	char error[512];  /* why the start failed, see warder_strerror() */
-	char buffer[768]; /* what was read of a report and is not whole yet */
+	char error[512];   /* why the start failed, see warder_strerror() */
+	char buffer[1600]; /* what was read of a report and is not whole yet */
 	size_t used;
 };
 
@@ -225,8 +225,9 @@ WARDER_API int warder_spawn(const struct warder_spawn *s, int *ret_pidfd);
 WARDER_API const char *warder_strerror(const struct warder_spawn *s);
 
 /*
- * Waits for the end of a cell, reads its last report into `result` and closes *pidfd, which is -1
- * afterwards.  0, or -1 and errno: ECHILD where somebody else has waited for it.
+ * Waits for the end of a cell, reads its last report into `result` (NULL: nobody wants it) and
+ * closes *pidfd, which is -1 afterwards.  Without a report (warder was killed) the status is that
+ * of `warder run`.  0, or -1 and errno: ECHILD where somebody else has waited for it.
  */
 WARDER_API int warder_wait(struct warder_result *result, int *pidfd);
 
