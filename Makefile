@@ -78,7 +78,7 @@ obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 WARDER_OBJ := $(call obj,$(CLI) $(BROKER) $(POLICY) $(CELL) $(COMMON))
 LIB_OBJ := $(call obj,$(LIB) $(COMMON))
 FILES_OBJ := $(call obj,$(FILES))
-JSON_OBJ := $(call obj,$(JSON) $(COMMON))
+JSON_OBJ := $(call obj,$(JSON) cli/say.c cli/options.c $(COMMON))
 # Everything but the main functions, for the tests.
 TEST_OBJ := $(filter-out %/main.o,$(WARDER_OBJ)) $(call obj,$(LIB))
 

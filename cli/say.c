@@ -57,6 +57,13 @@ static size_t harmless(const uint8_t *p, size_t n)
 		(p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f) ||
 		(p[0] == 0xc2 && p[1] < 0xa0))
 		return 0;
+	/* U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069: they end lines or turn the direction
+	 * of what follows, and with it what a name seems to be. */
+	if (p[0] == 0xe2 && p[1] == 0x80 && (p[2] == 0x8e || p[2] == 0x8f))
+		return 0;
+	if (p[0] == 0xe2 && ((p[1] == 0x80 && p[2] >= 0xa8 && p[2] <= 0xae) ||
+				    (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9)))
+		return 0;
 	return len;
 }
 

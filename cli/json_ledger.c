@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * json_ledger.c - warder ledger show: the book, for people.
+ *
+ * Runs in: command line.  Trusts: nothing in the file.
+ *
+ * Also says what is wrong with a book: a line that is no record, a last line that was torn off, a
+ * number that is missing.
+ */
+#include "cli/json.h"
+#include "cli/options.h"
+#include "cli/say.h"
+#include "common/fd.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char usage[] = "warder ledger show [OPTION]... FILE";
+static const char what[] = "Shows what a ledger holds, counts it by rule, and tells where records "
+			   "are missing.";
+static const char more[] =
+	"FILE \"-\" is standard input.  The exit status is 0 for a whole ledger, "
+	"1 for a damaged one,\n2 where it could not be read.";
+
+static const struct option_row rows[] = {
+	{"denied", 'd', NULL, "only what was denied or failed"},
+	{"event", 'e', "EVENT", "only grant, deny, client, session, ..."},
+	{"rule", 'r', "RULE", "only what rests on this rule, as in scan.policy:13"},
+	{"summary", 's', NULL, "only the counts"},
+	{"json", 0, NULL, "the records as they are, or with -s the counts, as JSON Lines"},
+	{"help", 'h', NULL, "this help"},
+};
+enum { ROW_DENIED, ROW_EVENT, ROW_RULE, ROW_SUMMARY, ROW_JSON, ROW_HELP };
+
+/* The last number of each session that the file holds. */
+struct chain {
+	json_t *last; /* session: seq */
+	unsigned long line;
+	unsigned faults;
+};
+
+struct show {
+	const char *event, *rule;
+	bool denied, summary, json, help;
+	bool colour;
+	struct chain chain;
+	struct tally_table tally;
+};
+
+static int take_options(struct show *s, struct options *o)
+{
+	const char *value;
+	int i;
+
+	while ((i = options_next(o, &value)) >= 0) {
+		if (i == ROW_DENIED)
+			s->denied = true;
+		else if (i == ROW_EVENT)
+			s->event = value;
+		else if (i == ROW_RULE)
+			s->rule = value;
+		else if (i == ROW_SUMMARY)
+			s->summary = true;
+		else if (i == ROW_JSON)
+			s->json = true;
+		else
+			s->help = true;
+	}
+	if (i == OPTIONS_BAD)
+		return -EINVAL;
+	if (s->help || o->argc - o->at == 1)
+		return 0;
+	options_wrong(o, o->at < o->argc ? "one FILE at a time" : "FILE is missing");
+	return -EINVAL;
+}
+
+/* ---- one field ------------------------------------------------------------------------------- */
+
+/* Characters up to U+00FF back to the bytes they stand for.  Returns how many. */
+static size_t to_bytes(const char *text, size_t size, char *buf, size_t room)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < size && n < room; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (c >= 0xc2 && c <= 0xc3 && i + 1 < size)
+			buf[n++] = (char)((c & 3) << 6 | (text[++i] & 0x3f));
+		else
+			buf[n++] = (char)c;
+	}
+	return n;
+}
+
+char *json_show(const json_t *record, const char *field, char *buf, size_t size)
+{
+	const json_t *value = json_object_get(record, field);
+	const char *text = json_string_value(value);
+	char flag[64], bytes[8192];
+	size_t n = json_string_length(value);
+
+	if (json_is_integer(value))
+		snprintf(buf, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	else
+		buf[0] = '\0';
+	if (!text)
+		return buf;
+	snprintf(flag, sizeof(flag), "%s_bytes", field);
+	if (!json_is_true(json_object_get(record, flag)))
+		return say_escape(buf, size, text, n);
+	n = to_bytes(text, n, bytes, sizeof(bytes));
+	return say_escape(buf, size, bytes, n);
+}
+
+/* ---- one record ------------------------------------------------------------------------------ */
+
+static void fault(struct chain *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void fault(struct chain *c, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	/* One that is damaged all over does not need a sentence a line. */
+	if (c->faults++ < 20)
+		say("line %lu: %s", c->line, text);
+}
+
+/* A file may hold several sessions; in each the numbers go up by one, from 1. */
+static void check_chain(struct chain *c, const json_t *record)
+{
+	const char *session = json_string_value(json_object_get(record, "session"));
+	const json_t *seq = json_object_get(record, "seq");
+	json_int_t number = json_integer_value(seq), last;
+
+	if (!session || !json_is_integer(seq)) {
+		fault(c, "no record of a ledger: \"seq\" or \"session\" is missing");
+		return;
+	}
+	last = json_integer_value(json_object_get(c->last, session));
+	if (number > last + 1)
+		fault(c, "%lld record%s missing before number %lld", (long long)(number - last - 1),
+			number - last == 2 ? " is" : "s are", (long long)number);
+	else if (number != last + 1)
+		fault(c, "number %lld comes after number %lld", (long long)number, (long long)last);
+	if (number > last)
+		json_object_set_new(c->last, session, json_integer(number));
+}
+
+static bool is_event(const json_t *record, const char *event)
+{
+	const char *name = json_string_value(json_object_get(record, "event"));
+
+	return name && strcmp(name, event) == 0;
+}
+
+static bool wanted(const struct show *s, const json_t *record)
+{
+	const char *rule = json_string_value(json_object_get(record, "rule"));
+
+	if (s->denied && !is_event(record, "deny") && !is_event(record, "fail"))
+		return false;
+	if (s->event && !is_event(record, s->event))
+		return false;
+	return !s->rule || (rule && strcmp(rule, s->rule) == 0);
+}
+
+static void print_path(const json_t *record, const char *asked_name, const char *reached_name)
+{
+	char asked[4 * 4096 + 8], reached[sizeof(asked)];
+
+	json_show(record, asked_name, asked, sizeof(asked));
+	json_show(record, reached_name, reached, sizeof(reached));
+	fputs(asked, stdout);
+	if (*reached && strcmp(asked, reached) != 0)
+		printf(" -> %s", reached);
+}
+
+/* What a record that is not about a path says. */
+static void print_other(const json_t *record)
+{
+	const json_t *client = json_object_get(record, "client");
+	char text[2048];
+
+	if (client)
+		printf("client %lld, uid %lld, pid %lld ",
+			(long long)json_integer_value(json_object_get(client, "number")),
+			(long long)json_integer_value(json_object_get(client, "uid")),
+			(long long)json_integer_value(json_object_get(client, "pid")));
+	fputs(json_show(record, "text", text, sizeof(text)), stdout);
+	if (json_object_get(record, "status"))
+		printf("status %s", json_show(record, "status", text, sizeof(text)));
+}
+
+static void print_record(const struct show *s, const json_t *record)
+{
+	bool denied = is_event(record, "deny") || is_event(record, "fail");
+	char time[64], event[32], op[32], text[1024];
+
+	json_show(record, "time", time, sizeof(time));
+	/* "2026-11-23T08:38:30.123456789Z": to the millisecond, since its day is in the head. */
+	if (strlen(time) > 23) {
+		time[10] = ' ';
+		time[23] = '\0';
+	}
+	printf("%s  %s%-7s%s %-9s ", time, denied && s->colour ? "\033[31m" : "",
+		json_show(record, "event", event, sizeof(event)),
+		denied && s->colour ? "\033[m" : "", json_show(record, "op", op, sizeof(op)));
+	if (!json_object_get(record, "asked"))
+		print_other(record);
+	print_path(record, "asked", "reached");
+	if (json_object_get(record, "asked2")) {
+		fputs(" , ", stdout);
+		print_path(record, "asked2", "reached2");
+	}
+	if (*json_show(record, "rule", text, sizeof(text)))
+		printf("  [%s]", text);
+	if (*json_show(record, "error", text, sizeof(text)))
+		printf("  %s", text);
+	if (*json_show(record, "reason", text, sizeof(text)))
+		printf(": %s", text);
+	putchar('\n');
+}
+
+/* ---- the file -------------------------------------------------------------------------------- */
+
+static int show_line(struct show *s, const char *line, size_t size)
+{
+	json_error_t where;
+	json_t *record = NULL;
+	int r = 0;
+
+	s->chain.line++;
+	if (line[size - 1] != '\n') {
+		fault(&s->chain, "the last record is torn off: it has no end");
+		return 0;
+	}
+	record = json_loadb(line, size - 1, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &where);
+	if (!json_is_object(record)) {
+		fault(&s->chain, "no record: not a JSON object");
+		json_decref(record);
+		return 0;
+	}
+	check_chain(&s->chain, record);
+	if (wanted(s, record)) {
+		r = tally_add(&s->tally, record);
+		if (s->json && !s->summary)
+			fwrite(line, 1, size, stdout);
+		else if (!s->summary)
+			print_record(s, record);
+	}
+	json_decref(record);
+	return r;
+}
+
+static int show_file(struct show *s, FILE *file)
+{
+	autofree char *line = NULL;
+	size_t capacity = 0;
+	ssize_t n;
+	int r = 0;
+
+	while (r == 0 && (n = getline(&line, &capacity, file)) > 0)
+		r = show_line(s, line, (size_t)n);
+	return r < 0 ? r : ferror(file) ? -EIO : 0;
+}
+
+static int show(struct show *s, const char *path)
+{
+	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	char shown[1024];
+	int r;
+
+	if (!file) {
+		say("cannot read %s: %m", say_escape(shown, sizeof(shown), path, strlen(path)));
+		return EXIT_CANNOT_TELL;
+	}
+	s->colour = say_colour(STDOUT_FILENO);
+	s->chain.last = json_object();
+	r = show_file(s, file);
+	if (r == 0 && s->json && s->summary)
+		tally_print_json(&s->tally, stdout);
+	else if (r == 0 && !s->json)
+		tally_print(&s->tally, stdout);
+	if (file != stdin)
+		fclose(file);
+	json_decref(s->chain.last);
+	tally_deinit(&s->tally);
+	errno = -r;
+	if (r < 0 || fflush(stdout) != 0) {
+		say("cannot show the ledger: %m");
+		return EXIT_CANNOT_TELL;
+	}
+	if (s->chain.faults > 20)
+		say("%u faults in all", s->chain.faults);
+	return s->chain.faults ? EXIT_NO : EXIT_YES;
+}
+
+int json_ledger(int argc, char **argv)
+{
+	struct show s = {.event = NULL};
+	struct options o;
+
+	/* One verb so far; its options may stand before or after it is gone. */
+	if (argc > 1 && strcmp(argv[1], "show") == 0) {
+		argc--;
+		argv++;
+	} else if (argc < 2 || (strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0)) {
+		char shown[128];
+		const char *word = argc > 1 ? argv[1] : "";
+
+		say("warder ledger %s: there is `warder ledger show FILE` alone",
+			say_escape(shown, sizeof(shown), word, strlen(word)));
+		return EXIT_CANNOT_TELL;
+	}
+	options_init(&o, usage, rows, sizeof(rows) / sizeof(rows[0]), argc, argv);
+	if (take_options(&s, &o) < 0)
+		return EXIT_CANNOT_TELL;
+	if (s.help) {
+		options_help(&o, what, more);
+		return EXIT_YES;
+	}
+	return show(&s, argv[o.at]);
+}
