@@ -165,12 +165,6 @@ int serve_socket_claim(const char *name, struct serve_socket *ret, struct failur
 	char dir[PATH_MAX];
 	int r;
 
-	if (!place_name_valid(name))
-		return fail(f, -EINVAL,
-			"\"%s\" is no name for a service: letters, digits, \"-\", \"_\" and \".\" "
-			"make "
-			"one, at most %d of them",
-			name, PLACE_NAME_MAX);
 	r = place_runtime(dir, sizeof(dir));
 	if (r < 0)
 		return fail(f, r, "XDG_RUNTIME_DIR is no absolute path");
