@@ -331,6 +331,44 @@ static int properties(void)
 	return bad;
 }
 
+/* Asks for each path, and says what came: what other tests start. */
+static int ask_for(char **paths)
+{
+	broker = warder_attach();
+	for (; broker && *paths; paths++) {
+		int fd = warder_open(broker, *paths, O_RDONLY, 0);
+
+		if (fd >= 0)
+			printf("GIVEN %s\n", *paths);
+		else
+			printf("REFUSED %s %d\n", *paths, errno);
+		fflush(stdout);
+	}
+	return broker ? 0 : 99;
+}
+
+/* Asks to change what answers for itself: the ledger and the policy, which a rule names. */
+static int tamper(const char *dir)
+{
+	static const char *const names[] = {"ledger.jsonl", "own.policy"};
+	char path[PATH_MAX + 16];
+
+	broker = warder_attach();
+	for (size_t i = 0; broker && i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		say("write", warder_open(broker, path, O_WRONLY, 0) < 0);
+		say("append", warder_open(broker, path, O_WRONLY | O_APPEND, 0) < 0);
+		say("truncate", warder_truncate(broker, path, 0) < 0);
+		say("remove", warder_unlink(broker, path) < 0);
+		say("rename", warder_rename(broker, path, secret, 0) < 0);
+	}
+	snprintf(path, sizeof(path), "%s/ledger.jsonl", dir);
+	say("read_ledger", broker && warder_open(broker, path, O_RDONLY, 0) < 0);
+	snprintf(path, sizeof(path), "%s/secret", dir);
+	say("control_another_file", broker && warder_open(broker, path, O_RDWR, 0) >= 0);
+	return broker ? 0 : 99;
+}
+
 /* ---- the tester --------------------------------------------------------------------------- */
 
 static char top[PATH_MAX];
@@ -413,6 +451,28 @@ static void every_grant_is_closed_on_exec_and_of_its_own(void **state)
 	outcome_free(&within);
 }
 
+static void policy_and_ledger_are_out_of_reach_of_every_rule(void **state)
+{
+	static struct outcome within = OUTCOME_INIT;
+	char text[PATH_MAX + 32], policy[PATH_MAX + 16];
+	const char *options[] = {"-q", "-p", policy, NULL};
+	const char *command[] = {own_path(), "--tamper", top, NULL};
+
+	files_make();
+	snprintf(text, sizeof(text), "allow rw %s/\n", top);
+	snprintf(policy, sizeof(policy), "%s/own.policy", top);
+	make_file(policy, text, 0644);
+	/* Whoever the worker is, the file system lets it. */
+	assert_int_equal(chmod(top, 0777), 0);
+	run_inside(&within, top, options, command);
+	assert_int_equal(within.status, 0);
+	if (strstr(within.out, " 1\n"))
+		fail_msg("%s", within.out);
+	assert_int_equal(result_of(&within, "control_another_file"), 0);
+	assert_int_equal(ledger_count(within.ledger, "grant", NULL, NULL), 1);
+	outcome_free(&within);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -420,8 +480,16 @@ int main(int argc, char **argv)
 			no_grant_can_be_made_more_of, fds_before, fds_after),
 		cmocka_unit_test_setup_teardown(
 			every_grant_is_closed_on_exec_and_of_its_own, fds_before, fds_after),
+		cmocka_unit_test_setup_teardown(
+			policy_and_ledger_are_out_of_reach_of_every_rule, fds_before, fds_after),
 	};
 
+	if (argc > 2 && !strcmp(argv[1], "--ask"))
+		return ask_for(argv + 2);
+	if (argc > 2 && !strcmp(argv[1], "--tamper")) {
+		name_files(argv[2]);
+		return tamper(argv[2]);
+	}
 	if (argc > 2 && argv[1][0] == '-') {
 		if (grants_open(argv[2]) < 0) {
 			perror("grants");

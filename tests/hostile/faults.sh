@@ -1,0 +1,80 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# faults.sh - each system call of a start and of a session fails once.
+#
+# Under strace, the Nth use of each call fails with an errno.  Whatever comes of it, a worker that
+# runs is contained, and a descriptor that arrived is in the ledger.
+# shellcheck source=tests/hostile/lib.sh
+. "$TOP/tests/hostile/lib.sh"
+
+if ! strace -f -e trace=none true 2>/dev/null; then
+	skip "a_failing_call_never_loosens_the_cell" "strace is missing, or may not trace here"
+	finish
+fi
+
+mkdir "$dir/hidden" "$dir/data"
+echo data >"$dir/data/a"
+asker=$BUILD/tests/hostile/grants
+# Loose: sees what no rule names, or has no filter.
+probe="[ ! -e $dir/hidden ] && grep -q '^Seccomp:.2' /proc/self/status && echo CONTAINED || echo LOOSE;
+$asker --ask $dir/data/a"
+
+run() { # strace options
+	rm -f "$ledger"
+	timeout -k 5 30 strace -f -qq -o "$dir/trace" "$@" "$warder" run -q --ledger "$ledger" \
+		--runtime "${asker%/*}" -e "allow read $dir/data/" -- sh -c "$probe" \
+		>"$dir/out" 2>&1 </dev/null
+	status=$?
+}
+
+# 0: nothing got out.
+held() {
+	grep -q LOOSE "$dir/out" && return 1
+	given=$(grep -c '^GIVEN' "$dir/out")
+	[ "$given" -le "$(events grant)" ]
+}
+
+run -e trace=all
+check "control_the_asker_is_given_its_file" is \
+	"$(grep -cE '^(CONTAINED|GIVEN)' "$dir/out") $(events grant)" "2 1"
+calls=$(sed -nE 's/^[0-9]+ +([a-z_0-9]+)\(.*/\1/p' "$dir/trace" | sort -u)
+sh -c "$probe" >"$dir/out" 2>&1
+check "control_the_probe_is_loose_outside" grep -q LOOSE "$dir/out"
+
+# What makes the cell: missing for good, the start must fail.
+for call in landlock_create_ruleset landlock_add_rule landlock_restrict_self seccomp clone3 mount \
+	mount_setattr open_tree move_mount pivot_root setns capset close_range unshare; do
+	echo "$calls" | grep -qx $call || continue
+	run -e trace=$call -e inject=$call:error=ENOSYS
+	check "start_fails_without_$call" sh -c \
+		"[ $status -ge 125 ] && ! grep -qE 'LOOSE|CONTAINED' $dir/out"
+done
+
+# Everything once: the first, second and third use.
+held_all=1 runs=0
+for call in $calls; do
+	case $call in
+	# strace cannot make these fail, or they do not return.
+	exit | exit_group | rt_sigreturn | restart_syscall) continue ;;
+	esac
+	for n in 1 2 3; do
+		run -e trace=$call -e inject=$call:error=ENOMEM:when=$n
+		grep -q INJECTED "$dir/trace" || break
+		runs=$((runs + 1))
+		held || { echo "# $call, use $n:"; sed 's/^/#   /' "$dir/out"; held_all=0; }
+	done
+done
+echo "# $runs failing calls tried"
+check "a_failing_call_never_loosens_the_cell" is $held_all 1
+check "faults_were_injected" test $runs -gt 50
+
+# The broker's own death at each use of the calls that write and send.
+held_all=1
+for call in write sendmsg recvmsg openat2 recvfrom sendto writev; do
+	for n in 1 2 3 4 5 6; do
+		run -e trace=$call -e inject=$call:signal=SIGKILL:when=$n
+		held || { echo "# killed at $call, use $n"; held_all=0; }
+	done
+done
+check "a_killed_process_grants_nothing_unrecorded" is $held_all 1
+finish

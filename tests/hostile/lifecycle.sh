@@ -1,0 +1,117 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# lifecycle.sh - whoever dies, nobody is left over and nothing is granted.
+# shellcheck source=tests/hostile/lib.sh
+. "$TOP/tests/hostile/lib.sh"
+
+# How many processes have this word in their command line: the word is this test's own.
+alive() { # word
+	n=0
+	for c in /proc/[0-9]*/cmdline; do
+		tr '\0' ' ' <"$c" 2>/dev/null | grep -q "^sleep $1" && n=$((n + 1))
+	done
+	echo $n
+}
+
+# Waits at most 5 s until a word's processes are as many as told.
+until_alive() { # word, count
+	i=0
+	while [ "$(alive "$1")" -ne "$2" ] && [ $i -lt 100 ]; do
+		sleep 0.05
+		i=$((i + 1))
+	done
+	is "$(alive "$1")" "$2"
+}
+
+start() { # word: a cell whose worker and grandchild sleep
+	"$warder" run -q --ledger "$ledger" $options --status-fd 8 -- \
+		sh -c "sleep $1 & sleep $1" 8>"$dir/status" >"$dir/out" 2>&1 </dev/null &
+	broker=$!
+	until_alive "$1" 2
+}
+
+for root in view empty; do
+	word=98765$$.1
+	options="--root $root"
+	check "${root}_cell_runs" start $word
+	kill -9 $broker
+	check "${root}_cell_dies_with_its_broker" until_alive $word 0
+	wait $broker 2>/dev/null
+done
+options=
+
+word=98765$$.2
+check "cell_runs_again" start $word
+worker=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$dir/status" | head -n 1)
+check "status_names_the_worker" test -n "$worker"
+kill -9 "$worker"
+wait $broker
+check "killed_worker_is_128_and_9" is $? 137
+check "its_children_died_with_it" until_alive $word 0
+check "its_end_is_in_the_ledger" is "$(events exit) $(events end)" "1 1"
+
+word=98765$$.3
+start $word
+kill -TERM $broker
+wait $broker
+check "terminated_broker_is_not_success" test $? -ne 0
+check "nothing_is_left_of_its_cell" until_alive $word 0
+
+# Thirty cells leave no process behind: neither zombies of ours nor sleepers of theirs.
+i=0
+before=$(ls -d /proc/[0-9]* | wc -l)
+while [ $i -lt 30 ]; do
+	inside sh -c 'sleep 77 & exit 3'
+	[ $status -eq 3 ] || break
+	i=$((i + 1))
+done
+check "thirty_cells_end_as_they_should" is $i 30
+after=$(ls -d /proc/[0-9]* | wc -l)
+check "thirty_cells_leave_no_process" test "$after" -le $((before + 8))
+
+# Poor starts: whatever is too little, it either runs in its cell or says why not.
+secret=$dir/secret
+echo loose >"$secret"
+poor() { # prlimit option
+	prlimit "$@" -- "$warder" run -q --ledger "$ledger" -- \
+		sh -c "cat $secret; echo contained" >"$dir/out" 2>&1 </dev/null
+	s=$?
+	! grep -q loose "$dir/out" || return 1
+	{ [ $s -eq 0 ] && grep -q contained "$dir/out"; } || [ $s -ge 125 ]
+}
+for n in 3 4 6 8 12 16 24 32; do
+	check "starts_or_says_why_with_${n}_descriptors" poor --nofile=$n
+done
+for n in 1 20 60 200; do
+	check "starts_or_says_why_with_${n}_MiB" poor --as=$((n * 1048576))
+done
+check "starts_or_says_why_with_a_small_stack" poor --stack=65536
+check "starts_or_says_why_without_processes" poor --nproc=1
+check "starts_or_says_why_without_file_size" poor --fsize=0
+
+# A storm of signals: the broker takes them as messages, and every open is answered.
+rm -f "$ledger"
+"$warder" run -q --ledger "$ledger" -- sh -c 'i=0; while [ $i -lt 400 ]; do : </etc/ld.so.cache;
+	/bin/true; i=$((i+1)); done; echo done' >"$dir/out" 2>&1 </dev/null &
+broker=$!
+i=0
+while kill -WINCH $broker 2>/dev/null && kill -CHLD $broker 2>/dev/null && [ $i -lt 20000 ]; do
+	i=$((i + 1))
+done
+wait $broker
+check "storm_of_signals_harms_nobody" is "$? $(cat "$dir/out")" "0 done"
+check "storm_was_one" test $i -gt 100
+
+# Another process of the same user: the broker is not to be looked into.
+if [ "$(id -u)" != 0 ]; then
+	word=98765$$.4
+	start $word
+	sleep 66 &
+	plain=$!
+	check "control_an_ordinary_process_is_readable" test -r /proc/$plain/environ
+	check "broker_is_not_readable_for_its_own_user" sh -c "! cat /proc/$broker/environ 2>/dev/null"
+	check "broker_descriptors_are_not_either" sh -c "! ls /proc/$broker/fd/ 2>/dev/null"
+	kill $plain $broker
+	wait
+fi
+finish

@@ -1,0 +1,99 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# state.sh - what a worker finds in its cell: no capability, no stray descriptor, no other process.
+# shellcheck source=tests/hostile/lib.sh
+. "$TOP/tests/hostile/lib.sh"
+
+# The words of a row of /proc/PID/status that are not all zero.
+inside sh -c 'grep -E "^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp|Groups):" /proc/self/status'
+check "no_capability_in_any_set" is \
+	"$(grep -cE '^Cap(Inh|Prm|Eff|Amb):[[:space:]]*0+$' "$dir/out")" 4
+check "bounding_set_is_empty" is "$(grep -cE '^CapBnd:[[:space:]]*0+$' "$dir/out")" 1
+check "no_new_privs_is_set" is "$(grep -cE '^NoNewPrivs:[[:space:]]*1$' "$dir/out")" 1
+check "filter_is_loaded" is "$(grep -cE '^Seccomp:[[:space:]]*2$' "$dir/out")" 1
+
+# Every process that the worker can see is filtered, a new one and init included.
+inside sh -c 'sleep 5 & for s in /proc/[0-9]*/task/*/status; do grep ^Seccomp: $s; done; kill $!'
+check "every_process_of_the_cell_is_filtered" is \
+	"$(grep -c '^Seccomp:' "$dir/out") $(grep -cE '^Seccomp:[[:space:]]*2$' "$dir/out")" \
+	"$(grep -c '^Seccomp:' "$dir/out") $(grep -c '^Seccomp:' "$dir/out")"
+check "it_sees_few_processes" test "$(grep -c '^Seccomp:' "$dir/out")" -le 6
+
+# Descriptors: a stray one stays outside, one that was named comes in.
+list='for f in /proc/self/fd/*; do readlink $f; done'
+exec 9>"$dir/stray"
+inside sh -c "$list"
+check "stray_descriptor_stays_outside" is "$(grep -c 'stray' "$dir/out")" 0
+options="--fd 9"
+inside sh -c 'echo through >&9'
+check "named_descriptor_comes_in" is "$(cat "$dir/stray")" through
+options=
+exec 9>&-
+inside sh -c 'ls /proc/self/fd | wc -l'
+check "standard_streams_and_a_channel_are_all" test "$(cat "$dir/out")" -le 5
+
+# A directory on standard input would lead out of the cell.
+"$warder" run -q --ledger "$ledger" -- sh -c 'ls /proc/self/fd/0/; readlink /proc/self/fd/0' \
+	</etc >"$dir/out" 2>&1
+check "directory_on_standard_input_becomes_null" is "$(grep -c '^/dev/null' "$dir/out")" 1
+
+# The start with nothing open.
+rm -f "$ledger"
+"$warder" run -q --ledger "$ledger" -- sh -c 'ls /proc/self/fd >/tmp/x && cat /tmp/x' \
+	<&- >&- 2>&-
+check "starts_with_nothing_open" is $? 0
+
+# Environment that would make the worker's runtime load something.
+LD_PRELOAD=/none.so LD_LIBRARY_PATH=/none GCONV_PATH=/none MALLOC_PERTURB_=1 BASH_ENV=/none \
+	SECRET_TOKEN=hush "$warder" run -q --ledger "$ledger" -- env >"$dir/out" 2>/dev/null </dev/null
+check "no_variable_of_the_loader_and_no_secret" is \
+	"$(grep -cE '^(LD_|GCONV|MALLOC|BASH_ENV|SECRET)' "$dir/out")" 0
+
+# Arguments arrive byte by byte: no shell, no option parsing on the way.
+inside printf '%s|' -e '$(id)' '`id`' '--' 'a b' '*' '-rf'
+check "arguments_arrive_as_they_are" is "$(cat "$dir/out")" '-e|$(id)|`id`|--|a b|*|-rf|'
+
+# Bombs.
+options="--tasks 24"
+inside sh -c 'i=0; while [ $i -lt 60 ]; do sleep 3 & i=$((i+1)); done; echo made all'
+check "fork_bomb_meets_tasks" is "$(grep -c 'made all' "$dir/out")" 0
+options=
+inside sh -c 'i=0; while [ $i -lt 60 ]; do sleep 0 & i=$((i+1)); done; echo made all'
+check "control_without_tasks_makes_all" is "$(grep -c 'made all' "$dir/out")" 1
+options="--files 16"
+inside sh -c 'ulimit -n 1000; ulimit -n'
+check "limit_of_files_cannot_be_raised" is "$(tail -n 1 "$dir/out")" 16
+options="--memory 64M"
+inside sh -c 'head -c 200000000 /dev/zero | tail -c 190000000 | wc -c'
+check "memory_bomb_meets_its_limit" is "$(grep -c 190000000 "$dir/out")" 0
+options="--time 1s"
+inside sleep 30
+check "time_ends_the_cell" test "$status" -ge 124
+options=
+
+# Copies, loaders and interpreters have no more rights than what they are run by.
+mkdir "$dir/data" && echo hidden >"$dir/data/a" && chmod 644 "$dir/data/a"
+try() { # command: what it printed, in a cell that may read data/
+	rm -f "$ledger"
+	"$warder" run -q --ledger "$ledger" -e "allow read $dir/data/" -- sh -c "$1" \
+		>"$dir/out" 2>&1 </dev/null
+	grep -c hidden "$dir/out"
+}
+check "control_data_is_readable_outside" is "$(grep -c hidden "$dir/data/a")" 1
+check "shell_opens_nothing" is "$(try "read x <$dir/data/a; echo \$x")" 0
+check "copied_program_opens_nothing" is \
+	"$(try "cp /bin/cat /tmp/cat && /tmp/cat $dir/data/a")" 0
+check "loader_opens_nothing" is \
+	"$(try "for l in /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1; do
+		[ ! -e \$l ] || \$l /bin/cat $dir/data/a; done")" 0
+check "link_in_tmp_opens_nothing" is "$(try "ln -s $dir/data/a /tmp/l; cat /tmp/l")" 0
+options=
+
+# Signals to everybody reach the cell alone.
+sleep 60 &
+bystander=$!
+inside sh -c 'kill -9 -1; kill -9 1; echo still here'
+check "signal_to_everybody_stays_inside" kill -0 "$bystander"
+check "init_cannot_be_killed_from_inside" is "$(grep -c 'still here' "$dir/out")" 1
+kill "$bystander"
+finish
