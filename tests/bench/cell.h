@@ -66,7 +66,7 @@ static inline void remove_files(void)
 		waitpid(pid, NULL, 0);
 }
 
-static inline struct worker start(char *const *argv, int keep)
+static inline struct worker start(const char *const *argv, int keep)
 {
 	int in[2], out[2];
 	struct worker w;
@@ -78,7 +78,7 @@ static inline struct worker start(char *const *argv, int keep)
 		dup2(out[1], 1);
 		if (keep < 0)
 			close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-		execv(argv[0], argv);
+		execv(argv[0], (char *const *)argv);
 		_exit(127);
 	}
 	close(in[0]);
@@ -91,8 +91,8 @@ static inline struct worker start(char *const *argv, int keep)
 static inline struct worker start_inside(char *warder, char *program)
 {
 	char read_rule[96], write_rule[96], where[PATH_MAX], *slash;
-	char *argv[] = {warder, "run", "-q", "--runtime", where, "-e", read_rule, "-e", write_rule,
-		"--ledger", ledger, "--", program, file, scratch, NULL};
+	const char *argv[] = {warder, "run", "-q", "--runtime", where, "-e", read_rule, "-e",
+		write_rule, "--ledger", ledger, "--", program, file, scratch, NULL};
 
 	snprintf(read_rule, sizeof(read_rule), "allow read %s/data/", dir);
 	snprintf(write_rule, sizeof(write_rule), "allow rw %s/scratch/", dir);

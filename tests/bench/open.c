@@ -79,7 +79,7 @@ static int start_minimal(void)
 static struct worker start_outside(char *program, int minimal)
 {
 	char number[16];
-	char *argv[] = {program, file, scratch, number, NULL};
+	const char *argv[] = {program, file, scratch, number, NULL};
 
 	snprintf(number, sizeof(number), "%d", minimal);
 	return start(argv, minimal);

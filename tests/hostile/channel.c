@@ -241,6 +241,19 @@ static int worker(const char *name, const char *path)
 	return 0;
 }
 
+/* Closes its only channel and goes on. */
+static int hung_up_worker(const char *path)
+{
+	sock = atoi(getenv("WARDER_FD"));
+	if (hello() < 0)
+		return 98;
+	printf("before %d\n", ask(path));
+	close(sock);
+	usleep(200000);
+	printf("opened %d\n", open(path, O_RDONLY) >= 0);
+	return 7;
+}
+
 /* Never reads an answer, and asks until the channel is full for good. */
 static int deaf_worker(const char *path)
 {
@@ -359,6 +372,22 @@ static void a_worker_that_never_reads_blocks_nobody(void **state)
 	outcome_free(&o);
 }
 
+static void a_worker_that_hangs_up_runs_on_with_nothing(void **state)
+{
+	static struct outcome o = OUTCOME_INIT;
+	char rule[PATH_MAX + 32];
+	const char *options[] = {"-q", "-e", rule, NULL};
+	const char *command[] = {own_path(), "--hang-up", data, NULL};
+
+	snprintf(rule, sizeof(rule), "allow read %s/data/", dir);
+	run_inside(&o, dir, options, command);
+	assert_int_equal(result_of(&o, "before"), ANSWER_FD);
+	assert_int_equal(result_of(&o, "opened"), 0);
+	assert_int_equal(o.status, 7);
+	assert_int_equal(ledger_count(o.ledger, "grant", NULL, NULL), 1);
+	outcome_free(&o);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,10 +398,14 @@ int main(int argc, char **argv)
 			descriptors_never_reach_the_broker, make, fds_after),
 		cmocka_unit_test_setup_teardown(
 			a_worker_that_never_reads_blocks_nobody, make, fds_after),
+		cmocka_unit_test_setup_teardown(
+			a_worker_that_hangs_up_runs_on_with_nothing, make, fds_after),
 	};
 
 	if (argc == 4 && !strcmp(argv[1], "--tell"))
 		return worker(argv[2], argv[3]);
+	if (argc == 3 && !strcmp(argv[1], "--hang-up"))
+		return hung_up_worker(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "--deaf"))
 		return deaf_worker(argv[2]);
 	return cmocka_run_group_tests(tests, NULL, NULL);

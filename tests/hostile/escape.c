@@ -161,6 +161,14 @@ static int join_namespace(void)
 	return fd < 0 ? errno : TRY(setns(fd, CLONE_NEWUTS));
 }
 
+/* Busy means that writing was allowed, and only this moment forbids it. */
+static int write_to_own_program(void)
+{
+	int r = TRY(open("/proc/self/exe", O_WRONLY));
+
+	return r == ETXTBSY ? 0 : r;
+}
+
 /* ---- other processes ---------------------------------------------------------------------- */
 
 static pid_t sleeper(void)
@@ -371,6 +379,7 @@ static const struct attack attacks[] = {
 	{"new_file_system", new_file_system, WORKS},
 	{"change_root", change_root, WORKS},
 	{"join_namespace", join_namespace, WORKS},
+	{"write_to_own_program", write_to_own_program, WORKS_AS_ROOT},
 	{"trace_child", trace_child, WORKS},
 	{"read_memory_of_child", read_memory_of_child, WORKS},
 	{"steal_descriptor_of_child", steal_descriptor_of_child, WORKS},
@@ -467,7 +476,7 @@ static void listeners_close(struct listeners *l)
 static void no_attack_that_works_outside_works_inside(void **state)
 {
 	static struct outcome outside = OUTCOME_INIT, inside = OUTCOME_INIT;
-	char *self[] = {(char *)own_path(), "--attack", NULL};
+	const char *self[] = {own_path(), "--attack", NULL};
 	struct listeners l;
 	char rule[PATH_MAX + 32];
 	const char *options[] = {"-q", "-e", rule, "-e",

@@ -10,11 +10,15 @@
 
 #include <linux/fs.h>
 #include <linux/loop.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/xattr.h>
 
 #define TRY(call) ((call) < 0 ? errno : 0)
@@ -96,6 +100,22 @@ static int upgrade_from_path(void)
 static int open_without_asking(void)
 {
 	return TRY(open(data, O_RDONLY));
+}
+
+static void *open_now(void *ret)
+{
+	*(int *)ret = TRY(open(data, O_RDONLY));
+	return NULL;
+}
+
+static int open_in_thread(void)
+{
+	pthread_t thread;
+	int r = EAGAIN;
+
+	if (pthread_create(&thread, NULL, open_now, &r) == 0)
+		pthread_join(thread, NULL);
+	return r;
 }
 
 static int change_mode(void)
@@ -216,7 +236,7 @@ static int child_status(int (*run)(void))
 
 static int exec_now(void)
 {
-	char *argv[] = {"true", NULL};
+	char name[] = "true", *argv[] = {name, NULL};
 
 	syscall(SYS_execveat, program_fd, "", argv, environ, AT_EMPTY_PATH);
 	return errno;
@@ -231,7 +251,7 @@ static int loader_now(void)
 {
 	static const char *const loaders[] = {
 		"/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"};
-	char *argv[] = {"ld.so", program, NULL};
+	char name[] = "ld.so", *argv[] = {name, program, NULL};
 
 	close(1);
 	close(2);
@@ -284,6 +304,7 @@ static const struct attack attacks[] = {
 	{"clear_append", clear_append, WORKS},
 	{"upgrade_from_path", upgrade_from_path, WORKS},
 	{"open_without_asking", open_without_asking, WORKS},
+	{"open_in_thread", open_in_thread, WORKS},
 	{"change_mode", change_mode, WORKS},
 	{"change_mode_by_name", change_mode_by_name, WORKS},
 	{"change_owner", change_owner, WORKS},
@@ -375,7 +396,7 @@ static char top[PATH_MAX];
 
 static void copy_true(void)
 {
-	char *argv[] = {"cp", "/bin/true", program, NULL};
+	const char *argv[] = {"cp", "/bin/true", program, NULL};
 	static struct outcome o = OUTCOME_INIT;
 
 	run_program(&o, argv);
@@ -419,7 +440,7 @@ static void inside(struct outcome *ret, const char *what)
 static void no_grant_can_be_made_more_of(void **state)
 {
 	static struct outcome outside = OUTCOME_INIT, within = OUTCOME_INIT;
-	char *self[] = {(char *)own_path(), "--attack", top, NULL};
+	const char *self[] = {own_path(), "--attack", top, NULL};
 	char pid[16], linked[PATH_MAX + 8];
 
 	files_make();
@@ -448,6 +469,37 @@ static void every_grant_is_closed_on_exec_and_of_its_own(void **state)
 		fail_msg("%s", within.out);
 	assert_int_equal(result_of(&within, "no_shared_offset"), 0);
 	assert_int_equal(ledger_count(within.ledger, "grant", NULL, NULL), N_GRANTS + 1);
+	outcome_free(&within);
+}
+
+/* A FIFO without a writer would block an open, a device is not data, a socket can carry more
+ * descriptors: each is refused at once, and the file beside them is still given. */
+static void files_of_other_types_are_refused_at_once(void **state)
+{
+	static struct outcome within = OUTCOME_INIT;
+	char fifo[PATH_MAX + 8], sock[PATH_MAX + 8], device[PATH_MAX + 8], rule[PATH_MAX + 32];
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	const char *options[] = {"-q", "-e", rule, NULL};
+	const char *command[] = {own_path(), "--ask", fifo, sock, device, data, NULL};
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	files_make();
+	snprintf(rule, sizeof(rule), "allow read %s/", data_dir);
+	snprintf(fifo, sizeof(fifo), "%s/fifo", data_dir);
+	snprintf(sock, sizeof(sock), "%s/sock", data_dir);
+	snprintf(device, sizeof(device), "%s/null", data_dir);
+	assert_int_equal(mkfifo(fifo, 0666), 0);
+	if (mknod(device, S_IFCHR | 0666, makedev(1, 3)) < 0)
+		assert_int_equal(symlink("/dev/null", device), 0);
+	assert_true(strlen(sock) < sizeof(a.sun_path));
+	memcpy(a.sun_path, sock, strlen(sock));
+	assert_int_equal(bind(s, (struct sockaddr *)&a, sizeof(a)), 0);
+	run_inside(&within, top, options, command);
+	close(s);
+	if (within.status != 0 || ledger_count(within.ledger, "grant", NULL, NULL) != 1 ||
+		ledger_count(within.ledger, "deny", NULL, NULL) != 3)
+		fail_msg("exit %d: %s", within.status, within.out);
+	assert_int_equal(ledger_count(within.ledger, "grant", "asked", data), 1);
 	outcome_free(&within);
 }
 
@@ -480,6 +532,8 @@ int main(int argc, char **argv)
 			no_grant_can_be_made_more_of, fds_before, fds_after),
 		cmocka_unit_test_setup_teardown(
 			every_grant_is_closed_on_exec_and_of_its_own, fds_before, fds_after),
+		cmocka_unit_test_setup_teardown(
+			files_of_other_types_are_refused_at_once, fds_before, fds_after),
 		cmocka_unit_test_setup_teardown(
 			policy_and_ledger_are_out_of_reach_of_every_rule, fds_before, fds_after),
 	};

@@ -199,7 +199,7 @@ static inline int shell_status(int status)
 }
 
 /* Runs argv with its output caught. */
-static inline void run_program(struct outcome *ret, char *const *argv)
+static inline void run_program(struct outcome *ret, const char *const *argv)
 {
 	int out[2], status;
 	pid_t pid;
@@ -210,7 +210,7 @@ static inline void run_program(struct outcome *ret, char *const *argv)
 	if (pid == 0) {
 		dup2(out[1], 1);
 		dup2(out[1], 2);
-		execvp(argv[0], argv);
+		execvp(argv[0], (char *const *)argv);
 		_exit(127);
 	}
 	close(out[1]);
@@ -228,22 +228,23 @@ static inline void run_program(struct outcome *ret, char *const *argv)
 static inline void run_inside(struct outcome *ret, const char *dir, const char *const *options,
 	const char *const *command)
 {
-	char ledger[PATH_MAX + 16], *argv[64];
+	char ledger[PATH_MAX + 16];
+	const char *argv[64];
 	size_t n = 0;
 
 	snprintf(ledger, sizeof(ledger), "%s/ledger.jsonl", dir);
 	unlink(ledger);
-	argv[n++] = (char *)warder_path();
+	argv[n++] = warder_path();
 	argv[n++] = "run";
 	argv[n++] = "--runtime";
-	argv[n++] = (char *)own_directory();
+	argv[n++] = own_directory();
 	argv[n++] = "--ledger";
 	argv[n++] = ledger;
 	for (; options && *options; options++)
-		argv[n++] = (char *)*options;
+		argv[n++] = *options;
 	argv[n++] = "--";
 	for (; *command; command++)
-		argv[n++] = (char *)*command;
+		argv[n++] = *command;
 	argv[n] = NULL;
 	run_program(ret, argv);
 	ret->ledger = ledger_load(ledger);

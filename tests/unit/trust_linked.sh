@@ -1,0 +1,22 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# trust_linked.sh - no parser of strangers' bytes is linked into the broker.
+#
+# RUN_ONCE: it reads the build alone.
+set -u
+
+[ -e "$BUILD/warder" ] || { echo "ok programs_are_built # SKIP $BUILD/warder is not built"; exit 0; }
+needed() {
+	readelf -d "$1" | sed -nE 's/.*\(NEEDED\).*\[(.*)\]/\1/p'
+}
+stray=$(needed "$BUILD/warder" | grep -vE '^(libc|libseccomp|libcap|libasan|libubsan|libgcc_s|libm)\.so|^ld-linux')
+if [ -z "$stray" ]; then
+	echo "ok broker_is_linked_with_libc_libseccomp_and_libcap"
+else
+	echo "not ok broker_is_linked_with_libc_libseccomp_and_libcap - $stray"
+	exit 1
+fi
+path=$(readelf -d "$BUILD/warder" "$BUILD/warder-files" "$BUILD/warder-json" | grep -E 'RPATH|RUNPATH')
+[ -z "$path" ] && echo "ok no_program_has_a_run_path" && exit 0
+echo "not ok no_program_has_a_run_path - $path"
+exit 1
