@@ -285,19 +285,20 @@ static int protect_all(struct load *l)
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-/* The home in the password database: $HOME would be an environment variable that grants. */
+/* By the password database: $HOME would be an environment variable that grants. */
+const char *policy_home(void)
+{
+	const struct passwd *pw = getpwuid(getuid());
+	const char *home = pw ? pw->pw_dir : getenv("HOME");
+
+	return home && home[0] == '/' ? home : "";
+}
+
 static const char *find_home(struct load *l)
 {
-	const struct passwd *pw;
-	const char *home = l->args->home;
+	const char *home = l->args->home ? l->args->home : policy_home();
 
-	if (!home) {
-		pw = getpwuid(getuid());
-		home = pw ? pw->pw_dir : getenv("HOME");
-	}
-	if (!home || path_normalise(home, strlen(home), l->home, sizeof(l->home)) < 0)
-		return NULL;
-	return l->home;
+	return path_normalise(home, strlen(home), l->home, sizeof(l->home)) < 0 ? NULL : l->home;
 }
 
 static int worse(int r, int e)

@@ -51,6 +51,9 @@ int policy_load(const struct policy_load_args *a, struct policy **ret_policy, FI
  */
 int policy_load_quiet(const struct policy_load_args *a, struct policy **ret_policy);
 
+/* The home of the user who starts warder, by the password database; "" if there is none. */
+const char *policy_home(void);
+
 /* Prints the diagnostics from number `first` on, with the line and a caret. */
 void policy_print_diags(const struct policy *p, size_t first, bool warnings, FILE *err);
 

@@ -155,8 +155,8 @@ int policy_add_text(
 /*
  * A setting given as a flag: `--memory 1G` is policy_add_flag(p, "memory", "1G").  The value is one
  * word as the shell left it (no quoting, no $NAME); `accept`, `limit` and `ledger` take words apart
- * at blanks: "missing cgroup", "requests 100".  The flags env, runtime and accept may be repeated;
- * otherwise a flag and a line that set the same thing are a setting given twice.
+ * at blanks: "missing cgroup", "requests 100".  The flags env, runtime and accept add to what is
+ * set already; any other flag and a line that set the same thing are a setting given twice.
  * -ENOENT: no setting of that name; -EINVAL: see the diagnostics; -ENOMEM.
  */
 int policy_add_flag(struct policy *p, const char *setting, const char *value);
@@ -223,6 +223,7 @@ size_t policy_except_count(const struct policy *p);
 const char *policy_except_prefix(const struct policy *p, size_t i); /* "" of a "**" target */
 int policy_except_resolved(struct policy *p, size_t i, const char *path);
 
+size_t policy_rule_count(const struct policy *p);
 const char *policy_rule_name(const struct policy *p, size_t rule); /* "scan.policy:13" */
 
 /* Self-protection: `path` (absolute) and all beneath are denied for these rights whatever the rules
@@ -256,6 +257,7 @@ const char *policy_runtime(const struct policy *p, const char *path, size_t size
  * policy.  It belongs to the policy; NULL on ENOMEM.  After finish. */
 const char *policy_text(const struct policy *p, size_t *ret_size);
 
+size_t policy_expect_count(const struct policy *p);
 /* `expect` lines: returns how many do not hold, with a diagnostic added for each.  After
  * compile.  -ENOMEM. */
 int policy_expect(struct policy *p);

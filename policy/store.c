@@ -346,6 +346,16 @@ int policy_except_resolved(struct policy *p, size_t i, const char *path)
 	return store_result(p);
 }
 
+size_t policy_rule_count(const struct policy *p)
+{
+	return p->n_rules + p->n_statements;
+}
+
+size_t policy_expect_count(const struct policy *p)
+{
+	return p->n_expects;
+}
+
 const char *policy_rule_name(const struct policy *p, size_t rule)
 {
 	return rule < p->n_rules ? p->rules[rule].name : NULL;
