@@ -98,6 +98,42 @@ unsigned decide_rights(struct session *s, const struct target *t, unsigned among
 	return have;
 }
 
+/* Whether a rule has something to say beneath the path that it does not say of the path itself. */
+static bool rules_beneath(struct session *s, const char *path, size_t size)
+{
+	for (size_t i = 0; i < policy_tree_count(s->policy); i++) {
+		const struct policy_tree *tree = policy_tree(s->policy, i);
+		const char *spellings[] = {tree->prefix, tree->resolved};
+
+		for (size_t j = 0; j < 2; j++) {
+			const char *p = spellings[j];
+			size_t n = strlen(p);
+
+			if (n > size && memcmp(p, path, size) == 0 && (size == 1 || p[size] == '/'))
+				return true;
+			/* A pattern with a wildcard may end anywhere beneath its prefix. */
+			if (tree->has_wildcard && n <= size && memcmp(path, p, n) == 0 &&
+				(n == 1 || path[n] == '/' || path[n] == '\0'))
+				return true;
+		}
+	}
+	return false;
+}
+
+bool decide_same_beneath(struct session *s, const struct target *a, const struct target *b)
+{
+	const struct target *targets[] = {a, b};
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct target *t = targets[i];
+
+		if (rules_beneath(s, t->asked, t->asked_size) ||
+			(reached_elsewhere(t) && rules_beneath(s, t->reached, t->reached_size)))
+			return false;
+	}
+	return true;
+}
+
 static bool visible(struct session *s, const char *path, size_t size)
 {
 	return policy_names(s->policy, path, size) || policy_runtime(s->policy, path, size);
@@ -139,7 +175,7 @@ static const char *own_place(struct session *s, const char *path)
 }
 
 /* Whether the blamed path is missing, as far as the worker may know. */
-static bool is_missing(struct session *s, struct target *t)
+static bool is_missing(struct session *s, const struct request *q, struct target *t)
 {
 	unsigned wanted = t->rights;
 	int r;
@@ -149,7 +185,7 @@ static bool is_missing(struct session *s, struct target *t)
 	/* Whoever would make a name is told that he may not, not that it is missing. */
 	if (wanted & RIGHT_CREATE)
 		return false;
-	r = resolve_inode(s, t, s->cell->view_fd, false);
+	r = resolve_inode(s, q, t, s->cell->view_fd, false);
 	if (r == -ENOENT || r == -ENOTDIR)
 		return true;
 	return r == 0 && !decide_visible(s, t);
@@ -191,7 +227,7 @@ int decide_refuse(struct session *s, struct request *q)
 				"%s is the runtime: the worker opens it without the warder", place);
 		return refuse(q, ENOENT, "outside every tree of the policy%s", where);
 	}
-	if (!q->blamed_reached && is_missing(s, t)) {
+	if (!q->blamed_reached && is_missing(s, q, t)) {
 		refuse_rights(q, where);
 		return -ENOENT;
 	}

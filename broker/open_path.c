@@ -260,7 +260,7 @@ static int open_existing(struct session *s, struct request *q)
 	} else if (writes(q) || !decide_would_allow(s, t, RIGHT_LIST)) {
 		return decide_refuse(s, q);
 	}
-	r = resolve_inode(s, t, root_of(s, q), !(q->flags & O_NOFOLLOW));
+	r = resolve_inode(s, q, t, root_of(s, q), !(q->flags & O_NOFOLLOW));
 	return r < 0 ? r : open_reached(s, q);
 }
 
@@ -285,7 +285,7 @@ static int made_to_view(struct session *s, struct request *q, int *fd)
 	if (writes(q))
 		return 0;
 	fd_close(fd);
-	r = resolve_inode(s, t, s->cell->view_fd, false);
+	r = resolve_inode(s, q, t, s->cell->view_fd, false);
 	if (r < 0)
 		return r;
 	if (t->dev != dev || t->ino != ino)
@@ -329,7 +329,7 @@ static int open_or_create_once(struct session *s, struct request *q)
 	struct target *t = &q->target;
 	bool follow = !(q->flags & (O_EXCL | O_NOFOLLOW));
 	int root_fd = writes(q) ? s->cell->twin_fd : s->cell->view_fd;
-	int r = resolve_inode(s, t, root_fd, follow);
+	int r = resolve_inode(s, q, t, root_fd, follow);
 
 	if (r == 0 && (q->flags & O_EXCL))
 		return -EEXIST;
@@ -338,7 +338,7 @@ static int open_or_create_once(struct session *s, struct request *q)
 	if (r != -ENOENT)
 		return r;
 	t->mode = 0;
-	r = resolve_name(s, t, s->cell->twin_fd);
+	r = resolve_name(s, q, t, s->cell->twin_fd);
 	if (r < 0)
 		return r;
 	/* Where it leads is not what the worker named, and may not exist for a reason. */
@@ -377,7 +377,7 @@ static int open_tmpfile(struct session *s, struct request *q)
 	t->rights = rights_new(q);
 	if (decide(s, q) != VERDICT_ALLOW)
 		return decide_refuse(s, q);
-	r = resolve_inode(s, t, s->cell->twin_fd, true);
+	r = resolve_inode(s, q, t, s->cell->twin_fd, true);
 	if (r < 0)
 		return r;
 	if (!S_ISDIR(t->mode))

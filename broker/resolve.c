@@ -11,6 +11,7 @@
  * and mount.
  */
 #include "broker/resolve.h"
+#include "broker/identity.h"
 #include "broker/open_path.h"
 #include "common/fd.h"
 #include "common/path.h"
@@ -216,9 +217,14 @@ static int resolve_path(struct session *s, struct target *t, int root_fd, const 
 	return r;
 }
 
-int resolve_inode(struct session *s, struct target *t, int root_fd, bool follow)
+/* As whom to walk: with the authority of the rule that allowed what was asked, if one has yet. */
+static unsigned walk_as(const struct request *q)
 {
-	const char *raw = t->raw_size > 0 ? t->raw : NULL;
+	return q->answer.verdict == VERDICT_ALLOW ? q->answer.as : AS_WORKER;
+}
+
+static int inode_as_we_are(struct session *s, struct target *t, int root_fd, bool follow)
+{
 	uint64_t flags = O_PATH;
 	autofd fd = -1;
 	struct stat st;
@@ -229,7 +235,7 @@ int resolve_inode(struct session *s, struct target *t, int root_fd, bool follow)
 		flags |= O_DIRECTORY;
 	else if (!follow)
 		flags |= O_NOFOLLOW;
-	r = resolve_path(s, t, root_fd, t->asked, raw, flags, &fd);
+	r = resolve_path(s, t, root_fd, t->asked, t->raw_size > 0 ? t->raw : NULL, flags, &fd);
 	if (r < 0)
 		return r;
 	if (fstat(fd, &st) < 0)
@@ -239,6 +245,19 @@ int resolve_inode(struct session *s, struct target *t, int root_fd, bool follow)
 	t->fd = fd_take(&fd);
 	t->name = NULL;
 	return 0;
+}
+
+int resolve_inode(
+	struct session *s, const struct request *q, struct target *t, int root_fd, bool follow)
+{
+	unsigned as = walk_as(q);
+	int r = identity_take(s, as);
+
+	if (r < 0)
+		return r;
+	r = inode_as_we_are(s, t, root_fd, follow);
+	identity_drop(s, as);
+	return r;
 }
 
 /* Cuts the last component off a path.  False: there is none that is a name. */
@@ -253,7 +272,8 @@ static bool cut_name(char *path, char **ret_name)
 	return true;
 }
 
-int resolve_again(struct target *t)
+/* What the name in t->fd is now; a missing one is no error. */
+static int look_at_name(struct target *t)
 {
 	struct stat st = {0};
 
@@ -263,38 +283,55 @@ int resolve_again(struct target *t)
 	return 0;
 }
 
-int resolve_name(struct session *s, struct target *t, int root_fd)
+static int append_name(struct target *t, const char *name, size_t size)
+{
+	if (t->reached_size == 1)
+		t->reached_size = 0;
+	if (t->reached_size + 1 + size >= sizeof(t->reached))
+		return -ENAMETOOLONG;
+	t->reached[t->reached_size++] = '/';
+	memcpy(t->reached + t->reached_size, name, size + 1);
+	t->reached_size += size;
+	return 0;
+}
+
+static int name_as_we_are(struct session *s, struct target *t, int root_fd)
 {
 	char parent[PATH_MAX], raw_parent[PATH_MAX];
-	size_t name_size;
-	autofd fd = -1;
 	char *name, *raw_name;
+	autofd fd = -1;
+	size_t size;
 	int r;
 
-	if (t->ends_in_dots)
-		return -EINVAL;
 	memcpy(parent, t->asked, t->asked_size + 1);
-	if (t->asked_size == 1 || !cut_name(parent, &name))
+	if (!cut_name(parent, &name))
 		return -EBUSY;
 	if (t->raw_size > 0) {
 		memcpy(raw_parent, t->raw, t->raw_size + 1);
 		if (!cut_name(raw_parent, &raw_name))
 			return -EINVAL;
 	}
-	name_size = strlen(name);
+	size = strlen(name);
 	r = resolve_path(s, t, root_fd, parent[0] ? parent : "/",
 		t->raw_size > 0 ? raw_parent : NULL, O_PATH | O_DIRECTORY, &fd);
+	if (r == 0)
+		r = append_name(t, name, size);
 	if (r < 0)
 		return r;
-	if (t->reached_size == 1)
-		t->reached_size = 0;
-	if (t->reached_size + 1 + name_size >= sizeof(t->reached))
-		return -ENAMETOOLONG;
-	t->reached[t->reached_size++] = '/';
-	memcpy(t->reached + t->reached_size, name, name_size + 1);
-	t->reached_size += name_size;
 	fd_close(&t->fd);
 	t->fd = fd_take(&fd);
-	t->name = t->asked + t->asked_size - name_size;
-	return resolve_again(t);
+	t->name = t->asked + t->asked_size - size;
+	return look_at_name(t);
+}
+
+int resolve_name(struct session *s, const struct request *q, struct target *t, int root_fd)
+{
+	unsigned as = walk_as(q);
+	int r = t->ends_in_dots ? -EINVAL : identity_take(s, as);
+
+	if (r < 0)
+		return r;
+	r = name_as_we_are(s, t, root_fd);
+	identity_drop(s, as);
+	return r;
 }

@@ -20,9 +20,11 @@ int target_ask(struct target *t, const char *path, size_t size);
 /*
  * Resolves t under root_fd to an O_PATH descriptor, proves what it reached, and fills in `reached`,
  * dev, ino, mode and the owner.  Symlinks on the way are followed; at the end only if `follow`.
+ * The walk has the authority of the rule that allows what was asked (q->answer), else the worker's.
  * 0; -ENOENT, -ENOTDIR, -ELOOP, -EACCES as open(2); -EAGAIN: the way kept changing; or -errno.
  */
-int resolve_inode(struct session *s, struct target *t, int root_fd, bool follow);
+int resolve_inode(
+	struct session *s, const struct request *q, struct target *t, int root_fd, bool follow);
 
 /*
  * Resolves the directory that holds t's last component, which may exist or not: t->fd is the
@@ -30,9 +32,6 @@ int resolve_inode(struct session *s, struct target *t, int root_fd, bool follow)
  * named inode's, 0 where there is none; a symlink is not followed.
  * -EBUSY: the path is the root itself; -EINVAL: it ends in "." or ".."; else as above.
  */
-int resolve_name(struct session *s, struct target *t, int root_fd);
-
-/* Sees t->name again after it may have changed.  0 or -errno; a missing name is no error. */
-int resolve_again(struct target *t);
+int resolve_name(struct session *s, const struct request *q, struct target *t, int root_fd);
 
 #endif

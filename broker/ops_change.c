@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ops_change.c - the rows of the message table that change something: handle_<op>() answers
+ * warder_<op>().
+ *
+ * Runs in: broker.  Trusts: nothing the worker sent.
+ *
+ * All go through the twin.  A name is made, moved or removed within the O_PATH descriptor of its
+ * resolved parent, so that no symlink can come between; the change is in the book before it is
+ * made.  A move or a link that would give an inode more rights under its new name than it had is
+ * EXDEV: tools then copy, which takes the rights that copying takes.
+ */
+#include "broker/ops.h"
+#include "broker/charge.h"
+#include "broker/decide.h"
+#include "broker/identity.h"
+#include "broker/kernel_fs.h"
+#include "broker/open_path.h"
+#include "broker/record.h"
+#include "broker/resolve.h"
+#include "common/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE (1 << 0)
+#define RENAME_EXCHANGE  (1 << 1)
+#endif
+
+/* Rights on what an inode holds, as opposed to its name. */
+#define RIGHTS_CONTENT (RIGHT_READ | RIGHT_LIST | RIGHT_WRITE | RIGHT_APPEND | RIGHT_EXEC)
+
+/* ---- the way to a name ----------------------------------------------------------------------- */
+
+static int check_parent(struct session *s, struct request *q, const struct target *t)
+{
+	struct stat st;
+
+	if (fstat(t->fd, &st) < 0)
+		return -errno;
+	return kernel_fs_check(s, q, t, st.st_dev, t->fd);
+}
+
+/* Decides on each name, resolves its parent, decides on what that reached, charges. */
+static int reach_names(struct session *s, struct request *q, struct target *a, struct target *b)
+{
+	int r;
+
+	if (decide(s, q) != VERDICT_ALLOW)
+		return decide_refuse(s, q);
+	r = resolve_name(s, q, a, s->cell->twin_fd);
+	if (r == 0 && b)
+		r = resolve_name(s, q, b, s->cell->twin_fd);
+	if (r < 0)
+		return r;
+	if (decide(s, q) != VERDICT_ALLOW)
+		return decide_refuse(s, q);
+	r = charge(s, q, false);
+	if (r == 0)
+		r = check_parent(s, q, a);
+	if (r == 0 && b)
+		r = check_parent(s, q, b);
+	return r;
+}
+
+/* Between these two a change is made: written down, and with the authority of the rule. */
+static int change_begin(struct session *s, struct request *q)
+{
+	int r = record_change(s, q);
+
+	return r < 0 ? r : identity_take(s, q->answer.as);
+}
+
+static int change_end(struct session *s, struct request *q, long made, const struct target *t)
+{
+	int r = made < 0 ? -errno : 0;
+
+	identity_drop(s, q->answer.as);
+	if (r == -EACCES || r == -EPERM)
+		decide_explain(s, q, t);
+	return r;
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+int handle_mkdir(struct session *s, struct request *q, uint8_t *data)
+{
+	struct target *t = &q->target;
+	int r;
+
+	t->rights = RIGHT_CREATE;
+	r = reach_names(s, q, t, NULL);
+	if (r == -EBUSY || r == -EINVAL) /* "/", "." and ".." are there */
+		return -EEXIST;
+	if (r == 0 && t->mode != 0)
+		return -EEXIST;
+	if (r == 0)
+		r = change_begin(s, q);
+	if (r < 0)
+		return r;
+	return change_end(s, q, mkdirat(t->fd, t->name, q->mode & 0777 & q->answer.mode_max), t);
+}
+
+static int remove_name(struct session *s, struct request *q, int flags)
+{
+	struct target *t = &q->target;
+	int r;
+
+	t->rights = RIGHT_DELETE;
+	r = reach_names(s, q, t, NULL);
+	if (r < 0)
+		return r;
+	if (t->mode == 0)
+		return -ENOENT;
+	if (flags & AT_REMOVEDIR ? !S_ISDIR(t->mode) : !S_ISDIR(t->mode) && t->must_be_directory)
+		return -ENOTDIR;
+	if (!(flags & AT_REMOVEDIR) && S_ISDIR(t->mode))
+		return -EISDIR;
+	r = change_begin(s, q);
+	if (r < 0)
+		return r;
+	return change_end(s, q, unlinkat(t->fd, t->name, flags), t);
+}
+
+int handle_rmdir(struct session *s, struct request *q, uint8_t *data)
+{
+	return remove_name(s, q, AT_REMOVEDIR);
+}
+
+int handle_unlink(struct session *s, struct request *q, uint8_t *data)
+{
+	return remove_name(s, q, 0);
+}
+
+int handle_symlink(struct session *s, struct request *q, uint8_t *data)
+{
+	struct target *t = &q->target2;
+	int r;
+
+	t->rights = RIGHT_CREATE;
+	r = reach_names(s, q, t, NULL);
+	if (r == -EBUSY || r == -EINVAL)
+		return -EEXIST;
+	if (r < 0)
+		return r;
+	if (t->mode != 0)
+		return -EEXIST;
+	if (t->must_be_directory)
+		return -ENOENT;
+	r = change_begin(s, q);
+	if (r < 0)
+		return r;
+	return change_end(s, q, symlinkat(q->link_text, t->fd, t->name), t);
+}
+
+/* ---- moves and links: one inode, two names --------------------------------------------------- */
+
+/* Whether the inode at `from` may stand at `to` without gaining a right there. */
+static int check_widening(
+	struct session *s, struct request *q, const struct target *from, const struct target *to)
+{
+	unsigned more =
+		decide_rights(s, to, RIGHTS_CONTENT) & ~decide_rights(s, from, RIGHTS_CONTENT);
+	char rights[64];
+
+	if (more)
+		return refuse(q, EXDEV, "the new name would give %s on it; copy instead",
+			policy_rights_name(more, rights, sizeof(rights)));
+	if (S_ISDIR(from->mode) && !decide_same_beneath(s, from, to))
+		return refuse(q, EXDEV, "rules beneath the two names differ; copy instead");
+	return 0;
+}
+
+static int rename_rights(struct session *s, struct request *q)
+{
+	bool exchange = q->flags & RENAME_EXCHANGE;
+
+	/* RENAME_WHITEOUT makes a device node, which no rule grants. */
+	if (q->flags & ~(uint32_t)(RENAME_NOREPLACE | RENAME_EXCHANGE) ||
+		q->flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
+		return refuse(q, EINVAL, "flags of a rename that cannot be: %#x", q->flags);
+	q->target.rights = RIGHT_DELETE | (exchange ? RIGHT_CREATE : 0);
+	q->target2.rights = RIGHT_CREATE | (exchange ? RIGHT_DELETE : 0);
+	return 0;
+}
+
+/*
+ * What stands at the new name is lost by a rename, so that needs `delete` there.  Without it the
+ * kernel is told not to replace, whatever comes between this look and the call.
+ */
+static int check_replace(struct session *s, struct request *q, unsigned *ret_flags)
+{
+	struct target *to = &q->target2;
+
+	*ret_flags = q->flags;
+	if (q->flags || decide_would_allow(s, to, RIGHT_DELETE))
+		return 0;
+	*ret_flags = RENAME_NOREPLACE;
+	if (to->mode == 0)
+		return 0;
+	to->rights = RIGHT_CREATE | RIGHT_DELETE;
+	decide(s, q);
+	return decide_refuse(s, q);
+}
+
+static int check_ends(struct request *q)
+{
+	const struct target *from = &q->target, *to = &q->target2;
+
+	if (from->mode == 0)
+		return -ENOENT;
+	if ((from->must_be_directory || to->must_be_directory) && !S_ISDIR(from->mode))
+		return -ENOTDIR;
+	if ((q->flags & RENAME_EXCHANGE) && to->mode == 0)
+		return -ENOENT;
+	if ((q->flags & RENAME_NOREPLACE) && to->mode != 0)
+		return -EEXIST;
+	return 0;
+}
+
+int handle_rename(struct session *s, struct request *q, uint8_t *data)
+{
+	struct target *from = &q->target, *to = &q->target2;
+	unsigned flags;
+	int r = rename_rights(s, q);
+
+	if (r == 0)
+		r = reach_names(s, q, from, to);
+	if (r == 0)
+		r = check_ends(q);
+	if (r == 0)
+		r = check_replace(s, q, &flags);
+	if (r == 0)
+		r = check_widening(s, q, from, to);
+	if (r == 0 && (q->flags & RENAME_EXCHANGE))
+		r = check_widening(s, q, to, from);
+	if (r == 0)
+		r = change_begin(s, q);
+	if (r < 0)
+		return r;
+	return change_end(
+		s, q, syscall(SYS_renameat2, from->fd, from->name, to->fd, to->name, flags), to);
+}
+
+int handle_link(struct session *s, struct request *q, uint8_t *data)
+{
+	struct target *from = &q->target, *to = &q->target2;
+	int r;
+
+	/* As fs.protected_hardlinks has it, whatever this host's sysctl says: who links a file pins
+	 * it, so he must be one who could write it as well. */
+	from->rights = RIGHT_READ | RIGHT_WRITE;
+	to->rights = RIGHT_CREATE;
+	r = reach_names(s, q, from, to);
+	if (r < 0)
+		return r;
+	if (from->mode == 0)
+		return -ENOENT;
+	if (from->must_be_directory && !S_ISDIR(from->mode))
+		return -ENOTDIR;
+	if (!S_ISREG(from->mode))
+		return refuse(q, EPERM, "only regular files are linked");
+	if (to->mode != 0)
+		return -EEXIST;
+	if (to->must_be_directory)
+		return -ENOENT;
+	r = check_widening(s, q, from, to);
+	if (r == 0)
+		r = change_begin(s, q);
+	if (r < 0)
+		return r;
+	return change_end(s, q, linkat(from->fd, from->name, to->fd, to->name, 0), to);
+}
+
+/* ---- what an inode holds --------------------------------------------------------------------- */
+
+static int reach_inode(struct session *s, struct request *q, bool follow)
+{
+	struct target *t = &q->target;
+	int r;
+
+	t->rights = RIGHT_WRITE;
+	if (decide(s, q) != VERDICT_ALLOW)
+		return decide_refuse(s, q);
+	r = resolve_inode(s, q, t, s->cell->twin_fd, follow);
+	if (r < 0)
+		return r;
+	if (decide(s, q) != VERDICT_ALLOW)
+		return decide_refuse(s, q);
+	return charge(s, q, false);
+}
+
+int handle_truncate(struct session *s, struct request *q, uint8_t *data)
+{
+	struct target *t = &q->target;
+	autofd fd = -1;
+	int r;
+
+	if (q->offset > INT64_MAX)
+		return refuse(q, EINVAL, "a size that no file can have");
+	r = reach_inode(s, q, true);
+	if (r < 0)
+		return r;
+	if (!S_ISREG(t->mode))
+		return S_ISDIR(t->mode) ? -EISDIR : -EINVAL;
+	r = decide_inode(s, q, t, t->fd);
+	if (r == 0)
+		r = identity_take(s, q->answer.as);
+	if (r < 0)
+		return r;
+	r = open_again(s, t->fd, O_WRONLY, 0, &fd);
+	identity_drop(s, q->answer.as);
+	if (r == -EACCES)
+		decide_explain(s, q, t);
+	if (r == 0)
+		r = change_begin(s, q);
+	if (r < 0)
+		return r;
+	return change_end(s, q, ftruncate(fd, (off_t)q->offset), t);
+}
+
+int handle_chmod(struct session *s, struct request *q, uint8_t *data)
+{
+	struct target *t = &q->target;
+	char name[16];
+	int r;
+
+	if (q->mode & ~(mode_t)0777)
+		return refuse(q, EPERM, "mode %#o: neither setuid, setgid nor sticky is given",
+			(unsigned)q->mode);
+	r = reach_inode(s, q, true);
+	if (r == 0)
+		r = decide_inode(s, q, t, t->fd);
+	if (r == 0 && (q->mode & ~q->answer.mode_max))
+		r = refuse(q, EPERM, "mode %#o is more than %s has with \"mode %#o\"",
+			(unsigned)q->mode, q->answer.rule, (unsigned)q->answer.mode_max);
+	if (r == 0)
+		r = change_begin(s, q);
+	if (r < 0)
+		return r;
+	/* fchmod(2) takes no O_PATH descriptor; its name in /proc leads to the inode itself. */
+	snprintf(name, sizeof(name), "%d", t->fd);
+	return change_end(s, q, fchmodat(s->cell->proc_fd, name, q->mode, 0), t);
+}
+
+static bool is_time(const struct timespec *t)
+{
+	return (t->tv_nsec >= 0 && t->tv_nsec < 1000000000) || t->tv_nsec == UTIME_NOW ||
+	       t->tv_nsec == UTIME_OMIT;
+}
+
+int handle_utimes(struct session *s, struct request *q, uint8_t *data)
+{
+	struct target *t = &q->target;
+	int r;
+
+	if (q->flags & ~(uint32_t)AT_SYMLINK_NOFOLLOW)
+		return refuse(q, EINVAL, "unknown flags %#x", q->flags);
+	if (!is_time(&q->times[0]) || !is_time(&q->times[1]))
+		return refuse(q, EINVAL, "a time that is none");
+	r = reach_inode(s, q, !(q->flags & AT_SYMLINK_NOFOLLOW));
+	/* A symlink has times of its own and nothing else that could be had by them. */
+	if (r == 0 && !S_ISLNK(t->mode))
+		r = decide_inode(s, q, t, t->fd);
+	if (r == 0)
+		r = change_begin(s, q);
+	if (r < 0)
+		return r;
+	/* utimensat(2): AT_EMPTY_PATH takes an O_PATH descriptor since Linux 5.8. */
+	return change_end(s, q, utimensat(t->fd, "", q->times, AT_EMPTY_PATH), t);
+}
