@@ -149,8 +149,10 @@ static unsigned tree_access(const struct policy_tree *t)
 
 	if (t->rights & (RIGHT_READ | RIGHT_LIST))
 		access |= CELL_READ;
-	if (t->rights & (RIGHT_WRITE | RIGHT_APPEND))
+	if (t->rights & RIGHT_WRITE)
 		access |= CELL_WRITE;
+	else if (t->rights & RIGHT_APPEND)
+		access |= CELL_APPEND;
 	if (t->rights & RIGHT_CREATE)
 		access |= CELL_CREATE;
 	if (t->rights & RIGHT_DELETE)

@@ -37,11 +37,12 @@ enum cell_layer {
 /* Landlock and mount attributes of a tree: what the union of the policy's rules could grant. */
 enum cell_access {
 	CELL_READ = 1 << 0,
-	CELL_WRITE = 1 << 1,  /* write, append, truncate */
+	CELL_WRITE = 1 << 1,  /* write, truncate */
 	CELL_CREATE = 1 << 2, /* make files, directories, links; rename into */
 	CELL_DELETE = 1 << 3,
 	CELL_EXEC = 1 << 4,   /* mounted exec; READ_FILE and EXECUTE in the worker's domain */
 	CELL_DEVICE = 1 << 5, /* a rule names `type char` or `block`: IOCTL_DEV, and no nodev */
+	CELL_APPEND = 1 << 6, /* a rule gives append without write: no truncation, see filter.c */
 };
 
 /* A data tree: what the policy names. */
@@ -93,5 +94,105 @@ struct cell_spec {
 	size_t n_fds;
 	int tty_fd; /* the slave of a relayed pty, to become the controlling terminal; -1: none */
 };
+
+/* ---- entry points, in the order in which spawn.c calls them ------------------------------------
+ *
+ * Each returns 0 or -errno with the sentence in f, unless it says otherwise.
+ */
+
+/* A compiled filter.  filter_free() it. */
+struct sock_filter;
+struct filter {
+	struct sock_filter *code;
+	size_t n;
+};
+
+/* Which table. */
+enum filter_table { FILTER_WORKER, FILTER_BROKER, FILTER_INIT };
+
+/* Compiles a table for this cell (libseccomp). */
+int filter_build(enum filter_table table, const struct cell_spec *spec, struct filter *ret,
+	struct failure *f);
+void filter_free(struct filter *filter);
+
+/* What is made ready before the first fork, with the privileges there still are. */
+struct cell_prep {
+	int landlock_abi; /* 0: missing, and accepted */
+	bool userns;      /* the cell has a user namespace of its own */
+	int *tree_fds;    /* detached mounts of spec->trees; -1: init makes it */
+};
+
+#define CELL_PREP_INIT \
+	{ \
+		.landlock_abi = 0, .userns = false, .tree_fds = NULL, \
+	}
+
+/* Checks what can be checked beforehand, and opens the trees where the caller is privileged: init
+ * is not, and could not reach what lies in a directory closed to the worker's user. */
+int cell_prepare(const struct cell_spec *spec, struct cell_prep *prep, struct failure *f);
+void cell_prep_free(const struct cell_spec *spec, struct cell_prep *prep);
+
+/* The namespaces of clone3(2) for init. */
+uint64_t cell_namespaces(const struct cell_spec *spec, const struct cell_prep *prep);
+/* Adds to a failed clone3() what forbids it and what to do. */
+int cell_explain_userns(int r, struct failure *f);
+
+/* Init's main function.  Waits for a byte on `sock`, builds the view, sends the descriptors of
+ * cell_parts with a struct failure (error 0: they follow), and lives until end-of-file. */
+void cell_init(const struct cell_spec *spec, const struct cell_prep *prep, int sock)
+	__attribute__((noreturn));
+/* The same for `root host`: a subreaper that starts the worker and, at end-of-file, ends all that
+ * descends from it. */
+void cell_init_host(const struct cell_spec *spec, const struct cell_prep *prep, int sock,
+	int rules_fd, const struct filter *filter, int status_fd) __attribute__((noreturn));
+
+#define CELL_NAMESPACES 7
+struct cell_ns {
+	int fds[CELL_NAMESPACES]; /* user, mnt, pid, net, ipc, uts, cgroup; -1: shared */
+};
+#define CELL_NS_INIT \
+	{ \
+		{ \
+			-1, -1, -1, -1, -1, -1, -1 \
+		} \
+	}
+
+/* Maps the worker's one uid and gid in init's user namespace and opens init's namespaces: by file,
+ * before the Landlock domain, since setns(2) by pidfd is checked like ptrace. */
+int cell_adopt(const struct cell_spec *spec, const struct cell_prep *prep, pid_t init,
+	struct cell_ns *ret_ns, struct failure *f);
+
+struct cell_parts {
+	int view_fd, twin_fd;
+	int broker_rules_fd, worker_rules_fd; /* Landlock rulesets; -1: missing, and accepted */
+};
+#define CELL_PARTS_INIT \
+	{ \
+		.view_fd = -1, .twin_fd = -1, .broker_rules_fd = -1, .worker_rules_fd = -1, \
+	}
+
+/* `root host`: view and twin are "/", and the rulesets are made here. */
+int cell_host_parts(const struct cell_spec *spec, const struct cell_prep *prep,
+	struct cell_parts *parts, struct failure *f);
+
+/* Sets no_new_privs and takes the domain.  rules_fd -1: only no_new_privs. */
+int cell_restrict(int rules_fd, struct failure *f);
+
+/* What the worker says when it cannot start: nothing, and end-of-file, means that it runs. */
+struct worker_report {
+	int exec; /* 126 or 127 where the program could not be executed, else 0 */
+	struct failure failure;
+};
+
+/* The helper's main function: enters the namespaces and makes the worker its sibling
+ * (CLONE_PARENT).  Returns the worker's pid or -errno, with the sentence in f. */
+pid_t cell_enter(const struct cell_spec *spec, const struct cell_prep *prep,
+	const struct cell_ns *ns, int rules_fd, const struct filter *filter, int status_fd,
+	struct failure *f);
+
+/* Capabilities of the broker: none, or what `as broker` needs. */
+int caps_broker(bool as_broker, struct failure *f);
+/* Sets no_new_privs and loads the filter; an empty one is none. */
+int cell_load_filter(const struct filter *filter, struct failure *f);
 
 #endif

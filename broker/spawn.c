@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * spawn.c - the order of start: init, namespaces, domains, worker; and the end.
+ *
+ * Runs in: broker, before its cage (the start) and in it (the end).  Trusts: the cell's
+ * description; init, which is a fork of it; nothing of the worker's.
+ *
+ *     1  clone3 init into all namespaces; map its uid; it builds the view and sends descriptors
+ *     2  open init's namespaces
+ *     3  take the Landlock domain
+ *     4  a helper enters the namespaces and makes the worker, this process's child
+ *     5  cage_broker(): capabilities, filter
+ *
+ * 3 comes after 1 because a domain forbids mounts, and before 4 because the worker must inherit it;
+ * 2 comes before 3 because a process in a domain may no longer inspect one outside.
+ *
+ * While init builds the view on one CPU, this process compiles the worker's filter on another.
+ */
+#include "broker/spawn.h"
+#include "common/chan.h"
+#include "common/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* All that a start holds until it has succeeded. */
+struct spawn {
+	const struct cell_spec *spec;
+	struct cell_prep prep;
+	struct cell_parts parts;
+	struct cell_ns ns;
+	struct filter filter; /* the worker's */
+	struct cell *cell;
+	int status_fd[2]; /* the worker's report: its end closes on exec */
+};
+
+static int wait_pid(pid_t pid, int *ret_status)
+{
+	pid_t r;
+
+	do
+		r = waitpid(pid, ret_status, 0);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
+
+/* ---- 1 and 2: init ------------------------------------------------------------------------- */
+
+/* The worker's supplementary groups, inherited by all: in the cell nobody may set them. */
+static int take_groups(const struct cell_spec *spec, struct failure *f)
+{
+	if (geteuid() != 0)
+		return 0;
+	if (setgroups(spec->n_groups, spec->groups) < 0)
+		return fail(f, -errno, "cannot take the groups of the worker's user: %m");
+	return 0;
+}
+
+static int start_init(struct spawn *s, struct failure *f)
+{
+	struct clone_args args = {
+		.flags = cell_namespaces(s->spec, &s->prep),
+		.exit_signal = SIGCHLD,
+	};
+	autofd ours = -1, theirs = -1;
+	long pid;
+	int r = chan_pair(&ours, &theirs);
+
+	if (r < 0)
+		return fail(f, r, "cannot make init's socket: %m");
+	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid == 0) {
+		fd_close(&ours);
+		cell_init(s->spec, &s->prep, theirs);
+	}
+	if (pid < 0) {
+		r = fail(f, -errno, "cannot make the cell's namespaces: %m");
+		return cell_explain_userns(r, f);
+	}
+	s->cell->init_pid = (pid_t)pid;
+	s->cell->init_fd = fd_take(&ours);
+	r = cell_adopt(s->spec, &s->prep, s->cell->init_pid, &s->ns, f);
+	if (r < 0)
+		return r;
+	r = chan_send(s->cell->init_fd, "g", 1, NULL, 0, true);
+	return r < 0 ? fail(f, r, "cannot start the cell's init: %m") : 0;
+}
+
+/* Init sends its failure, or none and the descriptors. */
+static int await_init(struct spawn *s, struct failure *f)
+{
+	int *const all[] = {&s->parts.view_fd, &s->parts.twin_fd, &s->parts.broker_rules_fd,
+		&s->parts.worker_rules_fd};
+	struct failure told = FAILURE_INIT;
+	int fds[4] = {-1, -1, -1, -1};
+	size_t n = 0;
+	long size = chan_recv(s->cell->init_fd, &told, sizeof(told), fds, 4, &n, true);
+
+	for (size_t i = 0; size > 0 && i < n; i++)
+		*all[i] = fds[i];
+	if (size != (long)sizeof(told))
+		return fail(f, size < 0 ? (int)size : -ECHILD,
+			"the cell's init ended before the cell was built; the kernel's log may "
+			"say why");
+	told.text[sizeof(told.text) - 1] = '\0';
+	if (told.error)
+		return fail(f, told.error, "%s", told.text);
+	if (n != (s->prep.landlock_abi ? 4 : 2))
+		return fail(f, -EPROTO, "the cell's init sent %zu descriptors", n);
+	return 0;
+}
+
+/* ---- 4: the worker -------------------------------------------------------------------------- */
+
+struct enter_args {
+	const struct spawn *s;
+	struct failure *f;
+	pid_t worker;
+};
+
+/* Shares this process's memory until it ends, and this process waits: what it writes is seen. */
+static int helper_main(void *p)
+{
+	struct enter_args *a = p;
+
+	a->worker = cell_enter(a->s->spec, &a->s->prep, &a->s->ns, a->s->parts.worker_rules_fd,
+		&a->s->filter, a->s->status_fd[1], a->f);
+	return 0;
+}
+
+#define HELPER_STACK (256 * 1024) /* the worker's last steps run on a copy of it */
+
+static int start_worker(struct spawn *s, struct failure *f)
+{
+	struct enter_args args = {.s = s, .f = f, .worker = -EAGAIN};
+	char *stack = mmap(NULL, HELPER_STACK, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	int status, r;
+	pid_t helper;
+
+	if (stack == MAP_FAILED)
+		return fail(f, -errno, "cannot start the worker: %m");
+	helper = clone(helper_main, stack + HELPER_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, &args);
+	r = helper < 0 ? -errno : wait_pid(helper, &status);
+	munmap(stack, HELPER_STACK);
+	if (r < 0)
+		return fail(f, r, "cannot start the worker: %m");
+	if (args.worker < 0)
+		return fail(f, args.worker, "cannot start the worker: %m");
+	s->cell->worker_pid = args.worker;
+	return 0;
+}
+
+/* Whether the program stands on the host, along the cell's PATH, where the cell has nothing. */
+static bool host_has(const struct cell_spec *spec, char *path, size_t size)
+{
+	const char *at = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
+	const char *env = getenv("PATH");
+
+	if (strchr(spec->program, '/')) {
+		snprintf(path, size, "%s", spec->program);
+		return path[0] == '/' && access(path, X_OK) == 0;
+	}
+	for (at = env ? env : at; at; at = *at ? at + 1 : NULL) {
+		const char *end = strchrnul(at, ':');
+		int n = snprintf(path, size, "%.*s/%s", (int)(end - at), at, spec->program);
+
+		if (*at == '/' && n > 0 && (size_t)n < size && access(path, X_OK) == 0)
+			return true;
+		at = end;
+	}
+	return false;
+}
+
+static int not_found(const struct cell_spec *spec, struct failure *f)
+{
+	char path[4096];
+	char *slash;
+
+	if (!host_has(spec, path, sizeof(path)))
+		return fail(f, -ENOENT,
+			"%s: command not found, neither in the cell nor on this host",
+			spec->program);
+	slash = strrchr(path, '/');
+	return fail(f, -ENOENT,
+		"%s is on this host (%s) but not in the cell; add the line `runtime %.*s` to the "
+		"policy",
+		spec->program, path, slash > path ? (int)(slash - path) : 1, path);
+}
+
+/* End-of-file: the program runs. */
+static int await_worker(struct spawn *s, int *ret_exec, struct failure *f)
+{
+	struct worker_report report;
+	long n;
+
+	fd_close(&s->status_fd[1]);
+	n = fd_read_all(s->status_fd[0], &report, sizeof(report));
+	if (n == 0)
+		return 0;
+	if (n != (long)sizeof(report))
+		return fail(f, n < 0 ? (int)n : -EPROTO, "the worker ended before its program ran");
+	if (report.exec == 0) {
+		report.failure.text[sizeof(report.failure.text) - 1] = '\0';
+		return fail(f, report.failure.error, "%s", report.failure.text);
+	}
+	*ret_exec = report.exec;
+	if (report.exec == 127)
+		return not_found(s->spec, f);
+	report.failure.text[sizeof(report.failure.text) - 1] = '\0';
+	return fail(f, report.failure.error == -ENOENT ? -EACCES : report.failure.error, "%s",
+		report.failure.text);
+}
+
+static int find_worker(struct cell *c, struct failure *f)
+{
+	char path[40];
+
+	c->worker_pidfd = (int)syscall(SYS_pidfd_open, c->worker_pid, 0);
+	if (c->worker_pidfd < 0)
+		return fail(f, -errno, "cannot hold on to the worker: %m");
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)c->worker_pid);
+	/* Enough for fstat(2), whose st_size is the number of descriptors (Linux 6.2). */
+	c->worker_files_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (c->worker_files_fd < 0 && errno != ENOENT && errno != ESRCH)
+		return fail(f, -errno, "cannot find the worker in /proc: %m");
+	return 0;
+}
+
+/* ---- the order ------------------------------------------------------------------------------- */
+
+static int start(struct spawn *s, int *ret_exec, struct failure *f)
+{
+	int r = take_groups(s->spec, f);
+
+	if (r == 0)
+		r = cell_prepare(s->spec, &s->prep, f);
+	if (r == 0)
+		r = start_init(s, f);
+	if (r < 0)
+		return r;
+	r = filter_build(FILTER_WORKER, s->spec, &s->filter, f);
+	if (r == 0)
+		r = await_init(s, f);
+	if (r < 0)
+		return r;
+	s->cell->proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (s->cell->proc_fd < 0)
+		return fail(f, -errno, "cannot open /proc/self/fd: %m; warder needs /proc");
+	if (pipe2(s->status_fd, O_CLOEXEC) < 0)
+		return fail(f, -errno, "cannot make the worker's status pipe: %m");
+	r = cell_restrict(s->parts.broker_rules_fd, f);
+	if (r == 0)
+		r = start_worker(s, f);
+	if (r == 0)
+		r = await_worker(s, ret_exec, f);
+	if (r == 0)
+		r = find_worker(s->cell, f);
+	s->cell->view_fd = fd_take(&s->parts.view_fd);
+	s->cell->twin_fd = fd_take(&s->parts.twin_fd);
+	return r;
+}
+
+int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struct cell *ret,
+	int *ret_exec, struct failure *f)
+{
+	struct spawn s = {
+		.spec = spec,
+		.prep = CELL_PREP_INIT,
+		.parts = CELL_PARTS_INIT,
+		.ns = CELL_NS_INIT,
+		.cell = ret,
+		.status_fd = {-1, -1},
+	};
+	int r;
+
+	*ret = (struct cell)CELL_INIT;
+	r = start(&s, ret_exec, f);
+	if (r < 0)
+		cell_end(ret);
+	filter_free(&s.filter);
+	cell_prep_free(spec, &s.prep);
+	fd_close_many(s.ns.fds, CELL_NAMESPACES);
+	fd_close_many(s.status_fd, 2);
+	fd_close(&s.parts.view_fd);
+	fd_close(&s.parts.twin_fd);
+	fd_close(&s.parts.broker_rules_fd);
+	fd_close(&s.parts.worker_rules_fd);
+	return r;
+}
+
+/* ---- the end -----------------------------------------------------------------------------------
+ */
+
+static int shell_status(int status)
+{
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int cell_wait(struct cell *cell)
+{
+	int status;
+	int r;
+
+	if (cell->worker_pid <= 0)
+		return -ECHILD;
+	r = wait_pid(cell->worker_pid, &status);
+	cell->worker_pid = 0;
+	return r < 0 ? r : shell_status(status);
+}
+
+void cell_end(struct cell *cell)
+{
+	int status;
+
+	/* Init meets end-of-file and exits; the kernel kills what is left in the cell, and init
+	 * itself is done only when each of them has been reaped: the worker by us. */
+	fd_close(&cell->init_fd);
+	if (cell->worker_pid > 0)
+		wait_pid(cell->worker_pid, &status);
+	cell->worker_pid = 0;
+	if (cell->init_pid > 0)
+		wait_pid(cell->init_pid, &status);
+	cell->init_pid = 0;
+	fd_close(&cell->view_fd);
+	fd_close(&cell->twin_fd);
+	fd_close(&cell->proc_fd);
+	fd_close(&cell->worker_pidfd);
+	fd_close(&cell->worker_files_fd);
+}

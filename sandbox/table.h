@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table.h - the form of a filter's table: one row a system call, with its reason.
+ *
+ * A row that a machine lacks (open on arm64) has a negative number and is passed over.  A call with
+ * several rows is allowed where one of them matches; a call without a row gets the table's default.
+ */
+#ifndef WARDER_TABLE_H
+#define WARDER_TABLE_H
+
+#include "sandbox/confine.h"
+
+#include <seccomp.h>
+
+/* What a cell is like, for rows that not every cell has. */
+#define CELL_HAS_VIEW     0x01u /* root view or empty: namespaces, a read-only view */
+#define CELL_IS_HOST      0x02u /* root host */
+#define CELL_OWNS_FILES   0x04u /* the worker can hold no file but its own: see owns_files() */
+#define CELL_APPENDS      0x08u /* a rule gives append without write */
+#define CELL_NO_TRUNCATE  0x10u /* and one that gives write reaches the same tree */
+#define CELL_NO_APPENDS   0x20u /* neither */
+#define CELL_MAY_TRUNCATE 0x40u /* not CELL_NO_TRUNCATE */
+
+struct table_row {
+	const char *name;
+	int nr;
+	int error;       /* 0: allowed; else refused with it */
+	unsigned need;   /* CELL_...: the row counts only where the cell has all of them */
+	unsigned n_args; /* conditions, all of which must hold */
+	struct scmp_arg_cmp args[2];
+	const char *why;
+};
+
+struct table {
+	const struct table_row *rows;
+	size_t n;
+	uint32_t otherwise; /* SCMP_ACT_... without a row, or where none matches */
+	int newer;          /* errno of calls newer than libseccomp's list; 0: as `otherwise` */
+};
+
+/* Arguments are compared in their low 32 bits where the kernel takes an int: the rest is the
+ * caller's to fill, and a 64-bit compare would be passed by a number the kernel then cuts. */
+#define LOW32 0xffffffffULL
+#define IS(arg, v) \
+	{ \
+		(arg), SCMP_CMP_MASKED_EQ, LOW32, (scmp_datum_t)(uint32_t)(v) \
+	}
+#define NONE(arg, bits) \
+	{ \
+		(arg), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(uint32_t)(bits), 0 \
+	}
+#define ONLY(arg, bits) \
+	{ \
+		(arg), SCMP_CMP_MASKED_EQ, LOW32 & ~(scmp_datum_t)(uint32_t)(bits), 0 \
+	}
+/* All but `bits` is v. */
+#define IS_BUT(arg, bits, v) \
+	{ \
+		(arg), SCMP_CMP_MASKED_EQ, LOW32 & ~(scmp_datum_t)(uint32_t)(bits), \
+			(scmp_datum_t)(v) \
+	}
+
+#define ALLOW(call, why) \
+	{ \
+#call, SCMP_SYS(call), 0, 0, 0, {{0 } }, why \
+	}
+#define ALLOW_IN(cell, call, why) \
+	{ \
+#call, SCMP_SYS(call), 0, cell, 0, {{0 } }, why \
+	}
+#define ALLOW_IF(call, a, why) \
+	{ \
+#call, SCMP_SYS(call), 0, 0, 1, {a }, why \
+	}
+#define ALLOW_IF_IN(cell, call, a, why) \
+	{ \
+#call, SCMP_SYS(call), 0, cell, 1, {a }, why \
+	}
+#define ALLOW_IF2(call, a, b, why) \
+	{ \
+#call, SCMP_SYS(call), 0, 0, 2, {a, b }, why \
+	}
+#define ALLOW_IF2_IN(cell, call, a, b, why) \
+	{ \
+#call, SCMP_SYS(call), 0, cell, 2, {a, b }, why \
+	}
+#define REFUSE(error, call, why) \
+	{ \
+#call, SCMP_SYS(call), error, 0, 0, {{0 } }, why \
+	}
+
+extern const struct table table_worker;
+extern const struct table table_broker;
+extern const struct table table_init;
+
+/* The CELL_... bits of this cell. */
+unsigned table_cell(const struct cell_spec *spec);
+
+#endif

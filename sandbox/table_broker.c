@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table_broker.c - every system call that the broker may make once the cell runs, one row each.
+ *
+ * Runs in: broker.  Trusts: nothing; it is what holds when the broker is taken over.
+ *
+ * No socket, no mount, no exec, no code from memory.  A call without a row kills the process, and
+ * with it the cell: the broker's calls are known, so a strange one is an attack or a bug.
+ */
+#include "sandbox/abi.h"
+#include "sandbox/table.h"
+
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+/* clang-format off */
+static const struct table_row rows[] = {
+	/* the loop */
+	ALLOW(epoll_wait, "waiting, the one place"),
+	ALLOW(epoll_pwait, "waiting, the one place"),
+	ALLOW(epoll_ctl, "waiting, the one place"),
+	ALLOW(ppoll, "waiting, the one place"),
+	ALLOW(poll, "waiting, the one place"),
+	ALLOW(read, "signalfd, timerfd"),
+	ALLOW(readv, "signalfd, timerfd"),
+	ALLOW(recvmsg, "channels"),
+	ALLOW(sendmsg, "channels"),
+	ALLOW(recvfrom, "channels"),
+	ALLOW(sendto, "channels"),
+	ALLOW(write, "ledger, status, messages to the person"),
+	ALLOW(writev, "ledger, status, messages to the person"),
+	ALLOW(pwrite64, "ledger, status, messages to the person"),
+	ALLOW(fdatasync, "ledger, status, messages to the person"),
+	ALLOW(fsync, "ledger, status, messages to the person"),
+	ALLOW(timerfd_settime, "deadlines"),
+	ALLOW(timerfd_gettime, "deadlines"),
+	ALLOW(clock_gettime, "where the vDSO has none"),
+	ALLOW(gettimeofday, "where the vDSO has none"),
+	ALLOW(clock_nanosleep, "where the vDSO has none"),
+	ALLOW(getrandom, "names of temporary files; malloc's tag"),
+	ALLOW(restart_syscall, "signals"),
+	ALLOW(rt_sigreturn, "signals"),
+	ALLOW(rt_sigprocmask, "signals"),
+	ALLOW(rt_sigaction, "signals"),
+	ALLOW(sigaltstack, "signals"),
+	ALLOW(rt_sigtimedwait, "signals"),
+	ALLOW(getpid, "the ledger's records"),
+	ALLOW(gettid, "the ledger's records"),
+	ALLOW(getppid, "the ledger's records"),
+	ALLOW(getuid, "the ledger's records"),
+	ALLOW(geteuid, "the ledger's records"),
+	ALLOW(getgid, "the ledger's records"),
+	ALLOW(getegid, "the ledger's records"),
+
+	/* the pipeline */
+	ALLOW(openat2, "resolve and open, under the view or the twin"),
+	ALLOW(openat, "reopening /proc/self/fd/N; opendir(3)"),
+	ALLOW(open, "reopening /proc/self/fd/N; opendir(3)"),
+	ALLOW(newfstatat, "what was reached"),
+	ALLOW(fstat, "what was reached"),
+	ALLOW(statx, "what was reached"),
+	ALLOW(lstat, "what was reached"),
+	ALLOW(stat, "what was reached"),
+	ALLOW(statfs, "what was reached"),
+	ALLOW(fstatfs, "what was reached"),
+	ALLOW(readlinkat, "where a link, or a descriptor, leads"),
+	ALLOW(readlink, "where a link, or a descriptor, leads"),
+	ALLOW(faccessat, "op access"),
+	ALLOW(faccessat2, "op access"),
+	ALLOW(access, "op access"),
+	ALLOW(getdents64, "op list"),
+	ALLOW(mkdirat, "ops mkdir, rmdir, unlink, symlink, link"),
+	ALLOW(unlinkat, "ops mkdir, rmdir, unlink, symlink, link"),
+	ALLOW(symlinkat, "ops mkdir, rmdir, unlink, symlink, link"),
+	ALLOW(linkat, "ops mkdir, rmdir, unlink, symlink, link"),
+	ALLOW_IF(renameat2, ONLY(4, 1 | 2), "op rename; RENAME_WHITEOUT makes a device node"),
+	ALLOW(renameat, "the same by the C library; the ledger's retention"),
+	ALLOW(rename, "the same by the C library; the ledger's retention"),
+	ALLOW(unlink, "the same by the C library; the ledger's retention"),
+	ALLOW(mkdir, "the same by the C library; the ledger's retention"),
+	ALLOW(ftruncate, "op truncate, O_TRUNC"),
+	ALLOW(fchmodat, "op chmod"),
+	ALLOW_IF(fchmod, NONE(1, S_ISUID | S_ISGID), "op chmod, modes of what is created"),
+	ALLOW(fchown, "`as broker`: a new file gets its directory's owner"),
+	ALLOW(fchownat, "`as broker`: a new file gets its directory's owner"),
+	ALLOW(utimensat, "op utimes"),
+	ALLOW(inotify_init1, "op watch"),
+	ALLOW(inotify_add_watch, "op watch"),
+	ALLOW(lseek, "ledger, list"),
+	ALLOW(umask, "modes of what is created"),
+	ALLOW(setfsuid, "as the worker, as broker"),
+	ALLOW(setfsgid, "as the worker, as broker"),
+	ALLOW_IF(fcntl, IS(1, F_DUPFD_CLOEXEC), "descriptors"),
+	ALLOW_IF(fcntl, IS(1, F_GETFD), "descriptors"),
+	ALLOW_IF(fcntl, IS(1, F_SETFD), "descriptors"),
+	ALLOW_IF(fcntl, IS(1, F_GETFL), "descriptors"),
+	ALLOW_IF(fcntl, IS(1, F_SETFL), "descriptors"),
+	ALLOW_IF(fcntl, IS(1, F_DUPFD), "descriptors"),
+	ALLOW_IF(fcntl, IS(1, F_SETLK), "the lock on its own ledger's directory"),
+	ALLOW_IF(fcntl, IS(1, F_OFD_SETLK), "the lock on its own ledger's directory"),
+	ALLOW_IF(fcntl, IS(1, F_GETLK), "the lock on its own ledger's directory"),
+	ALLOW(flock, "the same"),
+	ALLOW(close, "descriptors"),
+	ALLOW(close_range, "descriptors"),
+	ALLOW(dup, "descriptors"),
+	ALLOW(dup3, "descriptors"),
+	ALLOW(pipe2, "descriptors"),
+	ALLOW(setsockopt, "SO_PASSRIGHTS, SO_PEERCRED on its own channels"),
+	ALLOW(getsockopt, "SO_PASSRIGHTS, SO_PEERCRED on its own channels"),
+	ALLOW(shutdown, "channels"),
+
+	/* the cell and its children */
+	ALLOW(wait4, "reaping"),
+	ALLOW(waitid, "reaping"),
+	ALLOW(pidfd_send_signal, "the worker, by the domain's scope; abort(3)"),
+	ALLOW(kill, "the worker, by the domain's scope; abort(3)"),
+	ALLOW(tgkill, "the worker, by the domain's scope; abort(3)"),
+	ALLOW_IF(clone, NONE(0, CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET), "an open that may block is a child's, in this same cage"),
+	ALLOW(set_robust_list, "what fork(3) does in the child"),
+	ALLOW(rseq, "what fork(3) does in the child"),
+	ALLOW(set_tid_address, "what fork(3) does in the child"),
+	ALLOW(sched_setaffinity, "where broker and worker run"),
+	ALLOW(sched_getaffinity, "where broker and worker run"),
+	ALLOW(sched_yield, "where broker and worker run"),
+	ALLOW(prlimit64, "sizes"),
+	ALLOW(getrlimit, "sizes"),
+
+	/* memory, and the end */
+	ALLOW(brk, "malloc"),
+	ALLOW(munmap, "malloc"),
+	ALLOW(mremap, "malloc"),
+	ALLOW(madvise, "malloc"),
+	ALLOW(futex, "malloc"),
+	ALLOW_IF(mmap, NONE(2, PROT_EXEC), "malloc; no code"),
+	ALLOW_IF(mprotect, NONE(2, PROT_EXEC), "malloc; no code"),
+	ALLOW(exit, "the end"),
+	ALLOW(exit_group, "the end"),
+	ALLOW_IF(ioctl, IS(1, TCGETS), "isatty(3) of standard error"),
+	ALLOW_IF(ioctl, IS(1, TIOCGWINSZ), "the width of the summary"),
+	ALLOW_IF(ioctl, IS(1, FIONREAD), "how much waits"),
+	ALLOW_IF(prctl, IS(0, PR_SET_NAME), "what ps(1) shows"),
+	ALLOW_IF(prctl, IS(0, PR_SET_PDEATHSIG), "a child's"),
+	ALLOW(sysinfo, "qsort(3) asks for the memory there is"),
+	ALLOW(uname, "qsort(3) asks for the memory there is"),
+
+#ifdef WARDER_SANITIZE
+	/* what the sanitizers' own reports and allocators do */
+	ALLOW(mmap, "shadow memory"),
+	ALLOW(mprotect, "shadow memory"),
+	ALLOW(prctl, "naming memory, dumpable"),
+	ALLOW(ptrace, "the leak check"),
+	ALLOW(process_vm_readv, "the leak check"),
+	ALLOW(getcwd, "reports"),
+	ALLOW(socket, "reports"),
+	ALLOW(connect, "reports"),
+	ALLOW(pipe, "reports"),
+	ALLOW(execve, "the symboliser"),
+#endif
+};
+/* clang-format on */
+
+const struct table table_broker = {
+	.rows = rows,
+	.n = sizeof(rows) / sizeof(*rows),
+	.otherwise = SCMP_ACT_KILL_PROCESS,
+};
+
+/* The init of `root host`; in a pid namespace of its own, init has seccomp's strict mode. */
+/* clang-format off */
+static const struct table_row init_rows[] = {
+	ALLOW(read, "end-of-file of the broker's socket"),
+	ALLOW(ppoll, "waiting for it, and for signals"),
+	ALLOW(poll, "the same"),
+	ALLOW(wait4, "reaping"),
+	ALLOW(waitid, "reaping"),
+	ALLOW(kill, "ending all that its domain holds"),
+	ALLOW(sendmsg, "how the worker ended"),
+	ALLOW(sendto, "the same"),
+	ALLOW(openat, "the list of its children, where signals cannot be scoped"),
+	ALLOW(close, "the same"),
+	ALLOW(lseek, "the same"),
+	ALLOW(rt_sigreturn, "signals"),
+	ALLOW(restart_syscall, "signals"),
+	ALLOW(clock_nanosleep, "between two rounds of killing"),
+	ALLOW(exit_group, "the end"),
+	ALLOW(exit, "the end"),
+};
+/* clang-format on */
+
+const struct table table_init = {
+	.rows = init_rows,
+	.n = sizeof(init_rows) / sizeof(*init_rows),
+	.otherwise = SCMP_ACT_KILL_PROCESS,
+};

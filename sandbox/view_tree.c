@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * view_tree.c - the data trees: what the policy names, mounted at the same place in the view.
+ *
+ * Runs in: broker before the first fork (where it is privileged), else init.  Trusts: the paths of
+ * the cell's description, which are resolved, but not that nobody swaps a link there meanwhile.
+ *
+ * A detached mount made by one process may be attached by another in a mount namespace of its own;
+ * so a broker of uid 0 opens the trees, and init, which is the worker's user by then, attaches
+ * them.
+ */
+#include "common/fd.h"
+#include "sandbox/abi.h"
+#include "sandbox/layers.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static uint64_t attributes(const struct cell_tree *t)
+{
+	uint64_t set = MOUNT_ATTR_NOSUID;
+
+	if (!(t->access & CELL_DEVICE))
+		set |= MOUNT_ATTR_NODEV;
+	if (!(t->access & CELL_EXEC))
+		set |= MOUNT_ATTR_NOEXEC;
+	return set;
+}
+
+/* Makes a detached mount of the tree, with its attributes, in *ret_fd. */
+static int tree_open(const struct cell_tree *t, int *ret_fd)
+{
+	autofd path_fd = abi_openat2(
+		AT_FDCWD, t->path, O_PATH | O_CLOEXEC, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+	autofd fd = -1;
+
+	if (path_fd < 0)
+		return -errno;
+	fd = abi_open_tree(
+		path_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
+	if (fd < 0 || abi_mount_setattr(fd, AT_RECURSIVE, attributes(t), 0, MS_PRIVATE) < 0)
+		return -errno;
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+int cell_prepare(const struct cell_spec *spec, struct cell_prep *prep, struct failure *f)
+{
+	bool privileged = geteuid() == 0;
+	int r = landlock_check(spec, &prep->landlock_abi, f);
+
+	if (r < 0)
+		return r;
+	prep->userns = spec->root != CELL_HOST;
+	prep->tree_fds = calloc(spec->n_trees + 1, sizeof(*prep->tree_fds));
+	if (!prep->tree_fds)
+		return fail(f, -ENOMEM, "cannot prepare the cell: %m");
+	for (size_t i = 0; i < spec->n_trees; i++)
+		prep->tree_fds[i] = -1;
+	for (size_t i = 0; privileged && spec->root != CELL_HOST && i < spec->n_trees; i++) {
+		r = tree_open(&spec->trees[i], &prep->tree_fds[i]);
+		/* Root without CAP_SYS_ADMIN, in a container: init tries. */
+		if (r < 0 && r != -EPERM)
+			return fail(f, r, "cannot open %s, which the policy names: %m",
+				spec->trees[i].path);
+	}
+	return 0;
+}
+
+void cell_prep_free(const struct cell_spec *spec, struct cell_prep *prep)
+{
+	if (prep->tree_fds)
+		fd_close_many(prep->tree_fds, spec->n_trees);
+	free(prep->tree_fds);
+	prep->tree_fds = NULL;
+}
+
+/* The rule's own spelling, where it differs: a link in the view, unless a tree or the runtime holds
+ * that place already, with the link in it. */
+static int make_alias(const struct view *v, const struct cell_tree *t)
+{
+	const char *slash = strrchr(t->alias, '/');
+	autofd parent_fd = -1;
+	char parent[PATH_MAX];
+	struct stat st, root;
+	int r;
+
+	if (slash == t->alias)
+		return symlinkat(t->path, v->trees_fd, slash + 1) < 0 && errno != EEXIST ? -errno
+											 : 0;
+	snprintf(parent, sizeof(parent), "%.*s", (int)(slash - t->alias), t->alias);
+	r = view_place(v->trees_fd, parent, true, &parent_fd);
+	if (r == -ELOOP || r == -ENOENT || r == -ENOTDIR)
+		return 0;
+	if (r < 0)
+		return r;
+	if (fstat(parent_fd, &st) < 0 || fstat(v->trees_fd, &root) < 0)
+		return -errno;
+	if (st.st_dev != root.st_dev) /* inside a tree: the host's own, never written to */
+		return 0;
+	return symlinkat(t->path, parent_fd, slash + 1) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int attach(struct view *v, size_t i, struct failure *f)
+{
+	const struct cell_tree *t = &v->spec->trees[i];
+	autofd place_fd = -1;
+	autofd own_fd = -1;
+	int fd = v->prep->tree_fds[i];
+	int r = 0;
+
+	if (fd < 0) {
+		r = tree_open(t, &own_fd);
+		fd = own_fd;
+	}
+	if (r == 0)
+		r = view_place(v->trees_fd, t->path, !t->is_file, &place_fd);
+	if (r == 0 && abi_move_mount(fd, place_fd, "") < 0)
+		r = -errno;
+	if (r == 0)
+		r = rules_tree(&v->rules, fd, t);
+	if (r == 0 && t->alias)
+		r = make_alias(v, t);
+	return r < 0 ? fail(f, r, "the cell's mounts: cannot bring %s into the view: %m", t->path)
+		     : 0;
+}
+
+int view_trees(struct view *v, struct failure *f)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < v->spec->n_trees; i++)
+		r = attach(v, i, f);
+	return r;
+}
