@@ -32,7 +32,7 @@ static int prepare(
 	if (chan_recv(sock, &go, 1, NULL, 0, &n, true) != 1)
 		_exit(1);
 	if (prep->userns) {
-		r = identity_take(spec, f);
+		r = user_take(spec, f);
 		if (r < 0)
 			return r;
 	}
@@ -58,7 +58,7 @@ static int cage(const struct cell_spec *spec, const struct cell_prep *prep, stru
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		r = fail(f, -errno, "init: cannot lock itself in: %m");
 	if (r == 0 && !prep->userns)
-		r = identity_take(spec, f);
+		r = user_take(spec, f);
 	return r < 0 ? r : caps_none(f);
 }
 

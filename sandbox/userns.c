@@ -157,7 +157,7 @@ int cell_adopt(const struct cell_spec *spec, const struct cell_prep *prep, pid_t
 /* ---- inside
  * -------------------------------------------------------------------------------------- */
 
-int identity_take(const struct cell_spec *spec, struct failure *f)
+int user_take(const struct cell_spec *spec, struct failure *f)
 {
 	/* Files that init makes in a tmpfs of the cell belong to the fsuid, which must be mapped:
 	 * else EOVERFLOW.  With uid 0 unmapped, leaving it costs no capability

@@ -253,7 +253,7 @@ static int confine(const struct cell_spec *spec, const struct cell_prep *prep, i
 	if (r == 0)
 		r = cell_restrict(rules_fd, f);
 	if (r == 0 && !prep->userns)
-		r = identity_take(spec, f);
+		r = user_take(spec, f);
 	if (r == 0)
 		r = caps_none(f);
 	/* A second line: it fails silently across uids, and init's socket is the first. */
@@ -273,7 +273,7 @@ static int start(const struct cell_spec *spec, const struct cell_prep *prep, int
 
 	reset_signals();
 	if (prep->userns)
-		r = identity_take(spec, f);
+		r = user_take(spec, f);
 	if (r == 0)
 		r = own_session(spec, f);
 	if (r == 0)
