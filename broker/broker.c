@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * broker.c - one broker: a policy, a cell, a ledger, a loop.
+ *
+ * Runs in: broker.  Trusts: nothing the worker sent; the supervisor, for who a client is.
+ *
+ * The loop never waits but in epoll_wait(2).  Every signal is blocked and read from a signalfd:
+ * an interrupted call could lose a descriptor.
+ */
+#include "broker/broker.h"
+#include "broker/events.h"
+#include "broker/loop.h"
+#include "broker/plan.h"
+#include "common/chan.h"
+#include "common/fd.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Everything of one run, so that one function can undo it. */
+struct run {
+	const struct broker_args *args;
+	struct broker_result *result;
+	struct plan plan;
+	struct cell cell;
+	struct ledger *ledger; /* its buffer is too large for the stack */
+	struct session session;
+	struct loop loop;
+	int worker_channel_fd; /* the worker's ends, until it has them */
+	int worker_clients_fd;
+};
+
+static int open_channels(struct run *run, struct failure *f)
+{
+	int r = chan_pair(&run->session.channel_fd, &run->worker_channel_fd);
+
+	if (r == 0) {
+		chan_refuse_fds(run->session.channel_fd);
+		r = plan_add_fd(&run->plan, run->worker_channel_fd, "WARDER_FD");
+	}
+	if (r == 0 && run->args->control_fd >= 0) {
+		r = chan_pair(&run->loop.clients_fd, &run->worker_clients_fd);
+		if (r == 0) {
+			chan_refuse_fds(run->loop.clients_fd);
+			r = plan_add_fd(&run->plan, run->worker_clients_fd, "WARDER_CLIENTS_FD");
+		}
+	}
+	return r < 0 ? fail(f, r, "cannot make the worker's channel: %m") : 0;
+}
+
+static int open_ledger(struct run *run, struct failure *f)
+{
+	int fd = -1;
+	int r;
+
+	run->ledger = malloc(sizeof(*run->ledger));
+	if (!run->ledger)
+		return fail(f, -ENOMEM, "cannot open the ledger: %m");
+	fd = run->args->ledger_fd;
+	r = ledger_init(run->ledger, &fd);
+	if (r == 0)
+		r = record_session(run->ledger, run->args);
+	if (r < 0)
+		return fail(f, r,
+			"cannot write the ledger's first record: %m; nothing is handed "
+			"over unsigned, so the start stops here");
+	return 0;
+}
+
+static void init_session(struct run *run)
+{
+	const struct policy_settings *set = policy_settings(run->args->policy);
+	struct session *s = &run->session;
+
+	s->policy = run->args->policy;
+	s->root = set->root;
+	s->cell = &run->cell;
+	s->ledger = run->ledger;
+	s->result = run->result;
+	s->charge = (struct charge){
+		.per_second = set->limit_requests,
+		.held_max = set->limit_held,
+		.worker_files_fd = run->cell.worker_files_fd,
+	};
+	s->uid = run->plan.spec.uid;
+	s->gid = run->plan.spec.gid;
+	s->privileged = run->plan.privileged;
+	s->phase = PHASE_HELLO;
+}
+
+/* Steps 1 to 5 of the order of start. */
+static int start(struct run *run, int *ret_status)
+{
+	struct failure *f = &run->result->failure;
+	struct cage_spec cage;
+	int r;
+
+	*ret_status = 125;
+	r = plan_init(&run->plan, run->args, f);
+	if (r == 0)
+		r = open_channels(run, f);
+	if (r == 0)
+		r = open_ledger(run, f);
+	if (r < 0)
+		return r;
+	/* The loop's descriptors are made before the cage: it needs no call that makes one. */
+	r = loop_init(&run->loop, run->args, policy_settings(run->args->policy)->time_ms);
+	if (r < 0)
+		return fail(f, r, "cannot make the broker's event loop: %m");
+	cage = (struct cage_spec){
+		.ledger_fd = run->ledger->fd,
+		.as_broker = run->plan.as_broker,
+	};
+	r = spawn_cell(&run->plan.spec, &cage, &run->cell, ret_status, f);
+	if (r < 0)
+		return r;
+	fd_close(&run->worker_channel_fd);
+	fd_close(&run->worker_clients_fd);
+	r = cage_broker(&run->plan.spec, &cage, f);
+	if (r < 0) {
+		*ret_status = 125;
+		return r;
+	}
+	init_session(run);
+	r = record_spawn(run->ledger, run->args, run->cell.worker_pid);
+	if (r < 0) {
+		*ret_status = 125;
+		return fail(f, r, "cannot write the ledger: %m; the start stops here");
+	}
+	return 0;
+}
+
+/* Blocks all signals for the loop's signalfd; the worker's start undoes it for the worker. */
+static void block_signals(sigset_t *ret_before)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, ret_before);
+}
+
+static void finish(struct run *run, const char *why)
+{
+	struct broker_result *result = run->result;
+
+	result->granted = run->session.tally.granted;
+	result->denied = run->session.tally.denied;
+	result->limited = run->session.tally.limited;
+	cell_end(&run->cell);
+	if (run->ledger) {
+		record_end(run->ledger, why);
+		ledger_deinit(run->ledger);
+		free(run->ledger);
+	}
+	loop_deinit(&run->loop);
+	fd_close(&run->session.channel_fd);
+	fd_close(&run->worker_channel_fd);
+	fd_close(&run->worker_clients_fd);
+	plan_deinit(&run->plan);
+}
+
+void broker_run(const struct broker_args *a, struct broker_result *ret)
+{
+	struct run run = {
+		.args = a,
+		.result = ret,
+		.cell = CELL_INIT,
+		.session = {.channel_fd = -1},
+		.loop = LOOP_INIT,
+		.worker_channel_fd = -1,
+		.worker_clients_fd = -1,
+	};
+	const char *why = "the start failed";
+	sigset_t before;
+	int status;
+
+	*ret = (struct broker_result){.status = 125};
+	block_signals(&before);
+	if (start(&run, &status) < 0) {
+		ret->status = status;
+	} else {
+		if (a->started)
+			a->started(a->ctx, run.cell.worker_pid);
+		why = loop_run(&run.loop, &run.session);
+		ret->status = run.loop.status;
+		ret->timed_out = run.loop.timed_out;
+		if (run.loop.failure.error)
+			ret->failure = run.loop.failure;
+	}
+	finish(&run, why);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop.c - the broker's event loop.
+ *
+ * Runs in: broker, caged.  Trusts: the supervisor's messages; nothing the worker sent.
+ *
+ * It waits in epoll_wait(2) and nowhere else.  Every signal is blocked and read from a signalfd,
+ * since an interrupted call could lose a descriptor.
+ */
+#include "broker/loop.h"
+#include "broker/ask.h"
+#include "broker/events.h"
+#include "common/chan.h"
+#include "common/codec.h"
+#include "common/fd.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+enum source {
+	SOURCE_CHANNEL,
+	SOURCE_SIGNAL,
+	SOURCE_WORKER,
+	SOURCE_INIT,
+	SOURCE_CONTROL,
+	SOURCE_TIMER
+};
+
+static int watch(struct loop *l, int fd, enum source source, uint32_t events)
+{
+	struct epoll_event e = {.events = events, .data.u32 = source};
+
+	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &e) == 0)
+		return 0;
+	return -errno;
+}
+
+static int timer_start(int fd, uint64_t ms)
+{
+	struct itimerspec t = {
+		.it_value = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000},
+	};
+
+	return timerfd_settime(fd, 0, &t, NULL) < 0 ? -errno : 0;
+}
+
+int loop_init(struct loop *l, const struct broker_args *a, uint64_t time_ms)
+{
+	sigset_t all;
+	int r = 0;
+
+	l->args = a;
+	l->control_fd = a->control_fd;
+	sigfillset(&all);
+	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (l->epoll_fd < 0)
+		return -errno;
+	l->signal_fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (l->signal_fd < 0)
+		return -errno;
+	if (time_ms > 0) {
+		l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+		if (l->timer_fd < 0)
+			return -errno;
+		r = timer_start(l->timer_fd, time_ms);
+	}
+	return r;
+}
+
+void loop_deinit(struct loop *l)
+{
+	fd_close(&l->epoll_fd);
+	fd_close(&l->signal_fd);
+	fd_close(&l->timer_fd);
+	fd_close(&l->clients_fd);
+}
+
+/* ---- one function a source --------------------------------------------------------------- */
+
+static const char *end_session(struct loop *l, int status, const char *why)
+{
+	l->over = true;
+	l->status = status;
+	return why;
+}
+
+static const char *channel_watch(struct loop *l, struct session *s, bool to_write)
+{
+	struct epoll_event e = {
+		.events = to_write ? EPOLLOUT : EPOLLIN,
+		.data.u32 = SOURCE_CHANNEL,
+	};
+
+	l->waits_to_write = to_write;
+	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, s->channel_fd, &e) < 0)
+		return end_session(l, 125, "the worker's channel cannot be watched");
+	return NULL;
+}
+
+static const char *on_channel(struct loop *l, struct session *s)
+{
+	const char *why = NULL;
+	int r = ask_serve(s, &why);
+
+	if (r == 0) {
+		return l->waits_to_write ? channel_watch(l, s, false) : NULL;
+	} else if (r == -EAGAIN) {
+		/* The worker asks and does not read the answers. */
+		return l->waits_to_write ? NULL : channel_watch(l, s, true);
+	} else if (r == 1) {
+		/* It needs no more; it may go on with what it holds. */
+		epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, s->channel_fd, NULL);
+		return NULL;
+	}
+	fail(&l->failure, r, "the worker's session was ended: %s",
+		why ? why : "the channel failed");
+	return end_session(l, 125, why ? why : "the channel failed");
+}
+
+/* As whom a signal ends the cell: the worker may tidy up after the first, none waits for it after
+ * the second. */
+static const char *on_end_signal(struct loop *l, struct session *s, int sig)
+{
+	l->asked_to_end++;
+	if (l->asked_to_end > 1)
+		return end_session(l, 128 + sig, "ended by a second signal");
+	syscall(SYS_pidfd_send_signal, s->cell->worker_pidfd, sig, NULL, 0);
+	return NULL;
+}
+
+/* Ctrl-Z at the relayed terminal: the worker's own group is orphaned, so that the kernel would
+ * discard its SIGTSTP; it is stopped from here, and this process with it. */
+static void on_stop(struct session *s)
+{
+	kill(-s->cell->worker_pid, SIGSTOP);
+	raise(SIGSTOP);
+	kill(-s->cell->worker_pid, SIGCONT);
+}
+
+static const char *on_signal(struct loop *l, struct session *s)
+{
+	struct signalfd_siginfo info;
+	const char *why = NULL;
+
+	while (!why && read(l->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		switch (info.ssi_signo) {
+		case SIGTERM:
+		case SIGINT:
+		case SIGHUP:
+		case SIGQUIT:
+			why = on_end_signal(l, s, (int)info.ssi_signo);
+			break;
+		case SIGTSTP:
+			on_stop(s);
+			break;
+		default: /* SIGCHLD: the pidfd tells; SIGPIPE, SIGXFSZ: the call told */
+			break;
+		}
+	}
+	return why;
+}
+
+static const char *on_worker(struct loop *l, struct session *s)
+{
+	int status = cell_wait(s->cell);
+
+	if (status < 0) {
+		fail(&l->failure, status, "cannot tell how the worker ended: %m");
+		return end_session(l, 125, "the worker ended, unknown how");
+	}
+	record_exit(s->ledger, s->cell->worker_pid, status);
+	return end_session(l, status, "the worker ended");
+}
+
+/* Init says nothing but its end, after which the kernel kills the cell. */
+static const char *on_init(struct loop *l, struct session *s)
+{
+	fail(&l->failure, -ECHILD,
+		"the cell's init ended before the worker; the kernel ended the cell");
+	return end_session(l, 125, "the cell's init ended");
+}
+
+/* A connection from the supervisor: recorded, then passed on; a worker that takes none in loses it,
+ * since the supervisor must not wait for a worker. */
+static void pass_client(struct loop *l, struct session *s, const uint8_t *buf, size_t size, int *fd)
+{
+	struct dec d = dec_init(buf, size);
+	struct msg_client client;
+	struct msg_header h;
+	int r = -EBADMSG;
+
+	if (msg_header(&d, &h) < 0 || h.op != MSG_CLIENT || msg_get_client(&d, &client) < 0 ||
+		dec_end(&d) < 0)
+		return;
+	if (l->clients_fd < 0) {
+		record_client(s->ledger, &client, ESHUTDOWN);
+		return;
+	}
+	if (record_client(s->ledger, &client, 0) < 0)
+		return;
+	r = chan_send(l->clients_fd, buf, size, fd, 1, false);
+	if (r < 0)
+		record_client(s->ledger, &client, -r);
+}
+
+static const char *on_control(struct loop *l, struct session *s)
+{
+	uint8_t buf[MSG_HEADER_SIZE + MSG_CLIENT_SIZE];
+	autofd fd = -1;
+	size_t n = 0;
+	long size = chan_recv(l->control_fd, buf, sizeof(buf), &fd, 1, &n, false);
+
+	if (size == -EAGAIN)
+		return NULL;
+	if (size > 0) {
+		if (n == 1)
+			pass_client(l, s, buf, (size_t)size, &fd);
+		return NULL;
+	}
+	/* The supervisor drains, or is gone: the worker meets end-of-file once it has taken in what
+	 * waits, finishes, and ends. */
+	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->control_fd, NULL);
+	l->control_fd = -1;
+	fd_close(&l->clients_fd);
+	return NULL;
+}
+
+static const char *on_timer(struct loop *l, struct session *s)
+{
+	l->timed_out = true;
+	return end_session(l, 128 + SIGKILL, "the time limit was reached");
+}
+
+static const char *(*const handlers[])(struct loop *, struct session *) = {
+	[SOURCE_CHANNEL] = on_channel,
+	[SOURCE_SIGNAL] = on_signal,
+	[SOURCE_WORKER] = on_worker,
+	[SOURCE_INIT] = on_init,
+	[SOURCE_CONTROL] = on_control,
+	[SOURCE_TIMER] = on_timer,
+};
+
+static int watch_all(struct loop *l, struct session *s)
+{
+	int r = watch(l, s->channel_fd, SOURCE_CHANNEL, EPOLLIN);
+
+	if (r == 0)
+		r = watch(l, l->signal_fd, SOURCE_SIGNAL, EPOLLIN);
+	if (r == 0)
+		r = watch(l, s->cell->worker_pidfd, SOURCE_WORKER, EPOLLIN);
+	if (r == 0)
+		r = watch(l, s->cell->init_fd, SOURCE_INIT, EPOLLIN | EPOLLRDHUP);
+	if (r == 0 && l->control_fd >= 0)
+		r = watch(l, l->control_fd, SOURCE_CONTROL, EPOLLIN);
+	if (r == 0 && l->timer_fd >= 0)
+		r = watch(l, l->timer_fd, SOURCE_TIMER, EPOLLIN);
+	return r;
+}
+
+/* The end of the worker is told twice, by its pidfd and by the end of init after it: the worker's
+ * goes first, for its status. */
+static bool worker_ended(const struct epoll_event *events, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (events[i].data.u32 == SOURCE_WORKER)
+			return true;
+	}
+	return false;
+}
+
+const char *loop_run(struct loop *l, struct session *s)
+{
+	const char *why = NULL;
+	int r = watch_all(l, s);
+
+	if (r < 0) {
+		fail(&l->failure, r, "cannot watch the cell: %m");
+		return end_session(l, 125, "the cell cannot be watched");
+	}
+	while (!l->over) {
+		struct epoll_event events[8];
+		int n = epoll_wait(l->epoll_fd, events, 8, -1);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			fail(&l->failure, -errno, "cannot wait for the cell: %m");
+			return end_session(l, 125, "the loop failed");
+		}
+		if (worker_ended(events, n)) {
+			why = on_worker(l, s);
+			continue;
+		}
+		for (int i = 0; i < n && !l->over; i++)
+			why = handlers[events[i].data.u32](l, s);
+	}
+	return why;
+}

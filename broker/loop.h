@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop.h - the broker's event loop.
+ */
+#ifndef WARDER_LOOP_H
+#define WARDER_LOOP_H
+
+#include "broker/broker.h"
+#include "broker/request.h"
+
+struct loop {
+	const struct broker_args *args;
+	int epoll_fd;
+	int signal_fd;
+	int timer_fd;          /* `time`; -1: no limit */
+	int clients_fd;        /* the broker's end of the clients channel; -1: none, or drained */
+	int control_fd;        /* borrowed; -1: none, or the supervisor closed it */
+	bool waits_to_write;   /* the worker does not read: requests wait until it does */
+	unsigned asked_to_end; /* signals that ask for the end, so far */
+	bool timed_out;
+	bool over;
+	int status; /* for the shell */
+	struct failure failure;
+};
+
+#define LOOP_INIT \
+	{ \
+		.epoll_fd = -1, .signal_fd = -1, .timer_fd = -1, .clients_fd = -1, \
+		.control_fd = -1 \
+	}
+
+/* Makes the loop's descriptors, before the cage; `time_ms` runs from loop_run() on.
+ * 0 or -errno. */
+int loop_init(struct loop *l, const struct broker_args *a, uint64_t time_ms);
+void loop_deinit(struct loop *l);
+
+/* Serves until the worker has ended, or the session must.  Returns why, for the last record; what
+ * came of it stands in l->status, timed_out and failure. */
+const char *loop_run(struct loop *l, struct session *s);
+
+#endif
