@@ -21,6 +21,7 @@
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 enum source {
@@ -75,6 +76,7 @@ int loop_init(struct loop *l, const struct broker_args *a, uint64_t time_ms)
 
 void loop_deinit(struct loop *l)
 {
+	affinity_deinit(&l->affinity);
 	fd_close(&l->epoll_fd);
 	fd_close(&l->signal_fd);
 	fd_close(&l->timer_fd);
@@ -103,11 +105,21 @@ static const char *channel_watch(struct loop *l, struct session *s, bool to_writ
 	return NULL;
 }
 
+static uint64_t monotonic_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 static const char *on_channel(struct loop *l, struct session *s)
 {
 	const char *why = NULL;
-	int r = ask_serve(s, &why);
+	int r;
 
+	affinity_request(&l->affinity, monotonic_ns());
+	r = ask_serve(s, &why);
 	if (r == 0) {
 		return l->waits_to_write ? channel_watch(l, s, false) : NULL;
 	} else if (r == -EAGAIN) {
@@ -283,9 +295,11 @@ const char *loop_run(struct loop *l, struct session *s)
 		fail(&l->failure, r, "cannot watch the cell: %m");
 		return end_session(l, 125, "the cell cannot be watched");
 	}
+	affinity_init(&l->affinity, s->cell->worker_pid);
 	while (!l->over) {
 		struct epoll_event events[8];
-		int n = epoll_wait(l->epoll_fd, events, 8, -1);
+		int n = epoll_wait(
+			l->epoll_fd, events, 8, l->affinity.held ? AFFINITY_SILENCE_MS : -1);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -293,6 +307,8 @@ const char *loop_run(struct loop *l, struct session *s)
 			fail(&l->failure, -errno, "cannot wait for the cell: %m");
 			return end_session(l, 125, "the loop failed");
 		}
+		if (n == 0)
+			affinity_release(&l->affinity);
 		if (worker_ended(events, n)) {
 			why = on_worker(l, s);
 			continue;

@@ -5,6 +5,7 @@
 #ifndef WARDER_LOOP_H
 #define WARDER_LOOP_H
 
+#include "broker/affinity.h"
 #include "broker/broker.h"
 #include "broker/request.h"
 
@@ -21,6 +22,7 @@ struct loop {
 	bool over;
 	int status; /* for the shell */
 	struct failure failure;
+	struct affinity affinity;
 };
 
 #define LOOP_INIT \
