@@ -8,6 +8,7 @@
  * an interrupted call could lose a descriptor.
  */
 #include "broker/broker.h"
+#include "broker/ask.h"
 #include "broker/events.h"
 #include "broker/loop.h"
 #include "broker/plan.h"
@@ -124,10 +125,13 @@ static int start(struct run *run, int *ret_status)
 		return r;
 	}
 	init_session(run);
-	r = record_spawn(run->ledger, run->args, run->cell.worker_pid);
+	r = ask_init(&run->session);
+	if (r == 0)
+		r = record_spawn(run->ledger, run->args, run->cell.worker_pid);
 	if (r < 0) {
 		*ret_status = 125;
-		return fail(f, r, "cannot write the ledger: %m; the start stops here");
+		return fail(f, r,
+			"cannot sign the worker's start in the ledger: %m; the start stops here");
 	}
 	return 0;
 }
@@ -148,6 +152,7 @@ static void finish(struct run *run, const char *why)
 	result->granted = run->session.tally.granted;
 	result->denied = run->session.tally.denied;
 	result->limited = run->session.tally.limited;
+	ask_deinit(&run->session);
 	cell_end(&run->cell);
 	if (run->ledger) {
 		record_end(run->ledger, why);
