@@ -99,11 +99,11 @@ static int start(struct run *run, int *ret_status)
 	int r;
 
 	*ret_status = 125;
-	r = plan_init(&run->plan, run->args, f);
+	r = open_ledger(run, f);
+	if (r == 0)
+		r = plan_init(&run->plan, run->args, f);
 	if (r == 0)
 		r = open_channels(run, f);
-	if (r == 0)
-		r = open_ledger(run, f);
 	if (r < 0)
 		return r;
 	/* The loop's descriptors are made before the cage: it needs no call that makes one. */
