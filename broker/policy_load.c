@@ -274,12 +274,16 @@ static int protect(struct load *l, const char *path, unsigned rights)
 static int protect_all(struct load *l)
 {
 	const struct policy_load_args *a = l->args;
+	const char *ledger = policy_settings(l->p)->ledger;
 	int r = l->finder.dirs[0][0] ? protect(l, l->finder.dirs[0], OWN_FILES) : 0;
 
 	for (size_t i = 0; r == 0 && i < l->n_read; i++)
 		r = protect(l, l->read[i], OWN_FILES);
 	for (size_t i = 0; r == 0 && i < a->n_protect; i++)
 		r = protect(l, a->protect[i].path, a->protect[i].rights);
+	/* A ledger that the policy itself names. */
+	if (r == 0 && ledger && ledger[0] == '/')
+		r = protect(l, ledger, OWN_FILES | RIGHT_READ | RIGHT_LIST | RIGHT_EXEC);
 	return r;
 }
 

@@ -21,7 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define REMEDY "; give --ledger FILE, or set XDG_STATE_HOME to a directory of your own"
+#define LEDGER_TIME "%Y%m%dT%H%M%S"
+#define REMEDY      "; give --ledger FILE, or set XDG_STATE_HOME to a directory of your own"
 
 int state_path(char *buf, size_t size, struct failure *f)
 {
@@ -188,28 +189,32 @@ static bool remove_unused(int dir_fd, const char *name)
 	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat(dir_fd, name, 0) == 0;
 }
 
-/* Removes the policies that were last used before the oldest ledger left was begun; those not
- * younger than a day stay, for a ledger that another process is about to begin. */
-static void prune_policies(int dir_fd, struct kept *files)
+/*
+ * Removes the policies that no ledger left refers to.  A session makes its ledger and then writes
+ * or marks its policy, so a policy that was marked before the oldest ledger was made belongs to
+ * none; a minute covers the coarse clock of file times.
+ */
+static void prune_policies(int dir_fd, const char *oldest_ledger, struct kept *files)
 {
-	size_t n = scan(dir_fd, ".jsonl", files);
-	time_t oldest = time(NULL) - 86400;
+	struct tm tm = {0};
+	time_t oldest;
+	size_t n;
 
-	/* A ledger's last change is never before its policy's use. */
-	for (size_t i = 0; i < n; i++)
-		if (files[i].changed < oldest)
-			oldest = files[i].changed;
+	if (!strptime(oldest_ledger, LEDGER_TIME, &tm))
+		return;
+	oldest = timegm(&tm) - 60;
 	n = scan(dir_fd, ".policy", files);
 	for (size_t i = 0; i < n; i++)
-		if (files[i].changed < oldest - 86400)
+		if (files[i].changed < oldest)
 			unlinkat(dir_fd, files[i].name, 0);
 }
 
 static void prune(int dir_fd)
 {
 	struct kept *files = calloc(SCAN_MAX, sizeof(*files));
+	char oldest[sizeof(files->name)] = "";
 	off_t bytes = 0;
-	size_t n, kept = 0, removed = 0;
+	size_t n, kept = 0;
 
 	if (!files)
 		return;
@@ -220,15 +225,14 @@ static void prune(int dir_fd)
 		bool over = i > 0 &&
 			    (kept >= LEDGERS_KEPT || bytes + files[i].size > LEDGER_BYTES_KEPT);
 
-		if (over && remove_unused(dir_fd, files[i].name)) {
-			removed++;
+		if (over && remove_unused(dir_fd, files[i].name))
 			continue;
-		}
+		snprintf(oldest, sizeof(oldest), "%s", files[i].name);
 		kept++;
 		bytes += files[i].size;
 	}
-	if (removed > 0)
-		prune_policies(dir_fd, files);
+	if (kept < n)
+		prune_policies(dir_fd, oldest, files);
 	free(files);
 }
 
@@ -248,7 +252,7 @@ int ledger_file_new(const char *below, const char *tag, struct ledger_file *ret,
 		return r;
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
-	at = strftime(name, sizeof(name), "%Y%m%dT%H%M%S", &tm);
+	at = strftime(name, sizeof(name), LEDGER_TIME, &tm);
 	snprintf(name + at, sizeof(name) - at, ".%06ldZ-%s%d.jsonl", now.tv_nsec / 1000, tag,
 		(int)getpid());
 	l.fd = openat(l.dir_fd, name,
@@ -405,6 +409,19 @@ static int write_policy(int dir_fd, const char *name, const char *text, size_t s
 	return r;
 }
 
+/* Whether the file is there and holds exactly this: where the ledger stands in a directory of the
+ * worker's it may have been changed. */
+static bool holds(int dir_fd, const char *name, const char *text, size_t size)
+{
+	autofd fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	autofree char *copy = malloc(size + 1);
+	struct stat st;
+
+	return fd >= 0 && copy && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	       st.st_size == (off_t)size && fd_read_all(fd, copy, size) == (long)size &&
+	       memcmp(copy, text, size) == 0;
+}
+
 int ledger_keep_policy(const struct ledger_file *l, const struct policy *policy,
 	char ret_hash[POLICY_HASH_SIZE], struct failure *f)
 {
@@ -418,8 +435,9 @@ int ledger_keep_policy(const struct ledger_file *l, const struct policy *policy,
 	hash_text(text, size, ret_hash);
 	snprintf(name, sizeof(name), "%s.policy", ret_hash);
 	/* One that stands there is marked as used now, so that it is kept with this ledger. */
-	if (utimensat(l->dir_fd, name, NULL, AT_SYMLINK_NOFOLLOW) < 0)
-		r = errno == ENOENT ? write_policy(l->dir_fd, name, text, size) : -errno;
+	if (!holds(l->dir_fd, name, text, size) ||
+		utimensat(l->dir_fd, name, NULL, AT_SYMLINK_NOFOLLOW) < 0)
+		r = write_policy(l->dir_fd, name, text, size);
 	if (r < 0)
 		return fail(
 			f, r, "cannot keep the policy's text beside the ledger %s: %m", l->path);
