@@ -1,0 +1,56 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# install.sh - make install into a DESTDIR, and make uninstall, which leaves nothing.
+. "$(dirname "$0")/lib.sh"
+
+dest=$dir/dest
+build() {
+	make -s -C "$TOP" BUILD="$BUILD" DESTDIR="$dest" "$@"
+}
+
+# The build directory belongs to who built it; another user can install from it only what is up to
+# date, and cannot even look at the lock of that.
+if ! [ -w "$BUILD" ]; then
+	skip "install" "$BUILD cannot be written by this user"
+	finish
+fi
+
+check "make install works with a DESTDIR" build install
+for file in bin/warder libexec/warder/warder-files libexec/warder/warder-json \
+	lib/libwarder.so.0 lib/libwarder.so lib/libwarder.a lib/pkgconfig/warder.pc \
+	include/warder.h share/man/man1/warder.1 share/man/man1/warder-run.1 \
+	share/man/man1/warder-serve.1; do
+	check "it puts $file there" test -e "$dest/usr/local/$file"
+done
+check "and presets" sh -c 'ls "$1"/usr/local/share/warder/*.policy' sh "$dest"
+check "and nothing outside PREFIX" sh -c '[ "$(ls "$1")" = usr ] && [ "$(ls "$1/usr")" = local ]' \
+	sh "$dest"
+check "libwarder.so leads to the library" test "$(readlink "$dest/usr/local/lib/libwarder.so")" = libwarder.so.0
+check "programs can be executed by all, and written by the owner alone" sh -c \
+	'[ "$(stat -c %a "$1/usr/local/bin/warder")" = 755 ]' sh "$dest"
+check "the staged warder runs" "$dest/usr/local/bin/warder" --version
+check "no program holds a run path" sh -c \
+	'! readelf -d "$1/usr/local/bin/warder" "$1/usr/local/lib/libwarder.so.0" | grep -E "RPATH|RUNPATH"' \
+	sh "$dest"
+check "nor a path of the build" sh -c '! grep -qF "$2" "$1/usr/local/bin/warder"' sh "$dest" "$TOP"
+check "make uninstall works" build uninstall
+check "and leaves no file" sh -c '! find "$1" ! -type d | grep .' sh "$dest"
+check "and no directory of warder's" sh -c '! find "$1" -name warder | grep .' sh "$dest"
+
+check "LIBDIR and LIBEXECDIR are honoured" sh -c \
+	'make -n -C "$1" BUILD="$2" DESTDIR=/d PREFIX=/usr LIBDIR=/usr/lib64 LIBEXECDIR=/usr/le install |
+		grep -E "/d/usr/lib64/libwarder.a|/d/usr/le/warder" | wc -l | grep -qx "[2-9]"' \
+	sh "$TOP" "$BUILD"
+
+# ---- make deps ----------------------------------------------------------------------------------
+
+# With a pkg-config that knows nothing everything seems to be missing; fakeroot is not root.
+FAKEROOTKEY=1 PKG_CONFIG=false "$TOP/mk/deps" >out 2>err
+check "make deps stops where something is missing and it may not install" test $? -ne 0
+for tool in "apt-get install" "dnf install" "pacman -S" "apk add"; do
+	expect_text "and prints the command of $tool" "    $tool "
+done
+check "install installs no package" sh -c '! grep -nE "apt-get|dnf |pacman|apk add" "$1/mk/install.mk" "$1/Makefile"' \
+	sh "$TOP"
+
+finish

@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# options.sh - --help and the man pages name the same options.  RUN_ONCE
+. "$(dirname "$0")/lib.sh"
+
+# Long options in a text, once each, sorted.
+long_options() {
+	grep -oE '(^|[^a-z-])--[a-z]+(-[a-z]+)*' | grep -oE -- '--[a-z-]+' | sort -u
+}
+
+for command in run serve; do
+	page=$TOP/docs/man/warder-$command.1
+	"$warder" "$command" --help | grep -E '^ +(-|--)' | long_options >help.options
+	grep -E '^\.(It )?Fl ' "$page" | grep -oE '(Fl|, Fl) -[a-z]+(-[a-z]+)*' |
+		sed -E 's/.*Fl -/--/' | sort -u >page.options
+	check "$command: --help names options" test -s help.options
+	check "$command: every option of --help stands in the man page" \
+		sh -c '! comm -23 help.options page.options | grep .'
+	check "$command: every option of the man page stands in --help" \
+		sh -c '! comm -13 help.options page.options | grep .'
+done
+
+if command -v mandoc >/dev/null; then
+	for page in warder warder-run warder-serve; do
+		check "$page.1: mandoc has nothing to say" \
+			sh -c '! mandoc -T lint "$1" | grep .' sh "$TOP/docs/man/$page.1"
+	done
+else
+	skip "man pages" "mandoc is missing"
+fi
+
+# Every target that `make help` lists exists.
+make -s -C "$TOP" help | sed -nE 's/^  ([a-z-]+) .*/\1/p' >targets
+check "make help lists targets" test "$(wc -l <targets)" -gt 10
+while read -r target; do
+	check "make $target is a target" make -s -n -C "$TOP" BUILD="$BUILD" "$target"
+done <targets
+
+finish
