@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * clients.c - hostile clients of `warder serve` with the built-in worker.
+ *
+ * One service for all tests.  After each attack an honest client on a connection of its own is
+ * answered, and by the same worker: the ledger still has one session.
+ */
+#include "tests/hostile/inside.h"
+#include "common/fd.h"
+#include "common/frame.h"
+
+#include <arpa/inet.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+static char top[PATH_MAX], data[PATH_MAX + 32], socket_path[PATH_MAX + 64], policy[PATH_MAX + 16];
+static pid_t service = -1;
+static const char request_text[] =
+	"{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"hash\",\"params\":{\"path\":\"%s\"}}";
+
+static long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int dial(void)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(a.sun_path, socket_path, strlen(socket_path));
+	if (connect(s, (struct sockaddr *)&a, sizeof(a)) < 0)
+		fd_close(&s);
+	return s;
+}
+
+static int ask(int s, int id)
+{
+	char text[PATH_MAX + 128];
+
+	snprintf(text, sizeof(text), request_text, id, data);
+	return frame_send(s, text, strlen(text));
+}
+
+/* The id of the next answer; negative: none came, or no result. */
+static int answered(int s)
+{
+	autofree char *text = NULL;
+	json_error_t e;
+	json_t *answer;
+	size_t size;
+	int fd = -1, id = -1;
+
+	if (frame_recv(s, FRAME_SIZE_MAX, &text, &size, &fd) < 0)
+		return -1;
+	fd_close(&fd);
+	answer = json_loadb(text, size, 0, &e);
+	if (json_object_get(answer, "result"))
+		id = (int)json_integer_value(json_object_get(answer, "id"));
+	json_decref(answer);
+	return id;
+}
+
+static bool closed_within(int s, int ms)
+{
+	struct pollfd p = {.fd = s, .events = POLLIN};
+	char c;
+
+	return poll(&p, 1, ms) == 1 && recv(s, &c, 1, 0) <= 0;
+}
+
+static int count_sessions(void)
+{
+	char command[PATH_MAX + 128];
+	FILE *f;
+	int n = -1;
+
+	snprintf(command, sizeof(command),
+		"find '%s/state' -name '*.jsonl' -exec cat {} + | grep -cE '\"event\": "
+		"*\"session\"'",
+		top);
+	f = popen(command, "re");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%d", &n), 1);
+	pclose(f);
+	return n;
+}
+
+/* Somebody else is served as ever, soon, and by the worker of the beginning. */
+static void assert_serves(void)
+{
+	long begin = now_ms();
+	int s = dial();
+
+	assert_true(s >= 0);
+	assert_int_equal(ask(s, 7), 0);
+	assert_int_equal(answered(s), 7);
+	close(s);
+	assert_true(now_ms() - begin < 5000);
+	assert_int_equal(count_sessions(), 1);
+}
+
+/* ---- frames ------------------------------------------------------------------------------- */
+
+static void every_bad_length_closes_its_connection_alone(void **state)
+{
+	static const uint32_t lengths[] = {
+		0, 0x100001, 0x7fffffff, 0x80000000, 0xffffffff, 0x00ffffff, 0x7b226a73};
+
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
+		uint32_t length = htonl(lengths[i]);
+		int s = dial();
+
+		assert_int_equal(send(s, &length, 4, 0), 4);
+		if (!closed_within(s, 3000))
+			fail_msg("a frame of %#x bytes was not refused", lengths[i]);
+		close(s);
+	}
+	assert_serves();
+}
+
+/* What is a frame but no request is answered with an error, or ends its connection; the largest
+ * frame is read. */
+static void frames_of_rubbish_harm_nobody(void **state)
+{
+	static const char *const texts[] = {"{", "[]", "null", "\"x\"", "{\"jsonrpc\":\"2.0\"}",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":7}",
+		"{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"hash\"}",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hash\",\"params\":[1]}",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hash\",\"params\":{\"path\":"
+		"\"a\\u0000b\"}}",
+		"\xff\xfe\xfd", "1e999999", "[[[[[[[[[[[[[[[["};
+	static char large[1024 * 1024];
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		int s = dial();
+
+		assert_int_equal(frame_send(s, texts[i], strlen(texts[i])), 0);
+		shutdown(s, SHUT_WR);
+		assert_true(answered(s) < 0);
+		close(s);
+	}
+	memset(large, '[', sizeof(large));
+	for (size_t size = sizeof(large) - 1; size <= sizeof(large); size++) {
+		int s = dial();
+
+		assert_int_equal(frame_send(s, large, size), 0);
+		assert_true(answered(s) < 0);
+		close(s);
+	}
+	assert_serves();
+}
+
+static void many_requests_at_once_are_answered_in_order(void **state)
+{
+	enum { N = 2000 };
+	int s = dial();
+	pid_t writer;
+
+	assert_true(s >= 0);
+	writer = fork();
+	if (writer == 0) {
+		for (int i = 1; i <= N; i++)
+			if (ask(s, i) < 0)
+				_exit(1);
+		_exit(0);
+	}
+	for (int i = 1; i <= N; i++)
+		assert_int_equal(answered(s), i);
+	waitpid(writer, NULL, 0);
+	close(s);
+	assert_serves();
+}
+
+static void out_of_band_bytes_harm_nobody(void **state)
+{
+	int s = dial();
+
+	for (int i = 0; i < 100; i++)
+		send(s, "x", 1, MSG_OOB | MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(s);
+	assert_serves();
+}
+
+/* ---- time --------------------------------------------------------------------------------- */
+
+static void a_slow_client_holds_up_nobody(void **state)
+{
+	enum { N = 50 };
+	int s[N];
+
+	for (int i = 0; i < N; i++) {
+		s[i] = dial();
+		assert_true(s[i] >= 0);
+		/* Half a head, a head, a head and one byte. */
+		send(s[i], "\0\0\1\0{", (size_t)(i % 3 == 0 ? 2 : 3 + i % 3), 0);
+	}
+	for (int i = 0; i < 5; i++) {
+		assert_serves();
+		send(s[i], "\0", 1, MSG_NOSIGNAL);
+	}
+	fd_close_many((int *)s, N);
+}
+
+static void a_client_that_never_reads_holds_up_nobody(void **state)
+{
+	char text[PATH_MAX + 128];
+	int s = dial(), sent = 0;
+
+	fcntl(s, F_SETFL, O_NONBLOCK);
+	snprintf(text, sizeof(text), request_text, 1, data);
+	while (sent < 100000 && frame_send(s, text, strlen(text)) == 0)
+		sent++;
+	assert_true(sent > 10);
+	assert_serves();
+	close(s);
+	assert_serves();
+}
+
+static void a_client_that_leaves_early_harms_nobody(void **state)
+{
+	for (int i = 0; i < 200; i++) {
+		const struct linger hard = {1, 0};
+		int s = dial();
+
+		assert_true(s >= 0);
+		ask(s, i);
+		if (i % 2)
+			setsockopt(s, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+		close(s);
+	}
+	assert_serves();
+}
+
+/* ---- descriptors -------------------------------------------------------------------------- */
+
+static void attach_and_send(int s, const void *bytes, size_t size, int n)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int) * 253)];
+		struct cmsghdr align;
+	} control = {.buf = {0}};
+	struct iovec iov = {.iov_base = (void *)bytes, .iov_len = size};
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)n)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	const int fd = s;
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)n);
+	for (int i = 0; i < n; i++)
+		memcpy(CMSG_DATA(c) + (size_t)i * sizeof(int), &fd, sizeof(int));
+	sendmsg(s, &msg, MSG_NOSIGNAL);
+}
+
+/* Each connection passes itself, in a circle, a thousand descriptors in all. */
+static void descriptors_of_clients_are_dropped(void **state)
+{
+	for (int i = 1; i <= 8; i++) {
+		int s = dial();
+
+		assert_true(s >= 0);
+		attach_and_send(s, "\0\0", 2, i);
+		attach_and_send(s, "\0\2{}", 4, i == 8 ? 253 : 100);
+		close(s);
+	}
+	assert_serves();
+}
+
+static void a_flood_of_connections_leaves_the_service_running(void **state)
+{
+	enum { N = 900 };
+	static int s[N];
+	struct rlimit old, more;
+	int n = 0;
+
+	getrlimit(RLIMIT_NOFILE, &old);
+	more = old;
+	more.rlim_cur = more.rlim_max < 4096 ? more.rlim_max : 4096;
+	setrlimit(RLIMIT_NOFILE, &more);
+	for (int i = 0; i < N; i++) {
+		s[i] = dial();
+		n += s[i] >= 0;
+	}
+	assert_true(n > 100);
+	fd_close_many(s, N);
+	setrlimit(RLIMIT_NOFILE, &old);
+	assert_serves();
+}
+
+/* ---- who ---------------------------------------------------------------------------------- */
+
+static void socket_and_directory_are_their_owners_alone(void **state)
+{
+	char path[PATH_MAX + 16];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/run/warder", top);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_int_equal(st.st_uid, geteuid());
+	assert_int_equal(stat(socket_path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+/* Even with the modes out of the way the peer's uid decides.  Root alone can be somebody else. */
+static void another_user_cannot_connect(void **state)
+{
+	char path[PATH_MAX + 16];
+	int status;
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "%s/run", top);
+	assert_int_equal(chmod(path, 0755), 0);
+	strcat(path, "/warder");
+	assert_int_equal(chmod(path, 0755), 0);
+	assert_int_equal(chmod(socket_path, 0666), 0);
+	pid = fork();
+	if (pid == 0) {
+		int s;
+
+		if (setgid(65534) < 0 || setuid(65534) < 0)
+			_exit(3);
+		s = dial();
+		if (s < 0)
+			_exit(2);
+		ask(s, 1);
+		_exit(closed_within(s, 3000) ? 0 : 1);
+	}
+	waitpid(pid, &status, 0);
+	chmod(socket_path, 0600);
+	chmod(path, 0700);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_serves();
+}
+
+static void a_second_service_of_the_name_does_not_start(void **state)
+{
+	static struct outcome o = OUTCOME_INIT;
+	const char *argv[] = {warder_path(), "serve", "-p", policy, "-n", "hostile", NULL};
+
+	run_program(&o, argv);
+	assert_int_not_equal(o.status, 0);
+	assert_serves();
+}
+
+/* ---- the service -------------------------------------------------------------------------- */
+
+static int wait_for_socket(void)
+{
+	long end = now_ms() + 10000;
+
+	while (now_ms() < end) {
+		struct stat st;
+
+		if (stat(socket_path, &st) == 0)
+			return 0;
+		if (waitpid(service, NULL, WNOHANG) != 0)
+			break;
+		usleep(20000);
+	}
+	return -1;
+}
+
+static int start(void **state)
+{
+	char path[PATH_MAX + 16], text[PATH_MAX + 32];
+	const char *argv[] = {warder_path(), "serve", "-q", "-p", policy, "-n", "hostile", NULL};
+
+	signal(SIGPIPE, SIG_IGN);
+	make_directory(top, sizeof(top));
+	snprintf(path, sizeof(path), "%s/run", top);
+	mkdir(path, 0700);
+	setenv("XDG_RUNTIME_DIR", path, 1);
+	snprintf(socket_path, sizeof(socket_path), "%s/warder/hostile.sock", path);
+	if (strlen(socket_path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+		return -1;
+	snprintf(path, sizeof(path), "%s/state", top);
+	mkdir(path, 0700);
+	setenv("XDG_STATE_HOME", path, 1);
+	snprintf(path, sizeof(path), "%s/data", top);
+	mkdir(path, 0755);
+	chmod(path, 0755);
+	snprintf(data, sizeof(data), "%s/a", path);
+	make_file(data, "data\n", 0644);
+	snprintf(text, sizeof(text), "allow read %s/\n", path);
+	snprintf(policy, sizeof(policy), "%s/hostile.policy", top);
+	make_file(policy, text, 0644);
+	service = fork();
+	if (service == 0) {
+		execv(argv[0], (char *const *)argv);
+		_exit(127);
+	}
+	return wait_for_socket();
+}
+
+/* SIGTERM drains, and the service ends with 0. */
+static int end(void **state)
+{
+	int status = -1;
+
+	if (service > 0) {
+		kill(service, SIGTERM);
+		waitpid(service, &status, 0);
+	}
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, fds_before, fds_after)
+	const struct CMUnitTest tests[] = {
+		T(every_bad_length_closes_its_connection_alone),
+		T(frames_of_rubbish_harm_nobody),
+		T(many_requests_at_once_are_answered_in_order),
+		T(out_of_band_bytes_harm_nobody),
+		T(a_slow_client_holds_up_nobody),
+		T(a_client_that_never_reads_holds_up_nobody),
+		T(a_client_that_leaves_early_harms_nobody),
+		T(descriptors_of_clients_are_dropped),
+		T(a_flood_of_connections_leaves_the_service_running),
+		T(socket_and_directory_are_their_owners_alone),
+		T(a_second_service_of_the_name_does_not_start),
+		T(another_user_cannot_connect),
+	};
+
+	return _cmocka_run_group_tests(
+		"clients", tests, sizeof(tests) / sizeof(tests[0]) - (geteuid() != 0), start, end);
+}
