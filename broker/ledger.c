@@ -10,7 +10,7 @@
  */
 #include "broker/ledger.h"
 #include "common/fd.h"
-#include "common/json.h"
+#include "common/jsonl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -134,7 +134,7 @@ static void clock_text(struct ledger *l, int64_t second)
 }
 
 /* RFC 3339 with nanoseconds, UTC. */
-static void put_time(struct ledger *l, struct json *j)
+static void put_time(struct ledger *l, struct jsonl *j)
 {
 	char text[sizeof(l->clock) + 10];
 	struct timespec now;
@@ -147,89 +147,89 @@ static void put_time(struct ledger *l, struct json *j)
 	for (size_t i = 9; i-- > 0; ns /= 10)
 		text[sizeof(l->clock) + i] = (char)('0' + ns % 10);
 	text[sizeof(text) - 1] = 'Z';
-	json_bytes(j, "time", text, sizeof(text));
+	jsonl_bytes(j, "time", text, sizeof(text));
 }
 
-static void put_path(struct json *j, const char *name, const char *path, size_t size)
+static void put_path(struct jsonl *j, const char *name, const char *path, size_t size)
 {
 	if (path && size > 0)
-		json_bytes(j, name, path, size);
+		jsonl_bytes(j, name, path, size);
 }
 
-static void put_number(struct json *j, const char *name, uint64_t v)
+static void put_number(struct jsonl *j, const char *name, uint64_t v)
 {
 	if (v > 0)
-		json_u64(j, name, v);
+		jsonl_u64(j, name, v);
 }
 
-static void put_client(struct json *j, const struct record *r)
+static void put_client(struct jsonl *j, const struct record *r)
 {
 	if (!r->has_client)
 		return;
-	json_open(j, "client");
+	jsonl_open(j, "client");
 	put_number(j, "number", r->client_number);
-	json_u64(j, "uid", r->client_uid);
-	json_u64(j, "gid", r->client_gid);
-	json_i64(j, "pid", r->client_pid);
-	json_close(j);
+	jsonl_u64(j, "uid", r->client_uid);
+	jsonl_u64(j, "gid", r->client_gid);
+	jsonl_i64(j, "pid", r->client_pid);
+	jsonl_close(j);
 }
 
-static void put_error(struct json *j, int error)
+static void put_error(struct jsonl *j, int error)
 {
 	const char *name = strerrorname_np(error);
 
 	if (error == 0)
 		return;
 	if (name)
-		json_string(j, "error", name);
+		jsonl_string(j, "error", name);
 	else
-		json_i64(j, "error", error);
+		jsonl_i64(j, "error", error);
 }
 
 /* What was asked, and what it was. */
-static void put_request(struct json *j, const struct record *r)
+static void put_request(struct jsonl *j, const struct record *r)
 {
-	json_string(j, "op", r->op);
+	jsonl_string(j, "op", r->op);
 	put_path(j, "asked", r->asked, r->asked_size);
 	put_path(j, "reached", r->reached, r->reached_size);
 	put_path(j, "asked2", r->asked2, r->asked2_size);
 	put_path(j, "reached2", r->reached2, r->reached2_size);
 	if (r->has_inode) {
-		json_u64(j, "dev", r->dev);
-		json_u64(j, "ino", r->ino);
+		jsonl_u64(j, "dev", r->dev);
+		jsonl_u64(j, "ino", r->ino);
 	}
-	json_string(j, "type", r->type);
-	json_string(j, "flags", r->flags);
-	json_string(j, "rights", r->rights);
-	json_string(j, "rule", r->rule);
+	jsonl_string(j, "type", r->type);
+	jsonl_string(j, "flags", r->flags);
+	jsonl_string(j, "rights", r->rights);
+	jsonl_string(j, "rule", r->rule);
 }
 
 int ledger_add(struct ledger *l, const struct record *r)
 {
-	struct json j = json_begin(l->buffer + 1 + l->used, sizeof(l->buffer) - 1 - l->used);
+	struct jsonl j = jsonl_begin(l->buffer + 1 + l->used, sizeof(l->buffer) - 1 - l->used);
 	long size;
 
-	json_u64(&j, "seq", l->next);
+	jsonl_u64(&j, "seq", l->next);
 	put_time(l, &j);
-	json_string(&j, "event", event_names[r->event]);
-	json_string(&j, "session", l->session);
+	jsonl_string(&j, "event", event_names[r->event]);
+	jsonl_string(&j, "session", l->session);
 	if (r->pid > 0)
-		json_i64(&j, "pid", r->pid);
+		jsonl_i64(&j, "pid", r->pid);
 	put_client(&j, r);
-	json_string(&j, "door", door_names[r->door]);
+	jsonl_string(&j, "door", door_names[r->door]);
 	put_request(&j, r);
 	put_error(&j, r->error);
-	json_string(&j, "reason", r->reason);
+	jsonl_string(&j, "reason", r->reason);
 	put_number(&j, "of", r->of);
 	put_number(&j, "count", r->count);
-	json_string(&j, "policy", r->policy_hash);
-	json_string(&j, "text", r->text);
+	jsonl_string(&j, "policy", r->policy_hash);
+	jsonl_string(&j, "text", r->text);
 	if (r->has_fd)
-		json_bool(&j, "fd", true);
+		jsonl_bool(&j, "fd", true);
 	if (r->has_status)
-		json_i64(&j, "status", r->status);
+		jsonl_i64(&j, "status", r->status);
 	put_number(&j, "us", r->us);
-	size = json_end(&j);
+	size = jsonl_end(&j);
 	if (size < 0)
 		return -ENOSPC;
 	l->used += (size_t)size;

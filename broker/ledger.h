@@ -6,7 +6,7 @@
  * may the answers leave.  A record that cannot be written is a denial of all that it covers.
  * ledger.c is the one file that writes the ledger.
  *
- * One line is one JSON object.  Strings that are not UTF-8 are written as common/json.h says, with
+ * One line is one JSON object.  Strings that are not UTF-8 are written as common/jsonl.h says, with
  * a second field "NAME_bytes":true.  The caller blocks SIGXFSZ: RLIMIT_FSIZE is then EFBIG.
  */
 #ifndef WARDER_LEDGER_H

@@ -14,7 +14,7 @@
 #include "cli/policy_options.h"
 #include "cli/say.h"
 #include "common/fd.h"
-#include "common/json.h"
+#include "common/jsonl.h"
 #include "common/nearest.h"
 #include "common/path.h"
 
@@ -103,9 +103,9 @@ static int parse(struct inquiry *q, struct options *o, int want, const char *wha
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
-static void put_json(struct json *j, const char *buf)
+static void put_json(struct jsonl *j, const char *buf)
 {
-	long n = json_end(j);
+	long n = jsonl_end(j);
 
 	if (n > 0)
 		fwrite(buf, 1, (size_t)n, stdout);
@@ -117,15 +117,15 @@ static void json_diags(const struct policy *p)
 
 	for (size_t i = 0; i < policy_diag_count(p); i++) {
 		const struct policy_diag *d = policy_diag(p, i);
-		struct json j = json_begin(buf, sizeof(buf));
+		struct jsonl j = jsonl_begin(buf, sizeof(buf));
 
-		json_string(&j, "event", d->warning ? "warning" : "error");
-		json_string(&j, "file", d->file);
+		jsonl_string(&j, "event", d->warning ? "warning" : "error");
+		jsonl_string(&j, "file", d->file);
 		if (d->line)
-			json_u64(&j, "line", d->line);
+			jsonl_u64(&j, "line", d->line);
 		if (d->column)
-			json_u64(&j, "column", d->column);
-		json_string(&j, "text", d->text);
+			jsonl_u64(&j, "column", d->column);
+		jsonl_string(&j, "text", d->text);
 		put_json(&j, buf);
 	}
 }
@@ -167,13 +167,13 @@ static void report_check(const struct inquiry *q, const struct policy *p, int st
 	char buf[256];
 
 	if (q->json) {
-		struct json j = json_begin(buf, sizeof(buf));
+		struct jsonl j = jsonl_begin(buf, sizeof(buf));
 
-		json_string(&j, "event", "end");
-		json_bool(&j, "ok", status == YES);
-		json_u64(&j, "errors", policy_error_count(p));
-		json_u64(&j, "rules", rules);
-		json_u64(&j, "expectations", expects);
+		jsonl_string(&j, "event", "end");
+		jsonl_bool(&j, "ok", status == YES);
+		jsonl_u64(&j, "errors", policy_error_count(p));
+		jsonl_u64(&j, "rules", rules);
+		jsonl_u64(&j, "expectations", expects);
 		put_json(&j, buf);
 	} else if (status == YES) {
 		printf("%s: ok: %zu rule%s, %zu expectation%s\n", q->operands[0], rules,
@@ -363,31 +363,31 @@ static void print_explanation(const struct explanation *e, const char *add)
 			e->decides->path, e->is_directory ? "/" : "");
 }
 
-static void json_spelling(struct json *j, const char *name, const struct spelling *s)
+static void json_spelling(struct jsonl *j, const char *name, const struct spelling *s)
 {
-	json_open(j, name);
-	json_bytes(j, "path", s->path, s->size);
-	json_string(j, "verdict", policy_verdict_name(spelling_verdict(s)));
-	json_string(j, "rule", s->runtime ? NULL : s->answer.rule);
-	json_string(j, "runtime", s->runtime);
-	json_close(j);
+	jsonl_open(j, name);
+	jsonl_bytes(j, "path", s->path, s->size);
+	jsonl_string(j, "verdict", policy_verdict_name(spelling_verdict(s)));
+	jsonl_string(j, "rule", s->runtime ? NULL : s->answer.rule);
+	jsonl_string(j, "runtime", s->runtime);
+	jsonl_close(j);
 }
 
 static void json_explanation(const struct explanation *e, const char *add)
 {
 	char buf[16 * PATH_MAX], rights[64];
-	struct json j = json_begin(buf, sizeof(buf));
+	struct jsonl j = jsonl_begin(buf, sizeof(buf));
 
-	json_string(&j, "event", "explain");
-	json_string(&j, "rights", policy_rights_name(e->rights, rights, sizeof(rights)));
-	json_bool(&j, "allowed", e->verdict == VERDICT_ALLOW);
-	json_string(&j, "verdict", policy_verdict_name(e->verdict));
-	json_string(&j, "rule", e->decides->runtime ? NULL : e->decides->answer.rule);
+	jsonl_string(&j, "event", "explain");
+	jsonl_string(&j, "rights", policy_rights_name(e->rights, rights, sizeof(rights)));
+	jsonl_bool(&j, "allowed", e->verdict == VERDICT_ALLOW);
+	jsonl_string(&j, "verdict", policy_verdict_name(e->verdict));
+	jsonl_string(&j, "rule", e->decides->runtime ? NULL : e->decides->answer.rule);
 	json_spelling(&j, "asked", &e->asked);
 	json_spelling(&j, "reached", &e->reached);
-	json_bool(&j, "exists", e->exists);
+	jsonl_bool(&j, "exists", e->exists);
 	if (*add)
-		json_bytes(&j, "add", add, strlen(add));
+		jsonl_bytes(&j, "add", add, strlen(add));
 	put_json(&j, buf);
 }
 
@@ -397,12 +397,12 @@ static int explain_socket(const struct inquiry *q)
 	char buf[1024];
 
 	if (q->json) {
-		struct json j = json_begin(buf, sizeof(buf));
+		struct jsonl j = jsonl_begin(buf, sizeof(buf));
 
-		json_string(&j, "event", "explain");
-		json_string(&j, "rights", q->operands[1]);
-		json_bool(&j, "allowed", false);
-		json_string(&j, "verdict", "deny");
+		jsonl_string(&j, "event", "explain");
+		jsonl_string(&j, "rights", q->operands[1]);
+		jsonl_bool(&j, "allowed", false);
+		jsonl_string(&j, "verdict", "deny");
 		put_json(&j, buf);
 	} else {
 		printf("%s: denied\n  this version gives files, and every socket is denied\n",

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * json.c - writes one JSON object a line into a buffer.
+ * jsonl.c - writes one JSON object a line into a buffer.
  *
  * Runs in: broker, command line.  Trusts: its caller, but nothing in a string.
  *
  * Written by hand, since the broker writes a line for each descriptor and a line must cost well
  * under a microsecond.  Runs of harmless ASCII, which nearly every path is, are copied whole.
  */
-#include "common/json.h"
+#include "common/jsonl.h"
 
 #include <errno.h>
 #include <string.h>
 
 #define UTF8_MAX 4 /* bytes of a character */
 
-static void put(struct json *j, const void *p, size_t n)
+static void put(struct jsonl *j, const void *p, size_t n)
 {
 	if (j->overrun || (size_t)(j->end - j->at) < n) {
 		j->overrun = true;
@@ -24,7 +24,7 @@ static void put(struct json *j, const void *p, size_t n)
 	j->at += n;
 }
 
-static void put_escape(struct json *j, unsigned unit)
+static void put_escape(struct jsonl *j, unsigned unit)
 {
 	static const char hex[] = "0123456789abcdef";
 	const char escape[6] = {'\\', 'u', hex[unit >> 12 & 15], hex[unit >> 8 & 15],
@@ -77,7 +77,7 @@ static bool must_hide(unsigned c)
 	       (c >= 0xe0000 && c <= 0xe0fff);
 }
 
-static void put_character(struct json *j, const unsigned char *p, size_t n, unsigned c)
+static void put_character(struct jsonl *j, const unsigned char *p, size_t n, unsigned c)
 {
 	if (c == '"' || c == '\\') {
 		put(j, "\\", 1);
@@ -94,7 +94,7 @@ static void put_character(struct json *j, const unsigned char *p, size_t n, unsi
 }
 
 /* Writes the text; false: it is not UTF-8, and what was written is to be taken back. */
-static bool put_text(struct json *j, const unsigned char *p, size_t size)
+static bool put_text(struct jsonl *j, const unsigned char *p, size_t size)
 {
 	size_t i = 0;
 
@@ -118,7 +118,7 @@ static bool put_text(struct json *j, const unsigned char *p, size_t size)
 	return true;
 }
 
-static void put_latin1(struct json *j, const unsigned char *p, size_t size)
+static void put_latin1(struct jsonl *j, const unsigned char *p, size_t size)
 {
 	for (size_t i = 0; i < size; i++) {
 		if (is_plain(p[i]))
@@ -128,7 +128,7 @@ static void put_latin1(struct json *j, const unsigned char *p, size_t size)
 	}
 }
 
-static void put_name(struct json *j, const char *name)
+static void put_name(struct jsonl *j, const char *name)
 {
 	if (!j->first)
 		put(j, ",", 1);
@@ -138,15 +138,15 @@ static void put_name(struct json *j, const char *name)
 	put(j, "\":", 2);
 }
 
-struct json json_begin(char *buf, size_t size)
+struct jsonl jsonl_begin(char *buf, size_t size)
 {
-	struct json j = {.at = buf, .begin = buf, .end = buf + size, .first = true};
+	struct jsonl j = {.at = buf, .begin = buf, .end = buf + size, .first = true};
 
 	put(&j, "{", 1);
 	return j;
 }
 
-void json_bytes(struct json *j, const char *name, const char *bytes, size_t size)
+void jsonl_bytes(struct jsonl *j, const char *name, const char *bytes, size_t size)
 {
 	char *start;
 
@@ -164,13 +164,13 @@ void json_bytes(struct json *j, const char *name, const char *bytes, size_t size
 	put(j, "_bytes\":true", 12);
 }
 
-void json_string(struct json *j, const char *name, const char *text)
+void jsonl_string(struct jsonl *j, const char *name, const char *text)
 {
 	if (text)
-		json_bytes(j, name, text, strlen(text));
+		jsonl_bytes(j, name, text, strlen(text));
 }
 
-void json_u64(struct json *j, const char *name, uint64_t v)
+void jsonl_u64(struct jsonl *j, const char *name, uint64_t v)
 {
 	char digits[20];
 	size_t n = sizeof(digits);
@@ -182,7 +182,7 @@ void json_u64(struct json *j, const char *name, uint64_t v)
 	put(j, digits + n, sizeof(digits) - n);
 }
 
-void json_i64(struct json *j, const char *name, int64_t v)
+void jsonl_i64(struct jsonl *j, const char *name, int64_t v)
 {
 	char digits[21];
 	size_t n = sizeof(digits);
@@ -197,26 +197,26 @@ void json_i64(struct json *j, const char *name, int64_t v)
 	put(j, digits + n, sizeof(digits) - n);
 }
 
-void json_bool(struct json *j, const char *name, bool v)
+void jsonl_bool(struct jsonl *j, const char *name, bool v)
 {
 	put_name(j, name);
 	put(j, v ? "true" : "false", v ? 4 : 5);
 }
 
-void json_open(struct json *j, const char *name)
+void jsonl_open(struct jsonl *j, const char *name)
 {
 	put_name(j, name);
 	put(j, "{", 1);
 	j->first = true;
 }
 
-void json_close(struct json *j)
+void jsonl_close(struct jsonl *j)
 {
 	put(j, "}", 1);
 	j->first = false;
 }
 
-long json_end(struct json *j)
+long jsonl_end(struct jsonl *j)
 {
 	put(j, "}\n", 2);
 	return j->overrun ? -EMSGSIZE : j->at - j->begin;

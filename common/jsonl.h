@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * json.h - writes one JSON object a line (JSON Lines) into a buffer.
+ * jsonl.h - writes one JSON object a line (JSON Lines) into a buffer.
  *
  * Names and paths are bytes, JSON is Unicode, so a string field has two forms:
  *
@@ -11,32 +11,32 @@
  * were given.  Control characters, and those that steer a terminal or turn the direction of text,
  * are escaped in both forms, so that a line is safe to show; no form loses a byte.
  */
-#ifndef WARDER_JSON_H
-#define WARDER_JSON_H
+#ifndef WARDER_JSONL_H
+#define WARDER_JSONL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* After the first overrun every call does nothing, and json_end() says so. */
-struct json {
+/* After the first overrun every call does nothing, and jsonl_end() says so. */
+struct jsonl {
 	char *at, *begin, *end;
 	bool overrun;
 	bool first; /* no field yet: no comma */
 };
 
 /* Begins an object in the caller's buffer. */
-struct json json_begin(char *buf, size_t size);
+struct jsonl jsonl_begin(char *buf, size_t size);
 /* A field's name is the program's own: plain ASCII that needs no escape. */
-void json_string(struct json *j, const char *name, const char *text); /* NULL: no field */
-void json_bytes(struct json *j, const char *name, const char *bytes, size_t size);
-void json_u64(struct json *j, const char *name, uint64_t v);
-void json_i64(struct json *j, const char *name, int64_t v);
-void json_bool(struct json *j, const char *name, bool v);
-/* An object as a field's value; ended by json_close(). */
-void json_open(struct json *j, const char *name);
-void json_close(struct json *j);
+void jsonl_string(struct jsonl *j, const char *name, const char *text); /* NULL: no field */
+void jsonl_bytes(struct jsonl *j, const char *name, const char *bytes, size_t size);
+void jsonl_u64(struct jsonl *j, const char *name, uint64_t v);
+void jsonl_i64(struct jsonl *j, const char *name, int64_t v);
+void jsonl_bool(struct jsonl *j, const char *name, bool v);
+/* An object as a field's value; ended by jsonl_close(). */
+void jsonl_open(struct jsonl *j, const char *name);
+void jsonl_close(struct jsonl *j);
 /* Ends the object and the line.  Its size with the newline; -EMSGSIZE: it did not fit. */
-long json_end(struct json *j);
+long jsonl_end(struct jsonl *j);
 
 #endif
