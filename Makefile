@@ -16,6 +16,7 @@ SYSCONFDIR ?= /etc
 BUILD ?= build
 PKG_CONFIG ?= pkg-config
 INSTALL ?= install
+OBJCOPY ?= objcopy
 
 # ---- compiler: what the user gives is appended to, never replaced -----------------------------
 
@@ -77,7 +78,7 @@ obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 WARDER_OBJ := $(call obj,$(CLI) $(BROKER) $(POLICY) $(CELL) $(COMMON))
 LIB_OBJ := $(call obj,$(LIB) $(COMMON))
-FILES_OBJ := $(call obj,$(FILES))
+FILES_OBJ := $(call obj,$(FILES) $(COMMON))
 JSON_OBJ := $(call obj,$(JSON) cli/say.c cli/options.c $(COMMON))
 # Everything but the main functions, for the tests.
 TEST_OBJ := $(filter-out %/main.o,$(WARDER_OBJ)) $(call obj,$(LIB))
@@ -106,9 +107,12 @@ $(BUILD)/warder-files: $(FILES_OBJ) $(BUILD)/libwarder.a
 $(BUILD)/warder-json: $(JSON_OBJ)
 	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(JSON_LIBS)
 
+# One object whose only global names are warder_*, so that none meets a program's own.
 $(BUILD)/libwarder.a: $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcsD $@ $^
+	$(CC) -r -nostdlib -o $(BUILD)/obj/libwarder.o $^
+	$(OBJCOPY) --wildcard --keep-global-symbol='warder_*' $(BUILD)/obj/libwarder.o
+	$(AR) rcsD $@ $(BUILD)/obj/libwarder.o
 
 $(BUILD)/libwarder.so.$(SOVERSION): $(LIB_OBJ) sandbox/libwarder.map
 	$(CC) $(W_CFLAGS) -shared -Wl,-soname,libwarder.so.$(SOVERSION) \
