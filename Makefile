@@ -76,7 +76,10 @@ CLI := $(filter-out $(JSON),$(wildcard cli/*.c))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-WARDER_OBJ := $(call obj,$(CLI) $(BROKER) $(POLICY) $(CELL) $(COMMON))
+# The filters' programs are made at build time, by libseccomp, from sandbox/tables/.
+FILTERS := $(BUILD)/gen/filters
+
+WARDER_OBJ := $(call obj,$(CLI) $(BROKER) $(POLICY) $(CELL) $(COMMON)) $(BUILD)/obj/gen/filters.o
 LIB_OBJ := $(call obj,$(LIB) $(COMMON))
 FILES_OBJ := $(call obj,$(FILES) $(COMMON))
 JSON_OBJ := $(call obj,$(JSON) cli/say.c cli/options.c $(COMMON))
@@ -97,6 +100,17 @@ all: $(PROGRAMS) $(LIBRARIES)
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(W_CPPFLAGS) $(W_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(FILTERS): $(call obj,$(wildcard sandbox/tables/*.c) common/fd.c)
+	@mkdir -p $(@D)
+	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(LIB_LIBS)
+
+$(FILTERS).c: $(FILTERS)
+	$(FILTERS) >$@.new && mv $@.new $@
+
+$(BUILD)/obj/gen/filters.o: $(FILTERS).c
+	@mkdir -p $(@D)
+	$(CC) $(W_CPPFLAGS) $(W_CFLAGS) -c -o $@ $<
 
 $(BUILD)/warder: $(WARDER_OBJ)
 	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(WARDER_LIBS)

@@ -36,7 +36,7 @@ int cage_broker(const struct cell_spec *spec, const struct cage_spec *cage, stru
 {
 	const struct rlimit none = {0, 0};
 	struct filter filter = {NULL, 0};
-	int r = filter_build(FILTER_BROKER, spec, &filter, f);
+	int r = filter_find(FILTER_BROKER, spec, &filter, f);
 
 	if (r == 0)
 		r = take_identity(spec, f);
@@ -49,6 +49,5 @@ int cage_broker(const struct cell_spec *spec, const struct cage_spec *cage, stru
 		r = fail(f, -errno, "the broker's cage: cannot hide its memory: %m");
 	if (r == 0)
 		r = cell_load_filter(&filter, f);
-	filter_free(&filter);
 	return r;
 }

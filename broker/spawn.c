@@ -13,8 +13,6 @@
  *
  * 3 comes after 1 because a domain forbids mounts, and before 4 because the worker must inherit it;
  * 2 comes before 3 because a process in a domain may no longer inspect one outside.
- *
- * While init builds the view on one CPU, this process compiles the worker's filter on another.
  */
 #include "broker/spawn.h"
 #include "common/chan.h"
@@ -251,7 +249,7 @@ static int start(struct spawn *s, int *ret_exec, struct failure *f)
 		r = start_init(s, f);
 	if (r < 0)
 		return r;
-	r = filter_build(FILTER_WORKER, s->spec, &s->filter, f);
+	r = filter_find(FILTER_WORKER, s->spec, &s->filter, f);
 	if (r == 0)
 		r = await_init(s, f);
 	if (r < 0)
@@ -290,7 +288,6 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
 	r = start(&s, ret_exec, f);
 	if (r < 0)
 		cell_end(ret);
-	filter_free(&s.filter);
 	cell_prep_free(spec, &s.prep);
 	fd_close_many(s.ns.fds, CELL_NAMESPACES);
 	fd_close_many(s.status_fd, 2);

@@ -100,20 +100,19 @@ struct cell_spec {
  * Each returns 0 or -errno with the sentence in f, unless it says otherwise.
  */
 
-/* A compiled filter.  filter_free() it. */
+/* A filter's program: part of the binary, nothing to free. */
 struct sock_filter;
 struct filter {
-	struct sock_filter *code;
+	const struct sock_filter *code;
 	size_t n;
 };
 
 /* Which table. */
 enum filter_table { FILTER_WORKER, FILTER_BROKER, FILTER_INIT };
 
-/* Compiles a table for this cell (libseccomp). */
-int filter_build(enum filter_table table, const struct cell_spec *spec, struct filter *ret,
+/* The program of a table for this cell. */
+int filter_find(enum filter_table table, const struct cell_spec *spec, struct filter *ret,
 	struct failure *f);
-void filter_free(struct filter *filter);
 
 /* What is made ready before the first fork, with the privileges there still are. */
 struct cell_prep {

@@ -45,6 +45,7 @@ struct view {
 	const struct cell_spec *spec;
 	const struct cell_prep *prep;
 	struct rules rules;
+	int host_fd;         /* the old root, while the runtime is put together */
 	int root_fd;         /* the worker's root */
 	int trees_fd;        /* where the trees stand; `root empty`: a root of their own */
 	int tmp_fd, home_fd; /* the worker's own mounts, which stay writable */

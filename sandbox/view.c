@@ -384,6 +384,7 @@ int view_build(const struct cell_spec *spec, const struct cell_prep *prep, struc
 	struct view v = {
 		.spec = spec,
 		.prep = prep,
+		.host_fd = -1,
 		.root_fd = -1,
 		.trees_fd = -1,
 		.tmp_fd = -1,

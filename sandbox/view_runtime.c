@@ -5,7 +5,8 @@
  * Runs in: init.  Trusts: the host's /usr, /etc and /dev.
  *
  * A symlink of the root directory (/bin -> usr/bin) stays one.  Of /etc come only the entries of
- * common/runtime.c that any user may read; what would name the host or its users is made instead.
+ * common/runtime.c that any user may read, small files as copies; what would name the host or its
+ * users is made instead.
  * Everything here may be read and run by the worker itself, without the broker.
  */
 #include "common/fd.h"
@@ -14,9 +15,9 @@
 #include "sandbox/layers.h"
 
 #include <dirent.h>
-#include <fnmatch.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -30,80 +31,125 @@ static bool whole(const struct view *v, const char *path)
 	return !view_meets_tree(v->spec, path);
 }
 
-/* Mounts a clone of the host's `path` at the same place. */
-static int bind(struct view *v, const char *path, bool is_dir, unsigned use)
+/* Where one part of the runtime is put together: a directory of the host's and the view's own. */
+struct corner {
+	int host_fd, view_fd;
+	unsigned use; /* rule of each entry; 0: one on the directory covers them */
+};
+
+/* Mounts a clone of the host's entry `name`. */
+static int mount_entry(struct view *v, const struct corner *c, const char *name, bool is_dir)
 {
-	autofd place_fd = -1;
-	autofd fd = abi_open_tree(AT_FDCWD, path, CLONE_TREE);
+	autofd fd = abi_open_tree(c->host_fd, name, CLONE_TREE);
 	int r;
 
 	if (fd < 0)
 		return -errno;
-	r = view_place(v->root_fd, path, is_dir, &place_fd);
-	if (r == 0 && abi_move_mount(fd, place_fd, "") < 0)
-		r = -errno;
-	return r == 0 && use ? rules_worker(&v->rules, fd, is_dir, use) : r;
+	r = is_dir ? mkdirat(c->view_fd, name, 0755) : mknodat(c->view_fd, name, S_IFREG | 0444, 0);
+	if ((r < 0 && errno != EEXIST) || abi_move_mount(fd, c->view_fd, name) < 0)
+		return -errno;
+	return c->use ? rules_worker(&v->rules, fd, is_dir, c->use) : 0;
 }
 
-static int keep_link(struct view *v, const char *path, const char *target)
+/* A mount costs ten times what a small file's copy does, at the start and at the end. */
+#define COPY_MAX (128 * 1024)
+
+static int copy_entry(struct view *v, const struct corner *c, const char *name, size_t size)
 {
-	const char *slash = strrchr(path, '/');
-	autofd parent_fd = -1;
-	char parent[PATH_MAX];
-	int r = 0;
+	autofd from_fd = openat(c->host_fd, name, O_RDONLY | O_CLOEXEC);
+	autofd fd = -1;
+	autofd path_fd = -1;
+	autofree char *text = malloc(size + 1);
+	long n;
+	int r;
 
-	if (slash != path) {
-		snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
-		r = view_place(v->root_fd, parent, true, &parent_fd);
-	}
-	if (r == 0 && symlinkat(target, slash != path ? parent_fd : v->root_fd, slash + 1) < 0)
-		r = errno == EEXIST ? 0 : -errno;
-	return r;
+	if (from_fd < 0 || !text)
+		return -errno;
+	n = fd_read_all(from_fd, text, size);
+	if (n < 0)
+		return (int)n;
+	fd = openat(c->view_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
+	if (fd < 0)
+		return -errno;
+	r = fd_write_all(fd, text, (size_t)n);
+	if (r < 0 || !c->use)
+		return r;
+	path_fd = openat(c->view_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return path_fd < 0 ? -errno : rules_worker(&v->rules, path_fd, false, c->use);
 }
 
-/* A link that leads to where the view has something too may stay; another is followed. */
-static bool link_holds(const char *path, const char *target)
+/* A link that leads to where the view has something too may stay; another is followed.  `depth` is
+ * that of the link's directory below the root. */
+static bool link_holds(const char *target, int depth)
 {
 	if (target[0] == '/')
 		return runtime_find(target, strlen(target)) != NULL;
-	return strrchr(path, '/') == path || strncmp(target, "../usr/", 7) == 0;
+	return depth == 0 || (depth == 1 && strncmp(target, "../usr/", 7) == 0);
 }
 
-/* One entry of the runtime.  What this host lacks, or what not everyone may read, is passed over.
- * `use` 0: a rule on a directory above covers it. */
-static int runtime_entry(struct view *v, const char *path, unsigned use, struct failure *f)
+static int place_entry(struct view *v, const struct corner *c, const char *name, int depth)
 {
 	char target[PATH_MAX];
 	struct stat st;
-	int r;
 
-	if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(c->host_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return 0;
 	if (S_ISLNK(st.st_mode)) {
-		ssize_t n = readlink(path, target, sizeof(target) - 1);
+		ssize_t n = readlinkat(c->host_fd, name, target, sizeof(target) - 1);
 
-		if (n > 0) {
-			target[n] = '\0';
-			if (link_holds(path, target)) {
-				r = keep_link(v, path, target);
-				return r < 0 ? fail(f, r, "the cell's runtime: cannot link %s: %m",
-						       path)
-					     : 0;
-			}
-		}
-		if (stat(path, &st) < 0)
+		target[n > 0 ? n : 0] = '\0';
+		if (n > 0 && link_holds(target, depth))
+			return symlinkat(target, c->view_fd, name) < 0 && errno != EEXIST ? -errno
+											  : 0;
+		if (fstatat(c->host_fd, name, &st, 0) < 0)
 			return 0;
 	}
-	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+	if (S_ISDIR(st.st_mode) && (st.st_mode & 0005))
+		return mount_entry(v, c, name, true);
+	if (!S_ISREG(st.st_mode) || !(st.st_mode & 0004))
 		return 0;
-	if ((st.st_mode & (S_ISDIR(st.st_mode) ? 0005u : 0004u)) == 0)
-		return 0;
-	r = bind(v, path, S_ISDIR(st.st_mode), use);
-	return r < 0 ? fail(f, r, "the cell's runtime: cannot mount %s: %m", path) : 0;
+	if (depth > 0 && st.st_size <= COPY_MAX)
+		return copy_entry(v, c, name, (size_t)st.st_size);
+	return mount_entry(v, c, name, false);
+}
+
+/* One entry of the runtime, a path.  What this host lacks, or what not everyone may read, is
+ * passed over. */
+static int runtime_entry(
+	struct view *v, const struct corner *near, const char *path, struct failure *f)
+{
+	const char *slash = strrchr(path, '/');
+	const char *first = near ? strchr(path + 1, '/') + 1 : NULL;
+	char parent[PATH_MAX];
+	autofd host_fd = -1, view_fd = -1;
+	struct corner far = {-1, -1, near ? near->use : RULES_READ | RULES_RUN};
+	int depth = 0;
+	int r;
+
+	for (const char *p = path + 1; *p; p++)
+		depth += *p == '/';
+	if (near && slash + 1 == first) {
+		r = place_entry(v, near, first, depth);
+	} else if (slash == path) {
+		far.host_fd = v->host_fd;
+		far.view_fd = v->root_fd;
+		r = place_entry(v, &far, slash + 1, depth);
+	} else {
+		snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
+		host_fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (host_fd < 0)
+			return 0;
+		r = view_place(v->root_fd, parent, true, &view_fd);
+		far.host_fd = host_fd;
+		far.view_fd = view_fd;
+		if (r == 0)
+			r = place_entry(v, &far, slash + 1, depth);
+	}
+	return r < 0 ? fail(f, r, "the cell's runtime: cannot bring in %s: %m", path) : 0;
 }
 
 /* The entries of a directory that a name with '*' stands for. */
-static int runtime_pattern(struct view *v, const char *pattern, unsigned use, struct failure *f)
+static int runtime_patterns(struct view *v, const struct corner *c, struct failure *f)
 {
 	char path[PATH_MAX];
 	struct dirent *e;
@@ -112,25 +158,36 @@ static int runtime_pattern(struct view *v, const char *pattern, unsigned use, st
 
 	while (dir && r == 0 && (e = readdir(dir))) {
 		snprintf(path, sizeof(path), "/etc/%s", e->d_name);
-		if (fnmatch(pattern, path, FNM_PATHNAME) == 0)
-			r = runtime_entry(v, path, use, f);
+		for (size_t i = 0; r == 0 && runtime_etc[i]; i++) {
+			size_t n = strlen(runtime_etc[i]) - 1;
+
+			if (runtime_etc[i][n] == '*' && strncmp(runtime_etc[i], path, n) == 0)
+				r = runtime_entry(v, c, path, f);
+		}
 	}
 	if (dir)
 		closedir(dir);
 	return r;
 }
 
-static int runtime_etc_entries(struct view *v, unsigned use, struct failure *f)
+static int runtime_etc_entries(struct view *v, struct failure *f)
 {
-	int r = 0;
+	autofd host_fd = open("/etc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	autofd view_fd = -1;
+	struct corner c = {host_fd, -1, whole(v, "/etc") ? 0 : RULES_READ | RULES_RUN};
+	int r;
 
+	if (host_fd < 0)
+		return 0;
+	r = view_place(v->root_fd, "/etc", true, &view_fd);
+	if (r < 0)
+		return fail(f, r, "the cell's /etc: cannot make it: %m");
+	c.view_fd = view_fd;
 	for (size_t i = 0; r == 0 && runtime_etc[i]; i++) {
-		if (strchr(runtime_etc[i], '*'))
-			r = runtime_pattern(v, runtime_etc[i], use, f);
-		else
-			r = runtime_entry(v, runtime_etc[i], use, f);
+		if (!strchr(runtime_etc[i], '*'))
+			r = runtime_entry(v, &c, runtime_etc[i], f);
 	}
-	return r;
+	return r < 0 ? r : runtime_patterns(v, &c, f);
 }
 
 /* Whether a data tree takes the place of `path`, or holds it. */
@@ -145,17 +202,20 @@ static bool is_in_tree(const struct view *v, const char *path)
 
 int view_runtime(struct view *v, struct failure *f)
 {
-	const unsigned use = RULES_READ | RULES_RUN;
 	int r = 0;
 
+	v->host_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (v->host_fd < 0)
+		return fail(f, -errno, "the cell's runtime: cannot open /: %m");
 	if (!v->spec->runtime_none) {
 		for (size_t i = 0; r == 0 && runtime_trees[i]; i++)
-			r = runtime_entry(v, runtime_trees[i], use, f);
+			r = runtime_entry(v, NULL, runtime_trees[i], f);
 		if (r == 0 && !is_in_tree(v, "/etc"))
-			r = runtime_etc_entries(v, whole(v, "/etc") ? 0 : use, f);
+			r = runtime_etc_entries(v, f);
 	}
 	for (size_t i = 0; r == 0 && i < v->spec->n_runtime; i++)
-		r = runtime_entry(v, v->spec->runtime[i], use, f);
+		r = runtime_entry(v, NULL, v->spec->runtime[i], f);
+	fd_close(&v->host_fd);
 	return r;
 }
 
@@ -268,23 +328,25 @@ static int dev_links(int dev_fd, bool with_proc)
 
 int view_dev(struct view *v, struct failure *f)
 {
-	static const char *const devices[] = {
-		"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"};
+	static const char *const devices[] = {"null", "zero", "full", "random", "urandom", "tty"};
 	bool all = whole(v, "/dev");
+	autofd host_fd = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	autofd dev_fd = -1;
+	struct corner c = {host_fd, -1, all ? 0 : RULES_CHAR};
 	int r;
 
 	if (is_in_tree(v, "/dev"))
 		return 0;
 	r = view_place(v->root_fd, "/dev", true, &dev_fd);
+	c.view_fd = dev_fd;
 	if (r == 0)
 		r = dev_links(dev_fd, v->spec->root == CELL_VIEW);
 	for (size_t i = 0; r == 0 && i < sizeof(devices) / sizeof(*devices); i++) {
-		r = bind(v, devices[i], false, all ? 0 : RULES_CHAR);
+		r = mount_entry(v, &c, devices[i], false);
 		if (r == -ENOENT) /* a host without /dev/full has none to give */
 			r = 0;
 		if (r < 0)
-			return fail(f, r, "the cell's /dev: cannot mount %s: %m", devices[i]);
+			return fail(f, r, "the cell's /dev: cannot mount /dev/%s: %m", devices[i]);
 	}
 	if (r == 0 && all)
 		r = rules_worker(&v->rules, dev_fd, true, RULES_READ | RULES_CHAR);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * table_worker.c - every system call that a worker may make, one row each.
+ * worker.c - every system call that a worker may make, one row each.
  *
- * Runs in: broker (made into a program), worker (loaded).  Trusts: nothing.
+ * Runs in: worker.  Trusts: nothing.
  *
  * The filter stops what Landlock and the read-only view do not.  The guarantee comes first: a call
  * that changes metadata (mode, owner, times, xattr) acts on whatever mount a descriptor came from,
@@ -14,7 +14,7 @@
  * A call that is not here answers EPERM; one newer than libseccomp's list, ENOSYS.
  */
 #include "sandbox/abi.h"
-#include "sandbox/table.h"
+#include "sandbox/tables/table.h"
 
 #include <linux/fs.h>
 #include <linux/netlink.h>

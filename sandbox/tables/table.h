@@ -8,18 +8,9 @@
 #ifndef WARDER_TABLE_H
 #define WARDER_TABLE_H
 
-#include "sandbox/confine.h"
+#include "sandbox/filter.h"
 
 #include <seccomp.h>
-
-/* What a cell is like, for rows that not every cell has. */
-#define CELL_HAS_VIEW     0x01u /* root view or empty: namespaces, a read-only view */
-#define CELL_IS_HOST      0x02u /* root host */
-#define CELL_OWNS_FILES   0x04u /* the worker can hold no file but its own: see owns_files() */
-#define CELL_APPENDS      0x08u /* a rule gives append without write */
-#define CELL_NO_TRUNCATE  0x10u /* and one that gives write reaches the same tree */
-#define CELL_NO_APPENDS   0x20u /* neither */
-#define CELL_MAY_TRUNCATE 0x40u /* not CELL_NO_TRUNCATE */
 
 struct table_row {
 	const char *name;
@@ -30,6 +21,9 @@ struct table_row {
 	struct scmp_arg_cmp args[2];
 	const char *why;
 };
+
+/* set_mempolicy_home_node (Linux 5.17) is the last one in libseccomp 2.5.4, on both machines. */
+#define TABLE_LAST_KNOWN 450
 
 struct table {
 	const struct table_row *rows;
@@ -93,7 +87,8 @@ extern const struct table table_worker;
 extern const struct table table_broker;
 extern const struct table table_init;
 
-/* The CELL_... bits of this cell. */
-unsigned table_cell(const struct cell_spec *spec);
+/* Makes the program for a cell with these CELL_... bits.  *ret_code is malloc'd.  0 or -errno. */
+int table_compile(
+	const struct table *table, unsigned cell, struct sock_filter **ret_code, size_t *ret_n);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * table_broker.c - every system call that the broker may make once the cell runs, one row each.
+ * broker.c - every system call that the broker may make once the cell runs, one row each.
  *
  * Runs in: broker.  Trusts: nothing; it is what holds when the broker is taken over.
  *
@@ -8,7 +8,7 @@
  * with it the cell: the broker's calls are known, so a strange one is an attack or a bug.
  */
 #include "sandbox/abi.h"
-#include "sandbox/table.h"
+#include "sandbox/tables/table.h"
 
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -164,33 +164,5 @@ static const struct table_row rows[] = {
 const struct table table_broker = {
 	.rows = rows,
 	.n = sizeof(rows) / sizeof(*rows),
-	.otherwise = SCMP_ACT_KILL_PROCESS,
-};
-
-/* The init of `root host`; in a pid namespace of its own, init has seccomp's strict mode. */
-/* clang-format off */
-static const struct table_row init_rows[] = {
-	ALLOW(read, "end-of-file of the broker's socket"),
-	ALLOW(ppoll, "waiting for it, and for signals"),
-	ALLOW(poll, "the same"),
-	ALLOW(wait4, "reaping"),
-	ALLOW(waitid, "reaping"),
-	ALLOW(kill, "ending all that its domain holds"),
-	ALLOW(sendmsg, "how the worker ended"),
-	ALLOW(sendto, "the same"),
-	ALLOW(openat, "the list of its children, where signals cannot be scoped"),
-	ALLOW(close, "the same"),
-	ALLOW(lseek, "the same"),
-	ALLOW(rt_sigreturn, "signals"),
-	ALLOW(restart_syscall, "signals"),
-	ALLOW(clock_nanosleep, "between two rounds of killing"),
-	ALLOW(exit_group, "the end"),
-	ALLOW(exit, "the end"),
-};
-/* clang-format on */
-
-const struct table table_init = {
-	.rows = init_rows,
-	.n = sizeof(init_rows) / sizeof(*init_rows),
 	.otherwise = SCMP_ACT_KILL_PROCESS,
 };

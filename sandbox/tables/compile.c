@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * compile.c - from a table to a program.
+ *
+ * Runs in: the build, and tests.  Trusts: the tables.
+ *
+ * libseccomp makes the program, with an arch check in front: 32-bit calls kill.  Before it stand
+ * three instructions of our own: a number above all that libseccomp lists is a call newer than the
+ * table (or an x32 one, which start at 2^30), and answers ENOSYS, so that programs fall back as on
+ * an older kernel; the rest of the calls without a row answer EPERM.  All jumps are relative, so
+ * the program may be moved.
+ */
+#include "common/fd.h"
+#include "sandbox/tables/table.h"
+
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int add_row(scmp_filter_ctx ctx, const struct table_row *row, uint32_t otherwise)
+{
+	uint32_t action = row->error ? SCMP_ACT_ERRNO((uint32_t)row->error) : SCMP_ACT_ALLOW;
+	int r;
+
+	if (row->nr < 0 ||
+		action == otherwise) /* libseccomp refuses a rule that says the default */
+		return 0;
+	r = seccomp_rule_add_array(ctx, action, row->nr, row->n_args, row->args);
+	/* Two rows that say the same, or one that another includes. */
+	return r == -EEXIST ? 0 : r;
+}
+
+/* libseccomp writes its program to a descriptor. */
+static int take_program(scmp_filter_ctx ctx, const struct table *table,
+	struct sock_filter **ret_code, size_t *ret_n)
+{
+	const struct sock_filter head[] = {
+		{BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr)},
+		{BPF_JMP | BPF_JGT | BPF_K, 0, 1, TABLE_LAST_KNOWN},
+		{BPF_RET | BPF_K, 0, 0,
+			SECCOMP_RET_ERRNO | ((uint32_t)table->newer & SECCOMP_RET_DATA)},
+	};
+	size_t n_head = table->newer ? sizeof(head) / sizeof(*head) : 0;
+	autofd fd = memfd_create("filter", MFD_CLOEXEC);
+	autofree struct sock_filter *code = NULL;
+	struct stat st;
+	size_t n;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = seccomp_export_bpf(ctx, fd);
+	if (r < 0)
+		return r;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	n = n_head + (size_t)st.st_size / sizeof(*code);
+	code = calloc(n, sizeof(*code));
+	if (!code)
+		return -ENOMEM;
+	memcpy(code, head, n_head * sizeof(*head));
+	if (pread(fd, code + n_head, (size_t)st.st_size, 0) != st.st_size)
+		return -EIO;
+	if (n > BPF_MAXINSNS)
+		return -E2BIG;
+	*ret_code = code;
+	*ret_n = n;
+	code = NULL;
+	return 0;
+}
+
+int table_compile(
+	const struct table *table, unsigned cell, struct sock_filter **ret_code, size_t *ret_n)
+{
+	scmp_filter_ctx ctx = seccomp_init(table->otherwise);
+	int r = ctx ? 0 : -ENOMEM;
+
+	/* A binary tree instead of a chain of compares. */
+	if (r == 0)
+		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	if (r == 0)
+		r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	for (size_t i = 0; r == 0 && i < table->n; i++) {
+		if ((table->rows[i].need & ~cell) == 0)
+			r = add_row(ctx, &table->rows[i], table->otherwise);
+	}
+	if (r == 0)
+		r = take_program(ctx, table, ret_code, ret_n);
+	if (ctx)
+		seccomp_release(ctx);
+	return r;
+}

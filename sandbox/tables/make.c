@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * make.c - writes the filters' programs as C, for the build.
+ *
+ * Runs in: the build, on the machine it builds for.  Trusts: the tables.
+ */
+#include "sandbox/tables/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Every kind of cell there can be: filter_cell() yields no other. */
+static const struct {
+	enum filter_table id;
+	const char *name;
+	const struct table *table;
+	unsigned cell;
+} programs[] = {
+#define WORKER(bits) \
+	{ \
+		FILTER_WORKER, "FILTER_WORKER", &table_worker, bits \
+	}
+	WORKER(CELL_HAS_VIEW | CELL_OWNS_FILES | CELL_NO_APPENDS | CELL_MAY_TRUNCATE),
+	WORKER(CELL_HAS_VIEW | CELL_NO_APPENDS | CELL_MAY_TRUNCATE),
+	WORKER(CELL_HAS_VIEW | CELL_APPENDS | CELL_MAY_TRUNCATE),
+	WORKER(CELL_HAS_VIEW | CELL_APPENDS | CELL_NO_TRUNCATE),
+	WORKER(CELL_IS_HOST | CELL_NO_APPENDS | CELL_MAY_TRUNCATE),
+	WORKER(CELL_IS_HOST | CELL_APPENDS | CELL_MAY_TRUNCATE),
+	WORKER(CELL_IS_HOST | CELL_APPENDS | CELL_NO_TRUNCATE),
+	{FILTER_BROKER, "FILTER_BROKER", &table_broker, 0},
+	{FILTER_INIT, "FILTER_INIT", &table_init, 0},
+};
+#define PROGRAMS (sizeof(programs) / sizeof(*programs))
+
+static int write_code(size_t number, size_t *ret_n)
+{
+	struct sock_filter *code = NULL;
+	int r = table_compile(programs[number].table, programs[number].cell, &code, ret_n);
+
+	if (r < 0) {
+		fprintf(stderr, "make the filter %s, %#x: %s\n", programs[number].name,
+			programs[number].cell, strerror(-r));
+		return r;
+	}
+	printf("static const struct sock_filter code_%zu[] = {\n", number);
+	for (size_t i = 0; i < *ret_n; i++)
+		printf("\t{%#x, %u, %u, %#x},\n", code[i].code, code[i].jt, code[i].jf, code[i].k);
+	printf("};\n\n");
+	free(code);
+	return 0;
+}
+
+int main(void)
+{
+	size_t n[PROGRAMS];
+
+	printf("/* Made by sandbox/tables/make.c. */\n#include \"sandbox/filter.h\"\n\n");
+	for (size_t i = 0; i < PROGRAMS; i++) {
+		if (write_code(i, &n[i]) < 0)
+			return 1;
+	}
+	printf("const struct filter_program filter_programs[] = {\n");
+	for (size_t i = 0; i < PROGRAMS; i++)
+		printf("\t{%s, %#x, code_%zu, %zu},\n", programs[i].name, programs[i].cell, i,
+			n[i]);
+	printf("};\nconst size_t filter_programs_count = %zu;\n", PROGRAMS);
+	return fflush(stdout) == 0 ? 0 : 1;
+}
