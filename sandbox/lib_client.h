@@ -45,11 +45,11 @@ struct client {
 
 struct serve {
 	const struct warder_serve *api;
-	int clients_fd, epoll_fd;
+	int clients_fd, epoll_fd, timer_fd;
 	bool channel_watched, draining;
 	size_t frame_max, pending_max;
 	uint64_t idle_ms, frame_ms;
-	uint64_t now_ms, wake_ms, drain_ms;
+	uint64_t now_ms, wake_ms, armed_ms, drain_ms;
 	struct client **clients;
 	unsigned n_clients, clients_max;
 	struct buffer out; /* replies of the client at hand, while it has no `out` of its own */
