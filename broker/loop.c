@@ -180,13 +180,14 @@ static const char *on_signal(struct loop *l, struct session *s)
 
 static const char *on_worker(struct loop *l, struct session *s)
 {
+	pid_t worker = s->cell->worker_pid;
 	int status = cell_wait(s->cell);
 
 	if (status < 0) {
 		fail(&l->failure, status, "cannot tell how the worker ended: %m");
 		return end_session(l, 125, "the worker ended, unknown how");
 	}
-	record_exit(s->ledger, s->cell->worker_pid, status);
+	record_exit(s->ledger, worker, status);
 	return end_session(l, status, "the worker ended");
 }
 
