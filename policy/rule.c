@@ -180,6 +180,8 @@ static int unknown_option(struct policy *p, const struct word *w)
 {
 	const char *near = nearest_word(w->s, w->n, option_names);
 
+	if (near && strcmp(near, w->s) == 0)
+		return error_at(p, w->column, "a target is missing before \"%s\"", w->s);
 	if (near)
 		return error_at(
 			p, w->column, "unknown option \"%s\"; did you mean \"%s\"?", w->s, near);

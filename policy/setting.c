@@ -403,7 +403,7 @@ static int apply(
 			"\"%s\" takes one value; \"%s\" is "
 			"one too many",
 			s->word, words[first + s->max].s);
-	if (again && s->id != SET_ACCEPT && !(by_flag && s->repeats && p->setting_by_flag[s->id]))
+	if (again && s->id != SET_ACCEPT && !(by_flag && s->repeats))
 		return error_at(p, words[0].column, "\"%s%s%s\" is set already, at %s", s->word,
 			s->second ? " " : "", s->second ? s->second : "", p->setting_origin[s->id]);
 	p->setting_by_flag[s->id] = by_flag;
