@@ -119,11 +119,6 @@ static int start(struct run *run, int *ret_status)
 		return r;
 	fd_close(&run->worker_channel_fd);
 	fd_close(&run->worker_clients_fd);
-	r = cage_broker(&run->plan.spec, &cage, f);
-	if (r < 0) {
-		*ret_status = 125;
-		return r;
-	}
 	init_session(run);
 	r = ask_init(&run->session);
 	if (r == 0)

@@ -9,7 +9,7 @@
  * worker's uid as saved set-user-ID the fsuid may go back and forth without a capability
  * (setfsuid(2)).
  */
-#include "broker/spawn.h"
+#include "broker/cage.h"
 
 #include <errno.h>
 #include <sys/fsuid.h>

@@ -15,6 +15,7 @@
  * 2 comes before 3 because a process in a domain may no longer inspect one outside.
  */
 #include "broker/spawn.h"
+#include "broker/cage.h"
 #include "common/chan.h"
 #include "common/fd.h"
 
@@ -36,6 +37,7 @@
 /* All that a start holds until it has succeeded. */
 struct spawn {
 	const struct cell_spec *spec;
+	const struct cage_spec *cage;
 	struct cell_prep prep;
 	struct cell_parts parts;
 	struct cell_ns ns;
@@ -120,44 +122,70 @@ static int await_init(struct spawn *s, struct failure *f)
 	return 0;
 }
 
-/* ---- 4: the worker -------------------------------------------------------------------------- */
+/* ---- helpers -------------------------------------------------------------------------------- */
 
-struct enter_args {
-	const struct spawn *s;
+/* A short-lived child that enters namespaces, which this process could not leave again.  It shares
+ * memory and waits for nothing, and this process waits for it: what it writes is seen. */
+struct helper {
+	struct spawn *s;
 	struct failure *f;
-	pid_t worker;
+	int (*run)(struct spawn *s, struct failure *f);
+	int result;
 };
 
-/* Shares this process's memory until it ends, and this process waits: what it writes is seen. */
 static int helper_main(void *p)
 {
-	struct enter_args *a = p;
+	struct helper *h = p;
 
-	a->worker = cell_enter(a->s->spec, &a->s->prep, &a->s->ns, a->s->parts.worker_rules_fd,
-		&a->s->filter, a->s->status_fd[1], a->f);
+	h->result = h->run(h->s, h->f);
 	return 0;
 }
 
 #define HELPER_STACK (256 * 1024) /* the worker's last steps run on a copy of it */
 
-static int start_worker(struct spawn *s, struct failure *f)
+static int run_helper(struct spawn *s, int flags, int (*run)(struct spawn *s, struct failure *f),
+	struct failure *f)
 {
-	struct enter_args args = {.s = s, .f = f, .worker = -EAGAIN};
+	struct helper h = {.s = s, .f = f, .run = run, .result = -EAGAIN};
 	char *stack = mmap(NULL, HELPER_STACK, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	int status, r;
-	pid_t helper;
+	pid_t pid;
 
 	if (stack == MAP_FAILED)
-		return fail(f, -errno, "cannot start the worker: %m");
-	helper = clone(helper_main, stack + HELPER_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, &args);
-	r = helper < 0 ? -errno : wait_pid(helper, &status);
+		return fail(f, -errno, "cannot start a helper: %m");
+	pid = clone(
+		helper_main, stack + HELPER_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD | flags, &h);
+	r = pid < 0 ? -errno : wait_pid(pid, &status);
 	munmap(stack, HELPER_STACK);
 	if (r < 0)
-		return fail(f, r, "cannot start the worker: %m");
-	if (args.worker < 0)
-		return fail(f, args.worker, "cannot start the worker: %m");
-	s->cell->worker_pid = args.worker;
+		return fail(f, r, "cannot start a helper: %m");
+	return h.result < 0 ? fail(f, h.result, "a helper failed: %m") : h.result;
+}
+
+/* ---- 2: the network, while init builds the view ---------------------------------------------- */
+
+static int network_main(struct spawn *s, struct failure *f)
+{
+	return cell_network(&s->prep, &s->ns, f);
+}
+
+/* ---- 4: the worker -------------------------------------------------------------------------- */
+
+static int worker_main(struct spawn *s, struct failure *f)
+{
+	return cell_enter(s->spec, &s->prep, &s->ns, s->parts.worker_rules_fd, &s->filter,
+		s->status_fd[1], f);
+}
+
+static int start_worker(struct spawn *s, struct failure *f)
+{
+	int pid = run_helper(s, 0, worker_main, f);
+
+	if (pid < 0)
+		return pid;
+	s->cell->worker_pid = (pid_t)pid;
+	fd_close(&s->status_fd[1]);
 	return 0;
 }
 
@@ -204,9 +232,8 @@ static int await_worker(struct spawn *s, int *ret_exec, struct failure *f)
 	struct worker_report report;
 	long n;
 
-	fd_close(&s->status_fd[1]);
 	n = fd_read_all(s->status_fd[0], &report, sizeof(report));
-	if (n == 0)
+	if (n == 0) /* end-of-file: the program runs */
 		return 0;
 	if (n != (long)sizeof(report))
 		return fail(f, n < 0 ? (int)n : -EPROTO, "the worker ended before its program ran");
@@ -249,7 +276,10 @@ static int start(struct spawn *s, int *ret_exec, struct failure *f)
 		r = start_init(s, f);
 	if (r < 0)
 		return r;
-	r = filter_find(FILTER_WORKER, s->spec, &s->filter, f);
+	/* CLONE_FILES: the descriptor it opens is to stay here. */
+	r = run_helper(s, CLONE_FILES, network_main, f);
+	if (r == 0)
+		r = filter_find(FILTER_WORKER, s->spec, &s->filter, f);
 	if (r == 0)
 		r = await_init(s, f);
 	if (r < 0)
@@ -263,12 +293,13 @@ static int start(struct spawn *s, int *ret_exec, struct failure *f)
 	if (r == 0)
 		r = start_worker(s, f);
 	if (r == 0)
-		r = await_worker(s, ret_exec, f);
-	if (r == 0)
 		r = find_worker(s->cell, f);
 	s->cell->view_fd = fd_take(&s->parts.view_fd);
 	s->cell->twin_fd = fd_take(&s->parts.twin_fd);
-	return r;
+	/* While the worker goes its last steps. */
+	if (r == 0)
+		r = cage_broker(s->spec, s->cage, f);
+	return r < 0 ? r : await_worker(s, ret_exec, f);
 }
 
 int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struct cell *ret,
@@ -276,6 +307,7 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
 {
 	struct spawn s = {
 		.spec = spec,
+		.cage = cage,
 		.prep = CELL_PREP_INIT,
 		.parts = CELL_PARTS_INIT,
 		.ns = CELL_NS_INIT,

@@ -36,19 +36,16 @@ struct cage_spec {
 };
 
 /*
- * Starts the cell and puts the calling process into its Landlock domain (steps 1 to 4 of
- * docs/architecture.md, "The order of start").  The caller becomes this cell's broker and can have
- * no other.  On failure nothing is left behind: no process, no mount, no descriptor.
+ * Starts the cell and puts the calling process into its cage: steps 1 to 5 of
+ * docs/architecture.md, "The order of start".  The caller becomes this cell's broker and can have
+ * no other: afterwards it is in its Landlock domain and under its filter, without capabilities but
+ * those that `cage` names, with the worker's uid and gid as fsuid and fsgid, dumpable 0.
+ * On failure nothing is left behind: no process, no mount, no descriptor; the cage may be on.
  * Returns 0; -ENOENT or -EACCES with *ret_exec 127 or 126 where the cell stood but the program
  * could not be executed; else -errno, with the sentence in f, naming layer and remedy.
  */
 int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struct cell *ret,
 	int *ret_exec, struct failure *f);
-
-/* Step 5: drops every capability that `cage` does not name, fixes uid, gid and fsuid (files are
- * opened as the worker's user), dumpable 0, loads the broker's own filter.  0 or -errno with the
- * sentence. */
-int cage_broker(const struct cell_spec *spec, const struct cage_spec *cage, struct failure *f);
 
 /*
  * After worker_pidfd has become readable: reaps the worker (`root host`: reads what init says of

@@ -146,6 +146,8 @@ void cell_init_host(const struct cell_spec *spec, const struct cell_prep *prep, 
 	int rules_fd, const struct filter *filter, int status_fd) __attribute__((noreturn));
 
 #define CELL_NAMESPACES 7
+#define CELL_NS_USER    0
+#define CELL_NS_NET     3
 struct cell_ns {
 	int fds[CELL_NAMESPACES]; /* user, mnt, pid, net, ipc, uts, cgroup; -1: shared */
 };
@@ -160,6 +162,11 @@ struct cell_ns {
  * before the Landlock domain, since setns(2) by pidfd is checked like ptrace. */
 int cell_adopt(const struct cell_spec *spec, const struct cell_prep *prep, pid_t init,
 	struct cell_ns *ret_ns, struct failure *f);
+
+/* Makes the cell's network namespace, its loopback up, and opens it in ns.  It takes as long as the
+ * whole view, so a helper of the broker's makes it meanwhile; init, which has no socket call, needs
+ * none. */
+int cell_network(const struct cell_prep *prep, struct cell_ns *ns, struct failure *f);
 
 struct cell_parts {
 	int view_fd, twin_fd;

@@ -40,7 +40,7 @@ static int prepare(
 		r = fail(f, -errno, "namespaces: cannot name the cell: %m");
 		return cell_explain_userns(r, f);
 	}
-	return net_loopback_up(f);
+	return 0;
 }
 
 /* Everything of the broker's but the socket: its stdio above all, whose reader would wait for init

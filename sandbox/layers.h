@@ -82,8 +82,6 @@ const char *view_tmp(const struct cell_spec *spec);
 
 /* Takes on the worker's uid and gid, mapped or not, and keeps the capabilities of the namespace. */
 int user_take(const struct cell_spec *spec, struct failure *f);
-/* Brings the loopback of a new network namespace up. */
-int net_loopback_up(struct failure *f);
 
 /* ---- caps.c, limits.c ---------------------------------------------------------------------- */
 

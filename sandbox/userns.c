@@ -42,6 +42,7 @@ uint64_t cell_namespaces(const struct cell_spec *spec, const struct cell_prep *p
 
 	for (size_t i = 0; i < CELL_NAMESPACES; i++)
 		flags |= namespaces[i].flag;
+	flags &= ~(uint64_t)CLONE_NEWNET; /* cell_network() */
 	return prep->userns ? flags : flags & ~(uint64_t)CLONE_NEWUSER;
 }
 
@@ -144,7 +145,8 @@ int cell_adopt(const struct cell_spec *spec, const struct cell_prep *prep, pid_t
 	if (prep->userns)
 		r = write_maps(spec, proc_fd, f);
 	for (size_t i = 0; r == 0 && i < CELL_NAMESPACES; i++) {
-		if (namespaces[i].flag == CLONE_NEWUSER && !prep->userns)
+		if (namespaces[i].flag == CLONE_NEWNET ||
+			(namespaces[i].flag == CLONE_NEWUSER && !prep->userns))
 			continue;
 		ret_ns->fds[i] = openat(proc_fd, namespaces[i].name, O_RDONLY | O_CLOEXEC);
 		if (ret_ns->fds[i] < 0)
@@ -169,7 +171,7 @@ int user_take(const struct cell_spec *spec, struct failure *f)
 	return 0;
 }
 
-int net_loopback_up(struct failure *f)
+static int loopback_up(struct failure *f)
 {
 	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
 	autofd fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -178,5 +180,22 @@ int net_loopback_up(struct failure *f)
 		return 0;
 	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
 		return fail(f, -errno, "the cell's network: cannot bring up its loopback: %m");
+	return 0;
+}
+
+int cell_network(const struct cell_prep *prep, struct cell_ns *ns, struct failure *f)
+{
+	int r;
+
+	if (prep->userns && setns(ns->fds[CELL_NS_USER], CLONE_NEWUSER) < 0)
+		return fail(f, -errno, "namespaces: cannot enter the cell's user namespace: %m");
+	if (unshare(CLONE_NEWNET) < 0)
+		return fail(f, -errno, "the cell's network: cannot make its namespace: %m");
+	r = loopback_up(f);
+	if (r < 0)
+		return r;
+	ns->fds[CELL_NS_NET] = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (ns->fds[CELL_NS_NET] < 0)
+		return fail(f, -errno, "the cell's network: cannot open its namespace: %m");
 	return 0;
 }

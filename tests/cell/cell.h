@@ -95,8 +95,6 @@ static inline void cell_run_broker(struct cell_run *run, int out_fd)
 		run->spec.n_fds = 3;
 	}
 	r = spawn_cell(&run->spec, &cage, &cell, &exec, &f);
-	if (r == 0)
-		r = cage_broker(&run->spec, &cage, &f);
 	if (r < 0) {
 		dprintf(out_fd, "FAILURE %s\n", f.text);
 		status = exec ? exec : 125;

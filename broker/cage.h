@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cage.h - the broker's own cage.
+ */
+#ifndef WARDER_CAGE_H
+#define WARDER_CAGE_H
+
+#include "broker/spawn.h"
+
+/* Step 5: drops every capability that `cage` does not name, fixes uid, gid and fsuid (files are
+ * opened as the worker's user), dumpable 0, loads the broker's own filter.  0 or -errno with the
+ * sentence. */
+int cage_broker(const struct cell_spec *spec, const struct cage_spec *cage, struct failure *f);
+
+#endif
