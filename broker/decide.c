@@ -98,40 +98,13 @@ unsigned decide_rights(struct session *s, const struct target *t, unsigned among
 	return have;
 }
 
-/* Whether a rule has something to say beneath the path that it does not say of the path itself. */
-static bool rules_beneath(struct session *s, const char *path, size_t size)
+bool decide_may_move(
+	struct session *s, const struct target *from, const struct target *to, unsigned rights)
 {
-	for (size_t i = 0; i < policy_tree_count(s->policy); i++) {
-		const struct policy_tree *tree = policy_tree(s->policy, i);
-		const char *spellings[] = {tree->prefix, tree->resolved};
-
-		for (size_t j = 0; j < 2; j++) {
-			const char *p = spellings[j];
-			size_t n = strlen(p);
-
-			if (n > size && memcmp(p, path, size) == 0 && (size == 1 || p[size] == '/'))
-				return true;
-			/* A pattern with a wildcard may end anywhere beneath its prefix. */
-			if (tree->has_wildcard && n <= size && memcmp(path, p, n) == 0 &&
-				(n == 1 || path[n] == '/' || path[n] == '\0'))
-				return true;
-		}
-	}
-	return false;
-}
-
-bool decide_same_beneath(struct session *s, const struct target *a, const struct target *b)
-{
-	const struct target *targets[] = {a, b};
-
-	for (size_t i = 0; i < 2; i++) {
-		const struct target *t = targets[i];
-
-		if (rules_beneath(s, t->asked, t->asked_size) ||
-			(reached_elsewhere(t) && rules_beneath(s, t->reached, t->reached_size)))
-			return false;
-	}
-	return true;
+	return policy_may_move(s->policy, from->asked, from->asked_size, to->asked, to->asked_size,
+		       rights) &&
+	       policy_may_move(s->policy, from->reached, from->reached_size, to->reached,
+		       to->reached_size, rights);
 }
 
 static bool visible(struct session *s, const char *path, size_t size)

@@ -20,9 +20,10 @@ bool decide_would_allow(struct session *s, const struct target *t, unsigned righ
 /* The rights that a target has of `among`, on both of its names. */
 unsigned decide_rights(struct session *s, const struct target *t, unsigned among);
 
-/* Whether the policy says the same of all that lies beneath a directory under either name.  Where
- * it cannot tell, it does not. */
-bool decide_same_beneath(struct session *s, const struct target *a, const struct target *b);
+/* Whether a directory may be renamed without anything beneath it gaining one of `rights`.  Both are
+ * resolved. */
+bool decide_may_move(
+	struct session *s, const struct target *from, const struct target *to, unsigned rights);
 
 /* Whether names and metadata of a path are visible to the worker: there is no right to stat. */
 bool decide_visible(struct session *s, const struct target *t);

@@ -171,7 +171,7 @@ static int check_widening(
 	if (more)
 		return refuse(q, EXDEV, "the new name would give %s on it; copy instead",
 			policy_rights_name(more, rights, sizeof(rights)));
-	if (S_ISDIR(from->mode) && !decide_same_beneath(s, from, to))
+	if (S_ISDIR(from->mode) && !decide_may_move(s, from, to, RIGHTS_CONTENT))
 		return refuse(q, EXDEV, "rules beneath the two names differ; copy instead");
 	return 0;
 }

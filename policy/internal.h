@@ -148,7 +148,7 @@ struct node {
 
 /* What a check writes to, so that it allocates nothing. */
 struct scratch {
-	uint32_t *active[2]; /* sets of nodes */
+	uint32_t *active[3]; /* sets of nodes: two to walk with, one to keep */
 	uint32_t *pending;   /* marks that matched and whose rule has an `except` */
 	uint32_t stamp;
 };

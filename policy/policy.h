@@ -247,6 +247,14 @@ enum verdict policy_check(const struct policy *p, const char *path, size_t size,
  * is no secret.  Outside, every answer is ENOENT (root view, root host). */
 bool policy_names(const struct policy *p, const char *path, size_t size);
 
+/*
+ * Whether a directory may go from one name to another without anything beneath it gaining one of
+ * `rights`: no rule has more to say beneath `to` than beneath `from`, or other things to say.  No
+ * where it cannot tell.
+ */
+bool policy_may_move(const struct policy *p, const char *from, size_t from_size, const char *to,
+	size_t to_size, unsigned rights);
+
 const struct policy_settings *policy_settings(const struct policy *p);
 
 /* The default or added runtime tree `path` lies in; NULL: none, as always in `root empty`. */

@@ -262,8 +262,8 @@ void trie_free(struct policy *p)
 	free(m->marks);
 	free(m->table);
 	if (m->scratch) {
-		free(m->scratch->active[0]);
-		free(m->scratch->active[1]);
+		for (size_t i = 0; i < 3; i++)
+			free(m->scratch->active[i]);
 		free(m->scratch->pending);
 	}
 	free(m->scratch);
@@ -277,10 +277,10 @@ static int make_scratch(struct policy *p)
 
 	if (!s)
 		return -ENOMEM;
-	s->active[0] = calloc(m->n_nodes, sizeof(uint32_t));
-	s->active[1] = calloc(m->n_nodes, sizeof(uint32_t));
+	for (size_t i = 0; i < 3; i++)
+		s->active[i] = calloc(m->n_nodes, sizeof(uint32_t));
 	s->pending = calloc(m->n_marks, sizeof(uint32_t));
-	return s->active[0] && s->active[1] && s->pending ? 0 : -ENOMEM;
+	return s->active[0] && s->active[1] && s->active[2] && s->pending ? 0 : -ENOMEM;
 }
 
 int trie_build(struct policy *p)
