@@ -287,7 +287,9 @@ static int show(struct show *s, const char *path)
 	r = show_file(s, file);
 	if (r == 0 && s->json && s->summary)
 		tally_print_json(&s->tally, stdout);
-	else if (r == 0 && !s->json)
+	if (r == 0 && !s->json && !s->summary)
+		putchar('\n');
+	if (r == 0 && !s->json)
 		tally_print(&s->tally, stdout);
 	if (file != stdin)
 		fclose(file);

@@ -129,7 +129,7 @@ void tally_print(struct tally_table *t, FILE *out)
 		if ((int)strlen(t->rows[i].rule) > width)
 			width = (int)strlen(t->rows[i].rule);
 	if (*t->first)
-		fprintf(out, "\nfrom %s to %s\n", t->first, t->last);
+		fprintf(out, "from %s to %s\n", t->first, t->last);
 	fprintf(out, "%-*s %9s %9s %9s %9s %9s\n", width, "rule", "granted", "denied", "failed",
 		"us (50%)", "us (99%)");
 	for (size_t i = 0; i < t->n_rows; i++)
