@@ -46,6 +46,7 @@ struct ask {
 	uint8_t out[MSG_SIZE_MAX];
 	uint8_t data[OPS_DATA_MAX];
 	struct request request;
+	struct repeat repeat;
 	struct outcome outcomes[MSG_COUNT_MAX];
 	/* The answer that waits to be sent, or is being made. */
 	size_t out_size; /* 0: none waits */
@@ -82,6 +83,7 @@ int ask_init(struct session *s)
 	s->ask = calloc(1, sizeof(*s->ask));
 	if (!s->ask)
 		return -ENOMEM;
+	s->repeat = &s->ask->repeat;
 	s->devices = names_devices(s->policy);
 	s->n_fs = 0;
 	return 0;

@@ -22,6 +22,11 @@
 
 #define NAMES_MAX 256 /* bytes of a text of flags */
 
+#define REPEATS_WRITTEN 16 /* denials of the same thing that are written one by one */
+#define REPEATS_EVERY_NS \
+	1000000000ull /* and after these one in so long, with the count between \
+		       */
+
 struct flag_name {
 	uint32_t bit;
 	const char *name;
@@ -251,21 +256,101 @@ static void note_denial(struct session *s, const struct request *q)
 	d->count = 1;
 }
 
+/* ---- denials that repeat --------------------------------------------------------------------- */
+
+static bool repeats(const struct repeat *last, const struct request *q)
+{
+	return last->written > 0 && last->op == q->op && last->flags == q->flags &&
+	       last->error == -q->result && last->rule == q->answer.rule &&
+	       last->asked_size == q->target.asked_size &&
+	       last->asked2_size == q->target2.asked_size &&
+	       memcmp(last->asked, q->target.asked, last->asked_size) == 0 &&
+	       memcmp(last->asked2, q->target2.asked, last->asked2_size) == 0;
+}
+
+/* Whether it was written often enough, and not long ago. */
+static bool may_be_counted(const struct repeat *last, const struct request *q)
+{
+	return last->written >= REPEATS_WRITTEN &&
+	       q->began_ns - last->written_ns < REPEATS_EVERY_NS;
+}
+
+/* Notes a denial that is written. */
+static void remember(struct repeat *last, const struct request *q)
+{
+	if (!repeats(last, q)) {
+		last->op = q->op;
+		last->flags = q->flags;
+		last->error = -q->result;
+		last->rule = q->answer.rule;
+		last->asked_size = q->target.asked_size;
+		last->asked2_size = q->target2.asked_size;
+		memcpy(last->asked, q->target.asked, last->asked_size);
+		memcpy(last->asked2, q->target2.asked, last->asked2_size);
+		last->written = 0;
+	}
+	last->written++;
+	last->written_ns = q->began_ns;
+}
+
+static int add_count(struct session *s)
+{
+	struct repeat *last = s->repeat;
+	const struct record r = {
+		.event = EVENT_DENY,
+		.door = DOOR_ASK,
+		.op = msg_rows[last->op].name,
+		.asked = last->asked,
+		.asked_size = last->asked_size,
+		.asked2 = last->asked2,
+		.asked2_size = last->asked2_size,
+		.rule = last->rule,
+		.error = last->error,
+		.reason = "as before, so many times more",
+		.count = last->count,
+	};
+	int added = add(s, &r);
+
+	if (added == 0)
+		last->count = 0;
+	return added;
+}
+
+int record_flush(struct session *s)
+{
+	return s->repeat->count > 0 ? add_count(s) : 0;
+}
+
+/* ---- one request ----------------------------------------------------------------------------- */
+
+static void tally(struct session *s, const struct request *q, enum ledger_event event)
+{
+	if (event == EVENT_GRANT)
+		s->tally.granted++;
+	if (event != EVENT_DENY)
+		return;
+	s->tally.denied++;
+	s->tally.limited += q->by_limit;
+	note_denial(s, q);
+}
+
 int record(struct session *s, struct request *q)
 {
 	enum ledger_event event = event_of(q);
 	int r;
 
-	if (event == EVENT_GRANT)
-		s->tally.granted++;
-	else if (event == EVENT_DENY) {
-		s->tally.denied++;
-		s->tally.limited += q->by_limit;
-		note_denial(s, q);
-	}
+	tally(s, q, event);
 	if (event == EVENT_GRANT && q->grant)
 		return 0;
-	r = add_request(s, q, event);
+	if (event == EVENT_DENY && repeats(s->repeat, q) && may_be_counted(s->repeat, q)) {
+		s->repeat->count++;
+		return 0;
+	}
+	r = record_flush(s);
+	if (r == 0)
+		r = add_request(s, q, event);
+	if (r == 0 && event == EVENT_DENY)
+		remember(s->repeat, q);
 	if (r == 0 && event == EVENT_GRANT)
 		q->grant = s->ledger->next - 1;
 	return r;
@@ -294,9 +379,4 @@ int record_undelivered(struct session *s, uint64_t grant, const char *reason)
 	};
 
 	return add(s, &r);
-}
-
-int record_flush(struct session *s)
-{
-	return 0;
 }

@@ -98,6 +98,20 @@ struct known_fs {
 	bool kernel;
 };
 
+/* The denial that came last, and how often since it was last written: a worker that asks for the
+ * same thing a million times fills no disk. */
+struct repeat {
+	enum msg_op op;
+	uint32_t flags;
+	int error;
+	const char *rule;
+	char asked[PATH_MAX], asked2[PATH_MAX];
+	size_t asked_size, asked2_size;
+	uint64_t written;    /* lines of it in a row */
+	uint64_t written_ns; /* when the last was */
+	uint64_t count;      /* not written yet */
+};
+
 struct ask; /* ask.h: buffers of the ask door */
 
 /* One broker's whole state; no global stands beside it. */
@@ -118,7 +132,8 @@ struct session {
 	bool devices; /* some rule names `type char` or `block`: not every mount is nodev */
 	struct known_fs fs[KNOWN_FS_MAX];
 	size_t n_fs;
-	struct ask *ask; /* owned; ask_init() and ask_deinit() */
+	struct repeat *repeat; /* owned by `ask` */
+	struct ask *ask;       /* owned; ask_init() and ask_deinit() */
 };
 
 #endif

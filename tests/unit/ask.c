@@ -1,0 +1,697 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ask.c - the ask door itself: phases, lies, limits, answers that cannot be delivered or recorded.
+ */
+#include "tests/unit/world.h"
+
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+static const char *const rules = "allow read /data/\nallow rw /work/\n";
+
+static struct world *fill(struct world *w)
+{
+	put_dir(w, "/data");
+	put_dir(w, "/work");
+	put_dir(w, "/outside");
+	put_file(w, "/data/a", "alpha");
+	put_file(w, "/work/w", "work");
+	put_file(w, "/outside/x", "outside");
+	return w;
+}
+
+static int setup(void **state)
+{
+	*state = world_ready(fill(world_new()), rules);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	world_free(*state);
+	return 0;
+}
+
+static struct world *with_policy(const char *text)
+{
+	return world_ready(fill(world_new()), text);
+}
+
+/* Something that every row accepts as far as its fields go. */
+static struct msg_request sound_request(enum msg_op op)
+{
+	unsigned fields = msg_rows[op].fields;
+	struct msg_request q = {.path = ""};
+
+	if (op == MSG_HELLO)
+		q.flags = MSG_VERSION;
+	if (fields & F_PATH) {
+		q.path = "/data/a";
+		q.path_size = 7;
+	}
+	if (fields & F_PATH2) {
+		q.path2 = "/data/b";
+		q.path2_size = 7;
+	}
+	return q;
+}
+
+static bool closed_without_answer(struct world *w)
+{
+	char byte;
+
+	return recv(w->worker_fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+/* A17 */
+static void every_row_is_served_in_its_phase_alone(void **state)
+{
+	for (int op = 0; op < MSG__COUNT; op++) {
+		for (int phase = PHASE_HELLO; phase <= PHASE_RUNNING; phase++) {
+			struct world *w = fill(world_new());
+			struct msg_request q = sound_request((enum msg_op)op);
+			bool in_turn = msg_rows[op].phase == (enum msg_phase)phase;
+			int r;
+
+			world_start(w, rules);
+			w->s.phase = (enum msg_phase)phase;
+			r = send_requests(w, (enum msg_op)op, &q, 1);
+			assert_int_equal(r, in_turn ? 0 : -EBADMSG);
+			if (in_turn)
+				receive(w, (enum msg_op)op, 1);
+			else
+				assert_true(closed_without_answer(w));
+			world_free(w);
+		}
+	}
+}
+
+static void hello_of_another_version_is_refused_and_may_be_said_again(void **state)
+{
+	struct world *w = fill(world_new());
+	struct msg_request q = {.flags = MSG_VERSION + 1};
+
+	world_start(w, rules);
+	assert_int_equal(ask(w, MSG_HELLO, q), -EPROTONOSUPPORT);
+	hello(w);
+	q.flags = MSG_VERSION;
+	assert_int_equal(send_requests(w, MSG_HELLO, &q, 1), -EBADMSG);
+	world_free(w);
+}
+
+/* A sound message of one open, which a test then bends. */
+static size_t sound_message(struct world *w, uint8_t *buf, size_t size, uint16_t count)
+{
+	struct enc e = enc_init(buf, size);
+	struct msg_request q = request("/data/a", O_RDONLY, 0);
+	size_t n;
+
+	msg_begin(&e, MSG_OPEN, w->id + 1, count);
+	for (uint16_t i = 0; i < count; i++)
+		msg_put_request(&e, &q);
+	assert_int_equal(msg_end(&e, &n), 0);
+	return n;
+}
+
+static int serve_bytes(struct world *w, const void *buf, size_t size)
+{
+	assert_int_equal(chan_send(w->worker_fd, buf, size, NULL, 0, true), 0);
+	return serve(w);
+}
+
+static void put_u32(uint8_t *at, uint32_t v)
+{
+	for (int i = 0; i < 4; i++)
+		at[i] = (uint8_t)(v >> 8 * i);
+}
+
+static void put_u16(uint8_t *at, uint16_t v)
+{
+	at[0] = (uint8_t)v;
+	at[1] = (uint8_t)(v >> 8);
+}
+
+enum bend {
+	NOTHING,
+	SIZE_SMALLER,
+	SIZE_LARGER,
+	SIZE_HUGE,
+	ID_ZERO,
+	ID_OLD,
+	OP_UNKNOWN,
+	OP_CLIENT,
+	COUNT_ZERO,
+	COUNT_OVER,
+	COUNT_HUGE,
+	COUNT_MORE_THAN_THERE,
+	BYTES_AFTER,
+	CUT_SHORT,
+	HEADER_ONLY,
+	ONE_BYTE,
+	PATH_OVER_END,
+	PATH_EMPTY,
+	PATH_WITH_NUL,
+	PATH_TOO_LONG,
+	PATH2_UNASKED,
+	FIELD_UNASKED,
+	BENDS,
+};
+
+static size_t bend(struct world *w, enum bend b, uint8_t *m, size_t n)
+{
+	uint8_t *q = m + MSG_HEADER_SIZE;
+
+	switch (b) {
+	case SIZE_SMALLER:
+		put_u32(m, (uint32_t)n - 1);
+		break;
+	case SIZE_LARGER:
+		put_u32(m, (uint32_t)n + 1);
+		break;
+	case SIZE_HUGE:
+		put_u32(m, UINT32_MAX);
+		break;
+	case ID_ZERO:
+		put_u32(m + 4, 0);
+		break;
+	case ID_OLD:
+		put_u32(m + 4, w->id);
+		break;
+	case OP_UNKNOWN:
+		put_u16(m + 8, MSG__COUNT);
+		break;
+	case OP_CLIENT:
+		put_u16(m + 8, MSG_CLIENT);
+		break;
+	case COUNT_ZERO:
+		put_u16(m + 10, 0);
+		break;
+	case COUNT_OVER:
+		return sound_message(w, m, MSG_SIZE_MAX, MSG_COUNT_MAX + 1);
+	case COUNT_HUGE:
+		put_u16(m + 10, UINT16_MAX);
+		break;
+	case COUNT_MORE_THAN_THERE:
+		put_u16(m + 10, 2);
+		break;
+	case BYTES_AFTER:
+		put_u32(m, (uint32_t)++n);
+		break;
+	case CUT_SHORT:
+		put_u32(m, (uint32_t)--n);
+		break;
+	case HEADER_ONLY:
+		n = MSG_HEADER_SIZE;
+		put_u32(m, (uint32_t)n);
+		break;
+	case ONE_BYTE:
+		n = 1;
+		break;
+	case PATH_OVER_END:
+		put_u16(q + 40, 8);
+		break;
+	case PATH_EMPTY:
+		put_u16(q + 40, 0);
+		n -= 7;
+		put_u32(m, (uint32_t)n);
+		break;
+	case PATH_WITH_NUL:
+		q[MSG_REQUEST_SIZE + 3] = '\0';
+		break;
+	case PATH_TOO_LONG:
+		memset(q + MSG_REQUEST_SIZE, 'x', MSG_PATH_MAX + 1);
+		put_u16(q + 40, MSG_PATH_MAX + 1);
+		n = MSG_HEADER_SIZE + MSG_REQUEST_SIZE + MSG_PATH_MAX + 1;
+		put_u32(m, (uint32_t)n);
+		break;
+	case PATH2_UNASKED:
+		put_u16(q + 40, 6);
+		put_u16(q + 42, 1);
+		break;
+	case FIELD_UNASKED:
+		q[8] = 1; /* offset */
+		break;
+	default:
+		break;
+	}
+	return n;
+}
+
+/* A14, A15, A16 */
+static void a_lie_ends_the_session_without_an_answer(void **state)
+{
+	static uint8_t m[MSG_SIZE_MAX + 64];
+
+	for (int b = NOTHING; b < BENDS; b++) {
+		struct world *w = with_policy(rules);
+		size_t n = sound_message(w, m, MSG_SIZE_MAX, 1);
+		int r = serve_bytes(w, m, bend(w, (enum bend)b, m, n));
+
+		if (r != (b == NOTHING ? 0 : -EBADMSG))
+			fail_msg("bend %d: %d", b, r);
+		if (b == NOTHING)
+			receive(w, MSG_OPEN, 1);
+		else
+			assert_true(closed_without_answer(w));
+		world_free(w);
+	}
+}
+
+static void a_lie_at_the_end_of_a_batch_undoes_its_beginning(void **state)
+{
+	struct world *w = *state;
+	static uint8_t m[MSG_SIZE_MAX];
+	struct enc e = enc_init(m, sizeof(m));
+	struct msg_request q[] = {request("/work/d", 0, 0755), request("/work/e", 7, 0755)};
+	size_t n;
+
+	msg_begin(&e, MSG_MKDIR, w->id + 1, 2);
+	msg_put_request(&e, &q[0]);
+	msg_put_request(&e, &q[1]); /* mkdir has no flags */
+	assert_int_equal(msg_end(&e, &n), 0);
+	assert_int_equal(serve_bytes(w, m, n), -EBADMSG);
+	assert_false(there(w, "/work/d"));
+}
+
+static void a_message_over_the_maximum_is_a_lie(void **state)
+{
+	struct world *w = *state;
+	static uint8_t m[MSG_SIZE_MAX + 1];
+
+	put_u32(m, sizeof(m));
+	assert_int_equal(serve_bytes(w, m, sizeof(m)), -EBADMSG);
+}
+
+static void all_lengths_around_powers_of_two_are_survived(void **state)
+{
+	static uint8_t m[MSG_SIZE_MAX];
+
+	for (unsigned k = 0; k <= 16; k++) {
+		for (int d = -1; d <= 1; d++) {
+			struct world *w = with_policy(rules);
+			size_t n = (size_t)((1l << k) + d);
+
+			if (n < 1 || n > sizeof(m))
+				n = 1;
+			memset(m, 0, sizeof(m));
+			put_u32(m, (uint32_t)n);
+			put_u32(m + 4, 9);
+			put_u16(m + 8, MSG_OPEN);
+			put_u16(m + 10, 1);
+			assert_int_equal(serve_bytes(w, m, n), -EBADMSG);
+			world_free(w);
+		}
+	}
+}
+
+/* A1, A2, A5 */
+static void descriptors_on_a_request_end_the_session_and_are_closed(void **state)
+{
+	struct world *w = *state;
+	static uint8_t m[MSG_SIZE_MAX];
+	size_t n = sound_message(w, m, sizeof(m), 1);
+
+	for (int tries = 0; tries < 2; tries++) {
+		int before = count_fds();
+		int fds[3] = {dup(0), dup(0), dup(0)};
+
+		assert_int_equal(chan_send(w->worker_fd, m, n, fds, 3, true), 0);
+		assert_int_equal(serve(w), -EBADMSG);
+		assert_int_equal(count_fds(), before);
+		assert_true(closed_without_answer(w));
+		/* Again where the kernel could have refused them, had it been asked to. */
+		n = 1;
+	}
+	assert_int_equal(count_events(w, "grant", false), 0);
+}
+
+static void the_worker_hanging_up_is_no_failure(void **state)
+{
+	struct world *w = *state;
+
+	fd_close(&w->worker_fd);
+	assert_int_equal(serve(w), 1);
+}
+
+static void an_answer_for_a_worker_that_is_gone_is_no_failure(void **state)
+{
+	struct world *w = *state;
+	static uint8_t m[MSG_SIZE_MAX];
+	size_t n = sound_message(w, m, sizeof(m), 1);
+
+	assert_int_equal(chan_send(w->worker_fd, m, n, NULL, 0, true), 0);
+	fd_close(&w->worker_fd);
+	assert_int_equal(serve(w), 1);
+}
+
+/* A9, A10 */
+static void a_worker_that_does_not_read_is_not_served_on(void **state)
+{
+	struct world *w = *state;
+	static uint8_t m[MSG_SIZE_MAX];
+	int small = 4096, before = 0, r = 0;
+	size_t sent = 0, answers = 0;
+	struct msg_header h;
+	struct dec d;
+	long got;
+
+	setsockopt(w->s.channel_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	for (int i = 0; i < 1000 && r == 0; i++) {
+		size_t n = sound_message(w, m, sizeof(m), 8);
+
+		w->id++;
+		if (chan_send(w->worker_fd, m, n, NULL, 0, false) < 0)
+			break;
+		sent++;
+		r = serve(w);
+	}
+	assert_int_equal(r, -EAGAIN);
+	before = count_fds();
+	/* Called again without room it neither reads nor opens. */
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(serve(w), -EAGAIN);
+	assert_int_equal(count_fds(), before);
+	/* Once it reads, everything comes, in order. */
+	while (answers < sent) {
+		int fds[MSG_COUNT_MAX];
+		size_t n_fds;
+
+		got = chan_recv(w->worker_fd, m, sizeof(m), fds, MSG_COUNT_MAX, &n_fds, false);
+		if (got == -EAGAIN) {
+			r = serve(w);
+			assert_true(r == 0 || r == -EAGAIN);
+			continue;
+		}
+		assert_true(got > 0);
+		d = dec_init(m, (size_t)got);
+		assert_int_equal(msg_header(&d, &h), 0);
+		assert_int_equal(n_fds, 8);
+		fd_close_many(fds, n_fds);
+		answers++;
+	}
+	assert_int_equal(count_events(w, "grant", true), 8 * sent);
+}
+
+static void an_answer_that_waits_is_closed_with_the_session(void **state)
+{
+	struct world *w = *state;
+	static uint8_t m[MSG_SIZE_MAX];
+	int small = 4096, r = 0;
+
+	setsockopt(w->s.channel_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	for (int i = 0; i < 1000 && r == 0; i++) {
+		size_t n = sound_message(w, m, sizeof(m), 8);
+
+		w->id++;
+		assert_int_equal(chan_send(w->worker_fd, m, n, NULL, 0, true), 0);
+		r = serve(w);
+	}
+	assert_int_equal(r, -EAGAIN);
+	/* The teardown counts descriptors. */
+}
+
+/* A11: unix(7) ETOOMANYREFS, for a process without CAP_SYS_RESOURCE and CAP_SYS_ADMIN. */
+static void too_many_descriptors_in_flight_are_a_busy_answer(void **state)
+{
+	struct world *w = *state;
+	struct rlimit old, few;
+	int pair[2], status;
+	pid_t pid;
+
+	assert_int_equal(chan_pair(&pair[0], &pair[1]), 0);
+	pid = fork();
+	if (pid == 0) {
+		static uint8_t m[MSG_SIZE_MAX];
+		size_t n = sound_message(w, m, sizeof(m), 8);
+		int r = 0, big = 1 << 20;
+
+		/* A uid of its own, so that nothing else counts. */
+		if (geteuid() == 0 && (setgid(54321) < 0 || setuid(54321) < 0))
+			_exit(2);
+		chmod(w->dir, 0755);
+		setsockopt(w->s.channel_fd, SOL_SOCKET, SO_SNDBUF, &big, sizeof(big));
+		getrlimit(RLIMIT_NOFILE, &old);
+		few = (struct rlimit){40, old.rlim_max};
+		setrlimit(RLIMIT_NOFILE, &few);
+		for (int i = 0; i < 20; i++) {
+			struct enc e = enc_init(m + 4, 4);
+
+			enc_u32(&e, ++w->id);
+			if (chan_send(w->worker_fd, m, n, NULL, 0, false) < 0)
+				_exit(3);
+			r = serve(w);
+			if (r != 0)
+				_exit(4);
+		}
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	close(pair[0]);
+	close(pair[1]);
+	assert_int_equal(status, 0);
+	{
+		size_t granted = count_events(w, "grant", true), lost = 0, delivered = 0;
+		json_t *lines = ledger_lines(w), *line;
+		size_t i;
+
+		json_array_foreach(lines, i, line) lost +=
+			strcmp(field(line, "event"), "fail") == 0 &&
+			json_object_get(line, "of") != NULL;
+		json_decref(lines);
+		for (i = 0; i < 20; i++) {
+			receive(w, MSG_OPEN, 8);
+			delivered += w->n_fds;
+			for (size_t j = 0; j < 8; j++)
+				assert_true(w->answers[j].result == ANSWER_FD ||
+					    w->answers[j].result == -EBUSY);
+		}
+		assert_int_equal(granted, 160);
+		assert_true(lost > 0);
+		assert_int_equal(delivered + lost, granted);
+	}
+}
+
+/* H2, H3 */
+static void what_cannot_be_written_is_not_handed_over(void **state)
+{
+	struct world *w = *state;
+	struct msg_request q[3] = {request("/data/a", O_RDONLY, 0), request("/outside/x", 0, 0),
+		request("/work/w", O_WRONLY | O_TRUNC, 0)};
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	int before, real = w->ledger->fd;
+
+	assert_true(full >= 0);
+	before = count_fds();
+	w->ledger->fd = full;
+	assert_int_equal(send_requests(w, MSG_OPEN, q, 3), 0);
+	receive(w, MSG_OPEN, 3);
+	w->ledger->fd = real;
+	assert_int_equal(w->answers[0].result, -EIO);
+	assert_int_equal(w->answers[1].result, -ENOENT);
+	assert_int_equal(w->answers[2].result, -EIO);
+	assert_int_equal(w->n_fds, 0);
+	assert_int_equal(count_fds(), before);
+	assert_true(holds(w, "/work/w", "work"));
+	assert_int_equal(w->s.tally.granted, 0);
+	assert_int_equal(w->s.tally.denied, 3);
+	close(full);
+	/* The control, and the numbers go on without a gap. */
+	assert_int_equal(send_requests(w, MSG_OPEN, q, 3), 0);
+	receive(w, MSG_OPEN, 3);
+	assert_int_equal(w->n_fds, 2);
+	assert_int_equal(count_events(w, "grant", true), 2);
+}
+
+static void a_batch_of_long_names_is_recorded_whole(void **state)
+{
+	struct world *w = *state;
+	struct msg_request q[16];
+	char path[MSG_PATH_MAX + 1];
+	size_t n = (size_t)snprintf(path, sizeof(path), "/data");
+
+	/* Each byte becomes six in the ledger, so that the lines are more than its buffer. */
+	while (n + 201 < sizeof(path)) {
+		path[n++] = '/';
+		memset(path + n, 1, 200);
+		n += 200;
+	}
+	path[n] = '\0';
+	for (size_t i = 0; i < 16; i++)
+		q[i] = request(path, O_WRONLY, 0);
+	assert_int_equal(send_requests(w, MSG_OPEN, q, 15), 0);
+	receive(w, MSG_OPEN, 15);
+	assert_int_equal(count_events(w, "deny", false), 15);
+}
+
+static void requests_over_the_limit_are_busy_and_counted(void **state)
+{
+	struct world *w = with_policy("limit requests 50\nallow read /data/\n");
+	size_t granted = 0, busy = 0;
+
+	for (int i = 0; i < 200; i++) {
+		int r = ask_open(w, "/data/a", O_RDONLY);
+
+		granted += r == 0;
+		busy += r == -EBUSY;
+	}
+	assert_int_equal(granted + busy, 200);
+	assert_true(granted >= 50 && granted < 150);
+	assert_int_equal(w->s.tally.limited, busy);
+	usleep(100000);
+	assert_int_equal(ask_open(w, "/data/a", O_RDONLY), 0);
+	assert_int_equal(w->s.tally.granted, granted + 1);
+	world_free(w);
+}
+
+static void held_descriptors_are_counted_in_the_worker(void **state)
+{
+	struct world *w = fill(world_new());
+	struct msg_request q[8];
+	char text[128];
+	int base = count_fds(), extra[4];
+
+	/* This process is worker and broker: what it holds itself counts too. */
+	snprintf(text, sizeof(text), "limit held %d\nallow read /data/\n", base + 16);
+	world_ready(w, text);
+	for (int i = 0; i < 8; i++)
+		q[i] = request("/data/a", O_RDONLY, 0);
+	assert_int_equal(send_requests(w, MSG_OPEN, q, 1), 0);
+	receive(w, MSG_OPEN, 1);
+	assert_int_equal(w->answers[0].result, ANSWER_FD);
+	for (int i = 0; i < 4; i++)
+		extra[i] = dup(0);
+	assert_int_equal(send_requests(w, MSG_OPEN, q, 8), 0);
+	receive(w, MSG_OPEN, 8);
+	assert_int_equal(w->answers[7].result, -EMFILE);
+	assert_true(w->s.tally.limited > 0);
+	fd_close_many(extra, 4);
+	world_close_answer(w);
+	assert_int_equal(ask_open(w, "/data/a", O_RDONLY), 0);
+	world_free(w);
+}
+
+static void denials_for_the_summary_are_merged(void **state)
+{
+	struct world *w = *state;
+
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(ask_open(w, "/data/a", O_WRONLY), -EACCES);
+	assert_int_equal(ask_open(w, "/outside/x", O_RDONLY), -ENOENT);
+	/* Allowed and missing is no denial. */
+	assert_int_equal(ask_open(w, "/data/none", O_RDONLY), -ENOENT);
+	assert_int_equal(w->result.n_denials, 2);
+	assert_string_equal(w->result.denials[0].path, "/data/a");
+	assert_int_equal(w->result.denials[0].rights, RIGHT_WRITE);
+	assert_int_equal(w->result.denials[0].count, 3);
+	assert_int_equal(w->result.denials[0].error, EACCES);
+	assert_string_equal(w->result.denials[1].path, "/outside/x");
+	assert_int_equal(w->s.tally.denied, 4);
+}
+
+/* H9: a flood of the same denial is counted, not written a million times. */
+static void a_flood_of_one_denial_is_counted_exactly(void **state)
+{
+	struct world *w = *state;
+	json_t *lines, *line;
+	uint64_t count = 0;
+	size_t i;
+
+	for (int n = 0; n < 5000; n++)
+		assert_int_equal(ask_open(w, "/outside/x", O_RDONLY), -ENOENT);
+	assert_int_equal(ask_open(w, "/data/a", O_RDONLY), 0);
+	for (int n = 0; n < 100; n++)
+		assert_int_equal(ask_open(w, "/outside/x", O_RDONLY), -ENOENT);
+	ask_deinit(&w->s);
+	lines = ledger_lines(w);
+	json_array_foreach(lines, i, line)
+	{
+		json_int_t more = json_integer_value(json_object_get(line, "count"));
+
+		if (strcmp(field(line, "event"), "deny") == 0)
+			count += more ? (uint64_t)more : 1;
+	}
+	assert_int_equal(count, 5100);
+	assert_true(json_array_size(lines) < 1000);
+	json_decref(lines);
+}
+
+/* H4: as many records of grants as descriptors that came, whatever is asked. */
+static void records_and_descriptors_are_as_many(void **state)
+{
+	static const char *const paths[] = {"/data/a", "/data/none", "/outside/x", "/work/w",
+		"/work/new", "/data", "/work/../data/a", "/tmp/x"};
+	struct world *w = *state;
+	size_t delivered = 0;
+	unsigned seed = 7;
+
+	for (int i = 0; i < 2000; i++) {
+		struct msg_request q[MSG_COUNT_MAX];
+		size_t n = 1 + (size_t)rand_r(&seed) % 5;
+
+		for (size_t j = 0; j < n; j++)
+			q[j] = request(paths[(size_t)rand_r(&seed) % 8],
+				(uint32_t)rand_r(&seed) &
+					(O_RDWR | O_CREAT | O_TRUNC | O_DIRECTORY),
+				0600);
+		assert_int_equal(send_requests(w, MSG_OPEN, q, n), 0);
+		receive(w, MSG_OPEN, n);
+		delivered += w->n_fds;
+	}
+	assert_true(delivered > 500);
+	assert_int_equal(count_events(w, "grant", true), delivered);
+	assert_int_equal(w->s.tally.granted, delivered);
+}
+
+/* A12 */
+static void descriptors_that_were_never_read_end_with_the_channel(void **state)
+{
+	struct world *w = *state;
+	struct msg_request q[8];
+	int base = count_fds();
+
+	for (size_t i = 0; i < 8; i++)
+		q[i] = request("/data/a", O_RDONLY, 0);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(send_requests(w, MSG_OPEN, q, 8), 0);
+	assert_int_equal(count_fds(), base);
+	/* Nothing keeps the file open once both ends are closed: a writer's lease would be refused
+	 * while a descriptor is in flight. */
+	fd_close(&w->worker_fd);
+	assert_int_equal(serve(w), 1);
+	{
+		int fd = open(at(w, "/data/a"), O_RDWR | O_CLOEXEC);
+
+		assert_int_equal(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
+		close(fd);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		cmocka_unit_test(every_row_is_served_in_its_phase_alone),
+		cmocka_unit_test(hello_of_another_version_is_refused_and_may_be_said_again),
+		cmocka_unit_test(a_lie_ends_the_session_without_an_answer),
+		T(a_lie_at_the_end_of_a_batch_undoes_its_beginning),
+		T(a_message_over_the_maximum_is_a_lie),
+		cmocka_unit_test(all_lengths_around_powers_of_two_are_survived),
+		T(descriptors_on_a_request_end_the_session_and_are_closed),
+		T(the_worker_hanging_up_is_no_failure),
+		T(an_answer_for_a_worker_that_is_gone_is_no_failure),
+		T(a_worker_that_does_not_read_is_not_served_on),
+		T(an_answer_that_waits_is_closed_with_the_session),
+		T(too_many_descriptors_in_flight_are_a_busy_answer),
+		T(what_cannot_be_written_is_not_handed_over),
+		T(a_batch_of_long_names_is_recorded_whole),
+		cmocka_unit_test(requests_over_the_limit_are_busy_and_counted),
+		cmocka_unit_test(held_descriptors_are_counted_in_the_worker),
+		T(denials_for_the_summary_are_merged),
+		T(a_flood_of_one_denial_is_counted_exactly),
+		T(records_and_descriptors_are_as_many),
+		T(descriptors_that_were_never_read_end_with_the_channel),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
