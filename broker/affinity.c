@@ -7,9 +7,11 @@
 #include "broker/affinity.h"
 #include "common/fd.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #define CLOSE_NS  2000000 /* two requests this near belong to one conversation */
@@ -17,11 +19,17 @@
 #define RUN_CHECK 256     /* so often the threads are counted */
 #define RUN_LONG  16384   /* so long, and the scheduler may choose again */
 
+int affinity_prepare(struct affinity *a)
+{
+	a->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	return a->timer_fd < 0 ? -errno : 0;
+}
+
 void affinity_init(struct affinity *a, pid_t worker)
 {
 	char path[32];
 
-	*a = (struct affinity){.worker = worker, .task_fd = -1};
+	a->worker = worker;
 	/* O_PATH: Landlock does not ask about it (landlock(7)), and fstatat needs no more. */
 	snprintf(path, sizeof(path), "/proc/%d", (int)worker);
 	a->task_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -35,6 +43,14 @@ void affinity_deinit(struct affinity *a)
 {
 	affinity_release(a);
 	fd_close(&a->task_fd);
+	fd_close(&a->timer_fd);
+}
+
+static void set_timer(const struct affinity *a, long ms)
+{
+	const struct itimerspec t = {{0, ms * 1000000}, {0, ms * 1000000}};
+
+	timerfd_settime(a->timer_fd, 0, &t, NULL);
 }
 
 static bool single_threaded(const struct affinity *a)
@@ -58,6 +74,7 @@ static void hold(struct affinity *a)
 		return;
 	}
 	sched_setaffinity(0, sizeof(one), &one);
+	set_timer(a, AFFINITY_SILENCE_MS);
 	a->held = true;
 }
 
@@ -68,7 +85,18 @@ void affinity_release(struct affinity *a)
 		return;
 	sched_setaffinity(a->worker, sizeof(a->worker_set), &a->worker_set);
 	sched_setaffinity(0, sizeof(a->broker_set), &a->broker_set);
+	set_timer(a, 0);
 	a->held = false;
+}
+
+void affinity_tick(struct affinity *a, uint64_t now_ns)
+{
+	uint64_t ticks;
+
+	if (read(a->timer_fd, &ticks, sizeof(ticks)) < 0)
+		return;
+	if (now_ns - a->last_ns >= AFFINITY_SILENCE_MS * 1000000ull)
+		affinity_release(a);
 }
 
 void affinity_request(struct affinity *a, uint64_t now_ns)

@@ -30,7 +30,8 @@ enum source {
 	SOURCE_WORKER,
 	SOURCE_INIT,
 	SOURCE_CONTROL,
-	SOURCE_TIMER
+	SOURCE_TIMER,
+	SOURCE_QUIET,
 };
 
 static int watch(struct loop *l, int fd, enum source source, uint32_t events)
@@ -65,7 +66,8 @@ int loop_init(struct loop *l, const struct broker_args *a, uint64_t time_ms)
 	l->signal_fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (l->signal_fd < 0)
 		return -errno;
-	if (time_ms > 0) {
+	r = affinity_prepare(&l->affinity);
+	if (r == 0 && time_ms > 0) {
 		l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 		if (l->timer_fd < 0)
 			return -errno;
@@ -250,6 +252,12 @@ static const char *on_timer(struct loop *l, struct session *s)
 	return end_session(l, 128 + SIGKILL, "the time limit was reached");
 }
 
+static const char *on_quiet(struct loop *l, struct session *s)
+{
+	affinity_tick(&l->affinity, monotonic_ns());
+	return NULL;
+}
+
 static const char *(*const handlers[])(struct loop *, struct session *) = {
 	[SOURCE_CHANNEL] = on_channel,
 	[SOURCE_SIGNAL] = on_signal,
@@ -257,6 +265,7 @@ static const char *(*const handlers[])(struct loop *, struct session *) = {
 	[SOURCE_INIT] = on_init,
 	[SOURCE_CONTROL] = on_control,
 	[SOURCE_TIMER] = on_timer,
+	[SOURCE_QUIET] = on_quiet,
 };
 
 static int watch_all(struct loop *l, struct session *s)
@@ -273,6 +282,8 @@ static int watch_all(struct loop *l, struct session *s)
 		r = watch(l, l->control_fd, SOURCE_CONTROL, EPOLLIN);
 	if (r == 0 && l->timer_fd >= 0)
 		r = watch(l, l->timer_fd, SOURCE_TIMER, EPOLLIN);
+	if (r == 0)
+		r = watch(l, l->affinity.timer_fd, SOURCE_QUIET, EPOLLIN);
 	return r;
 }
 
@@ -290,13 +301,14 @@ static bool worker_ended(const struct epoll_event *events, int n)
 const char *loop_run(struct loop *l, struct session *s)
 {
 	const char *why = NULL;
-	int r = watch_all(l, s);
+	int r;
 
+	affinity_init(&l->affinity, s->cell->worker_pid);
+	r = watch_all(l, s);
 	if (r < 0) {
 		fail(&l->failure, r, "cannot watch the cell: %m");
 		return end_session(l, 125, "the cell cannot be watched");
 	}
-	affinity_init(&l->affinity, s->cell->worker_pid);
 	while (!l->over) {
 		struct epoll_event events[8];
 		int n = epoll_wait(
@@ -308,8 +320,6 @@ const char *loop_run(struct loop *l, struct session *s)
 			fail(&l->failure, -errno, "cannot wait for the cell: %m");
 			return end_session(l, 125, "the loop failed");
 		}
-		if (n == 0)
-			affinity_release(&l->affinity);
 		if (worker_ended(events, n)) {
 			why = on_worker(l, s);
 			continue;

@@ -28,9 +28,7 @@ struct loop {
 #define LOOP_INIT \
 	{ \
 		.epoll_fd = -1, .signal_fd = -1, .timer_fd = -1, .clients_fd = -1, \
-		.control_fd = -1, .affinity = { \
-			.task_fd = -1 \
-		} \
+		.control_fd = -1, .affinity = AFFINITY_INIT \
 	}
 
 /* Makes the loop's descriptors, before the cage; `time_ms` runs from loop_run() on.
