@@ -229,6 +229,7 @@ struct reading {
 	size_t n_prefix;
 	struct component *rest;
 	size_t n_rest;
+	size_t n_after; /* bytes of the rest, with its slashes */
 };
 
 static int add_component(
@@ -241,7 +242,11 @@ static int add_component(
 		if (c->any_depth && t->n_rest > 0 && t->rest[t->n_rest - 1].any_depth)
 			return 0;
 		t->rest[t->n_rest++] = *c;
-		return 0;
+		t->n_after += 1 + c->n;
+		return t->n_prefix + t->n_after + 2 <= sizeof(t->prefix)
+			       ? 0
+			       : error_at(p, w->column, "a pattern of more than %d bytes",
+					 PATH_MAX - 1);
 	}
 	if (t->n_prefix + 1 + c->n + 1 > sizeof(t->prefix))
 		return error_at(p, w->column, "a path of more than %d bytes", PATH_MAX - 1);

@@ -172,12 +172,14 @@ static void refuses_files_that_others_can_write_and_what_is_no_file(void **state
 static void refuses_files_of_another_user(void **state)
 {
 	struct policy *p;
-	char said[4096];
+	char said[4096], *text, *why;
+	size_t size;
 
-	if (geteuid() != 0) {
-		print_message("only root can give a file away: not root\n");
-		skip();
-	}
+	/* A file of root is as good as one's own. */
+	assert_int_equal(finder_read("/etc/passwd", &text, &size, &why), 0);
+	free(text);
+	if (geteuid() != 0)
+		return; /* nobody else can give a file away */
 	write_file("o.policy", "");
 	assert_int_equal(chown(in_top("o.policy"), 4711, 4711), 0);
 	assert_int_equal(load(in_top("o.policy"), &p, said, sizeof(said)), -EPERM);

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * policy.c - what a verdict costs with 10 rules and with 100,000.
+ *
+ * Both policies hold the ten rules that are asked for; one holds 99,990 others beside them, in the
+ * same directories.  The two are measured in turn, and the median of the rounds is printed.
+ */
+#include "policy/policy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define RULES  100000
+#define ASKED  10
+#define CHECKS 200000
+#define ROUNDS 21
+
+static char paths[ASKED][64];
+static size_t sizes[ASKED];
+
+static double now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static struct policy *make_policy(int n)
+{
+	struct policy *p = policy_new(NULL);
+	size_t room = (size_t)n * 80, size = 0;
+	char *text = malloc(room);
+
+	if (!p || !text)
+		exit(2);
+	for (int i = 0; i < n; i++)
+		size += (size_t)snprintf(text + size, room - size,
+			"%s read /srv/data%d/part%d/%s%d%s\n", i % 5 == 4 ? "deny" : "allow",
+			i % 10, i % 7, i % 3 ? "file" : "tree", i, i % 3 ? "" : "/");
+	if (policy_add_text(p, "bench.policy", NULL, text, size) < 0 || policy_finish(p) < 0 ||
+		policy_compile(p) < 0)
+		exit(2);
+	free(text);
+	return p;
+}
+
+/* Nanoseconds of one verdict. */
+static double measure(const struct policy *p)
+{
+	struct policy_answer a;
+	unsigned long allowed = 0;
+	double began = now_ns();
+
+	for (int i = 0; i < CHECKS; i++)
+		allowed += policy_check(p, paths[i % ASKED], sizes[i % ASKED], RIGHT_READ, &a) ==
+			   VERDICT_ALLOW;
+	if (allowed != CHECKS / ASKED * 8)
+		exit(2);
+	return (now_ns() - began) / CHECKS;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+int main(void)
+{
+	struct policy *few = make_policy(ASKED), *many = make_policy(RULES);
+	double a[ROUNDS], b[ROUNDS];
+
+	for (int i = 0; i < ASKED; i++)
+		sizes[i] = (size_t)snprintf(paths[i], sizeof(paths[i]), "/srv/data%d/part%d/%s%d",
+			i % 10, i % 7, i % 3 ? "file" : "tree", i);
+	measure(few);
+	measure(many);
+	for (int i = 0; i < ROUNDS; i++) {
+		a[i] = measure(few);
+		b[i] = measure(many);
+	}
+	qsort(a, ROUNDS, sizeof(*a), compare);
+	qsort(b, ROUNDS, sizeof(*b), compare);
+	printf("policy verdict, %d rules: %.0f ns, %d rules: %.0f ns, ratio %.2f (goal 2.0)\n",
+		RULES, b[ROUNDS / 2], ASKED, a[ROUNDS / 2], b[ROUNDS / 2] / a[ROUNDS / 2]);
+	policy_free(few);
+	policy_free(many);
+	return 0;
+}
