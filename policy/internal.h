@@ -17,6 +17,7 @@
 #define RIGHTS_ALL   ((1u << RIGHTS_COUNT) - 1)
 
 #define DEPTH_MAX 16   /* include in include in include */
+#define FILES_MAX 256  /* links to directories could make any number of one file */
 #define DIAGS_MAX 1000 /* what nobody reads to the end */
 
 /* A word: its bytes with quotes, escapes and variables resolved.  magic[i] is 1 where byte i was

@@ -129,6 +129,11 @@ static int parse_nested(
 	if (p->depth >= DEPTH_MAX)
 		return error_at(p, column, "%s would be included %d deep; write it into one file",
 			path, DEPTH_MAX + 1);
+	if (p->n_sources >= FILES_MAX)
+		return error_at(p, column,
+			"%s would be file number %zu of this policy; at most %d "
+			"can make one",
+			path, p->n_sources + 1, FILES_MAX);
 	name = store_copy(p, path, strlen(path));
 	name_dir = store_copy(p, path, slash > path ? (size_t)(slash - path) : 1);
 	if (!name || !name_dir || source_add(p, name) < 0)

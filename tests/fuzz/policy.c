@@ -19,14 +19,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct input {
 	const char *data;
 	size_t size;
+	unsigned loads; /* as many as 20, to spend the time on other things */
 };
 
 static int load(void *ctx, bool preset, const char *name, char **ret_text, size_t *ret_size,
 	char **ret_path)
 {
-	const struct input *in = ctx;
+	struct input *in = ctx;
 
-	if (strlen(name) % 3 == 0)
+	if (strlen(name) % 3 == 0 || ++in->loads > 20)
 		return -ENOENT;
 	*ret_text = malloc(in->size + 1);
 	*ret_path = strdup(name);
@@ -115,7 +116,7 @@ static void judge(const struct policy *p, bool good, const char *data, size_t si
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct input in = {(const char *)data, size};
+	struct input in = {(const char *)data, size, 0};
 	int r;
 	struct policy *p = parse(&in, in.data, size, &r);
 

@@ -328,6 +328,30 @@ static void includes_are_at_most_16_deep(void **state)
 		chain);
 }
 
+/* Names that differ, as links to directories make them, all of one file. */
+static int load_any(void *ctx, bool preset, const char *name, char **ret_text, size_t *ret_size,
+	char **ret_path)
+{
+	*ret_text = strdup("include a/x\ninclude b/x\n");
+	*ret_path = strdup(name);
+	*ret_size = strlen(*ret_text);
+	return 0;
+}
+
+static void at_most_256_files_make_a_policy(void **state)
+{
+	struct policy_env env = {.load = load_any};
+	struct policy *p = policy_new(&env);
+	char buf[1] = {'n'};
+
+	assert_int_equal(policy_add_text(p, "t.policy", "/", "include x", 9), -EINVAL);
+	for (size_t i = 0; i < policy_diag_count(p); i++)
+		if (strstr(policy_diag(p, i)->text, "would be file number 257"))
+			buf[0] = 'y';
+	assert_int_equal(buf[0], 'y');
+	policy_free(p);
+}
+
 static void an_included_file_may_not_set_root_user_accept_runtime_ledger(void **state)
 {
 	static const struct mistake refused[] = {
@@ -455,6 +479,7 @@ int main(void)
 		cmocka_unit_test(a_cycle_of_includes_is_an_error_that_names_it),
 		cmocka_unit_test(a_file_included_twice_is_read_once),
 		cmocka_unit_test(includes_are_at_most_16_deep),
+		cmocka_unit_test(at_most_256_files_make_a_policy),
 		cmocka_unit_test(an_included_file_may_not_set_root_user_accept_runtime_ledger),
 		cmocka_unit_test(an_included_deny_is_not_weakened_by_the_including_file),
 		cmocka_unit_test(use_takes_a_preset_by_name),
