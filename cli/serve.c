@@ -30,12 +30,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DRAIN_MS  5000 /* what workers have to serve the clients they have */
-#define END_MS    2000 /* then, until SIGKILL */
-#define REST_MS   100  /* out of descriptors, or no slot has room */
-#define QUEUE_MS  1000 /* a client may wait so long for a slot that is on its way */
-#define ACCEPTS   32   /* clients let in before the rest has its turn */
-#define POLLS_MAX (2 + 2 + 3 * SLOTS_MAX)
+#define DRAIN_MS     5000 /* what workers have to serve the clients they have */
+#define END_MS       2000 /* then, until SIGKILL */
+#define REST_MS      100  /* out of descriptors, or no slot has room */
+#define QUEUE_MS     1000 /* a client may wait so long for a slot that is on its way */
+#define ACCEPTS      32   /* clients let in before the rest has its turn */
+#define POLLS_A_SLOT 4
+#define POLLS_MAX    (4 + POLLS_A_SLOT * SLOTS_MAX)
 
 static const struct option_row rows[] = {
 	{"name", 'n', "NAME", "the service's name: its socket is NAME.sock"},
@@ -80,6 +81,9 @@ struct serve {
 	bool failed;    /* a first worker did not start, or the socket could not be made */
 	struct failure why;
 	bool out_slow, err_slow;
+	int waiting_fd; /* a client that was let in while no slot had room; -1: none */
+	struct msg_client waiting;
+	long waiting_ms;    /* since when */
 	long rest_until_ms; /* no accept before */
 	long alone_ms;      /* since when no slot is up; 0: one is */
 	long drain_ms;      /* since when it drains; 0: it does not */
@@ -132,6 +136,7 @@ static void begin_drain(struct serve *s)
 	}
 	s->drain_ms = slot_clock_ms();
 	serve_socket_shut(&s->socket);
+	fd_close(&s->waiting_fd);
 	for (size_t i = 0; i < s->n_slots; i++)
 		slot_drain(&s->slots[i]);
 }
@@ -218,16 +223,30 @@ static void let_in(struct serve *s)
 				(unsigned)who.pid);
 			continue;
 		}
-		/* A client that no slot takes gets end-of-file, never a wait without end. */
-		if (r < 0 || !hand_over(s, &fd, &who)) {
-			if (r < 0 && r != -EMFILE) {
-				errno = -r;
-				say("cannot accept a client: %m");
-			}
+		if (r < 0) {
 			s->rest_until_ms = slot_clock_ms() + REST_MS;
+			if (r == -EMFILE)
+				continue; /* that one was sent away, and so are the next */
+			errno = -r;
+			say("cannot accept a client: %m");
+			return;
+		}
+		/* While every slot's queue is full the others wait in the kernel's. */
+		if (any_up(s) && !hand_over(s, &fd, &who)) {
+			s->waiting_fd = fd_take(&fd);
+			s->waiting = who;
+			s->waiting_ms = slot_clock_ms();
 			return;
 		}
 	}
+}
+
+/* The client that waits gets a slot, or end-of-file: never a wait without end. */
+static void try_waiting(struct serve *s)
+{
+	if (s->waiting_fd >= 0 && !hand_over(s, &s->waiting_fd, &s->waiting) &&
+		slot_clock_ms() - s->waiting_ms >= QUEUE_MS)
+		fd_close(&s->waiting_fd);
 }
 
 /* Clients queue in the kernel while a worker is on its way, for a moment; then they are let in and
@@ -236,7 +255,8 @@ static bool may_let_in(struct serve *s)
 {
 	long now = slot_clock_ms();
 
-	if (!s->listening || s->socket.listen_fd < 0 || now < s->rest_until_ms)
+	if (!s->listening || s->socket.listen_fd < 0 || s->waiting_fd >= 0 ||
+		now < s->rest_until_ms)
 		return false;
 	if (any_up(s)) {
 		s->alone_ms = 0;
@@ -289,6 +309,8 @@ static int next_due(const struct serve *s)
 		sooner(&wait_ms, s->drain_ms + DRAIN_MS + (s->pushed ? END_MS : 0), now);
 	if (s->socket.listen_fd >= 0 && s->rest_until_ms > now)
 		sooner(&wait_ms, s->rest_until_ms, now);
+	if (s->waiting_fd >= 0)
+		sooner(&wait_ms, s->waiting_ms + QUEUE_MS, now);
 	if (s->alone_ms && s->alone_ms + QUEUE_MS > now)
 		sooner(&wait_ms, s->alone_ms + QUEUE_MS, now);
 	return wait_ms;
@@ -320,6 +342,7 @@ static nfds_t fill_polls(struct serve *s, struct pollfd *p)
 		struct slot *slot = &s->slots[i];
 
 		p[n++] = (struct pollfd){slot->ready_fd, POLLIN};
+		p[n++] = (struct pollfd){s->waiting_fd >= 0 ? slot->control_fd : -1, POLLOUT};
 		p[n++] = (struct pollfd){s->out_slow ? -1 : slot->out.from_fd, POLLIN};
 		p[n++] = (struct pollfd){s->err_slow ? -1 : slot->err.from_fd, POLLIN};
 	}
@@ -328,14 +351,14 @@ static nfds_t fill_polls(struct serve *s, struct pollfd *p)
 
 static void serve_slots(struct serve *s, const struct pollfd *p)
 {
-	for (size_t i = 0; i < s->n_slots; i++, p += 3) {
+	for (size_t i = 0; i < s->n_slots; i++, p += POLLS_A_SLOT) {
 		struct slot *slot = &s->slots[i];
 
 		if (p[0].revents && slot->ready_fd >= 0)
 			slot_ready(slot);
-		if (p[1].revents && !lines_pass(&slot->out))
+		if (p[2].revents && !lines_pass(&slot->out))
 			s->out_slow = true;
-		if (p[2].revents && !lines_pass(&slot->err))
+		if (p[3].revents && !lines_pass(&slot->err))
 			s->err_slow = true;
 	}
 	if (!s->listening && !s->drain_ms)
@@ -368,6 +391,7 @@ static void loop(struct serve *s)
 		if (polls[2].revents || polls[3].revents)
 			flush_slow(s);
 		serve_slots(s, polls + 4);
+		try_waiting(s);
 		if (polls[1].revents && s->socket.listen_fd >= 0)
 			let_in(s);
 		if (polls[0].revents)
@@ -550,7 +574,7 @@ int cmd_serve(int argc, char **argv)
 		free(s);
 		return 1;
 	}
-	s->status_fd = s->signals_fd = -1;
+	s->status_fd = s->signals_fd = s->waiting_fd = -1;
 	s->socket = (struct serve_socket)SERVE_SOCKET_INIT;
 	options_init(&o, "warder serve -n NAME [OPTION]... [--] [WORKER [ARG]...]", rows,
 		sizeof(rows) / sizeof(rows[0]), argc, argv);
@@ -561,6 +585,7 @@ int cmd_serve(int argc, char **argv)
 		status = serve(s, argv + o.at);
 	serve_socket_close(&s->socket);
 	fd_close(&s->signals_fd);
+	fd_close(&s->waiting_fd);
 	policy_free(s->loaded);
 	policy_options_deinit(&s->policy);
 	free(s);

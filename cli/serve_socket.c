@@ -289,15 +289,17 @@ static bool may_come_in(uid_t uid)
 
 /* Out of descriptors: one is kept for this, so that a client is sent away and does not wait, and
  * the listener does not stay readable for ever. */
-static int send_away(struct serve_socket *s, int why)
+static int send_away(struct serve_socket *s)
 {
-	int fd;
+	int fd, r;
 
 	fd_close(&s->reserve_fd);
+	/* accept(2) looks for a descriptor before it looks for a client: there may be none. */
 	fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	r = fd < 0 && errno == EAGAIN ? -EAGAIN : -EMFILE;
 	fd_close(&fd);
 	s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	return why;
+	return r;
 }
 
 int serve_socket_accept(struct serve_socket *s, int *ret_fd, struct msg_client *ret_who)
@@ -309,7 +311,7 @@ int serve_socket_accept(struct serve_socket *s, int *ret_fd, struct msg_client *
 	if (fd < 0) {
 		if (errno == EINTR || errno == ECONNABORTED)
 			return -EAGAIN;
-		return errno == EMFILE || errno == ENFILE ? send_away(s, -EMFILE) : -errno;
+		return errno == EMFILE || errno == ENFILE ? send_away(s) : -errno;
 	}
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0)
 		return -errno;

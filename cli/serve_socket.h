@@ -39,8 +39,8 @@ void serve_socket_close(struct serve_socket *s);
 
 /*
  * The next client: its connection and who it is.  0; -EAGAIN: none waits; -EACCES: one came and was
- * sent away (*ret_who says who); -EMFILE: out of descriptors, one was sent away, let some time
- * pass; or -errno: let some time pass.
+ * sent away (*ret_who says who); -EMFILE: out of descriptors, and the one that waited was sent
+ * away; or -errno.
  */
 int serve_socket_accept(struct serve_socket *s, int *ret_fd, struct msg_client *ret_who);
 

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * serve_clients.c - clients of warder serve: workers that die, descriptors that run out, the end.
+ */
+#include "tests/e2e/server.h"
+
+#include <dirent.h>
+#include <sys/resource.h>
+
+static struct server server = {.status_fd = -1};
+
+static int clean(void **state)
+{
+	server_clean(&server);
+	return 0;
+}
+
+/* The newest pid that a ledger names as started: of slot `slot`. */
+static pid_t worker_of(int slot)
+{
+	char command[512], line[64] = "";
+	FILE *out;
+
+	snprintf(command, sizeof(command),
+		"cat '%s'/warder/serve/t/*slot%d-*.jsonl | grep '\"spawn\"' | tail -n 1 | "
+		"sed 's/.*\"pid\": *\\([0-9]*\\).*/\\1/'",
+		server.dir, slot);
+	out = popen(command, "r");
+	assert_non_null(out);
+	if (!fgets(line, sizeof(line), out))
+		line[0] = '\0';
+	pclose(out);
+	return (pid_t)atoi(line);
+}
+
+static void killed_worker_gives_end_of_file_and_is_replaced(void **state)
+{
+	const char *none[] = {NULL};
+	long began, served;
+	int fd, again;
+	pid_t worker;
+
+	server_start(&server, none);
+	fd = dial(&server);
+	assert_true(ask(fd));
+	worker = worker_of(1);
+	assert_true(worker > 1);
+	began = now_ms();
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	assert_true(hung_up(fd, 1000));
+	close(fd);
+	/* A client that came while the worker was dying gets end-of-file, never a hang. */
+	do {
+		again = dial(&server);
+		assert_true(again >= 0);
+		served = ask(again);
+		close(again);
+	} while (!served && now_ms() - began < WAIT_MS);
+	assert_true(served);
+	assert_int_not_equal(worker_of(1), worker);
+	assert_int_equal(server_stop(&server, SIGTERM), 0);
+	assert_true(log_count(&server, "ended with status 137") == 1);
+}
+
+static void other_slots_notice_nothing(void **state)
+{
+	const char *three[] = {"--workers", "3", NULL};
+	int fds[3];
+
+	server_start(&server, three);
+	for (int i = 0; i < 3; i++) {
+		fds[i] = dial(&server);
+		assert_true(ask(fds[i]));
+	}
+	assert_int_equal(kill(worker_of(2), SIGKILL), 0);
+	assert_true(hung_up(fds[1], 1000));
+	assert_true(ask(fds[0]));
+	assert_true(ask(fds[2]));
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	assert_int_equal(server_stop(&server, SIGTERM), 0);
+}
+
+static void worker_that_dies_again_and_again_comes_back_less_often(void **state)
+{
+	/* It is ready, and dead a moment later. */
+	const char *dying[] = {"--", "sh", "-c", "exit 3", NULL};
+	int deaths, fd;
+
+	server_start(&server, dying);
+	usleep(1600000);
+	deaths = log_count(&server, "ended with status 3");
+	/* After 100, 200, 400 and 800 ms. */
+	assert_in_range(deaths, 2, 6);
+	fd = dial(&server);
+	assert_true(fd >= 0);
+	assert_true(hung_up(fd, 5000));
+	close(fd);
+	assert_int_equal(server_stop(&server, SIGTERM), 0);
+}
+
+static int count_fds(pid_t pid)
+{
+	char path[64];
+	DIR *dir;
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n - 2;
+}
+
+/* Processor time of a process so far, in ms. */
+static long cpu_ms(pid_t pid)
+{
+	unsigned long user = 0, sys = 0;
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file,
+				 "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u "
+				 "%lu %lu",
+				 &user, &sys),
+		2);
+	fclose(file);
+	return (long)(user + sys) * 1000 / sysconf(_SC_CLK_TCK);
+}
+
+/* The number that the next descriptor of the server gets. */
+static rlim_t lowest_free(pid_t pid)
+{
+	char path[64];
+	rlim_t n = 0;
+
+	do
+		snprintf(path, sizeof(path), "/proc/%d/fd/%lu", (int)pid, (unsigned long)n++);
+	while (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
+	return n - 1;
+}
+
+static void out_of_descriptors_clients_are_sent_away_and_nothing_spins(void **state)
+{
+	const char *none[] = {NULL};
+	struct rlimit before, low;
+	int fds[10];
+	long busy;
+
+	server_start(&server, none);
+	fds[0] = dial(&server);
+	assert_true(ask(fds[0]));
+	close(fds[0]);
+	assert_int_equal(prlimit(server.pid, RLIMIT_NOFILE, NULL, &before), 0);
+	low = (struct rlimit){lowest_free(server.pid), before.rlim_max};
+	assert_int_equal(prlimit(server.pid, RLIMIT_NOFILE, &low, NULL), 0);
+	busy = cpu_ms(server.pid);
+	for (int i = 0; i < 10; i++) {
+		fds[i] = dial(&server);
+		assert_true(fds[i] >= 0);
+	}
+	usleep(1000000);
+	assert_in_range(cpu_ms(server.pid) - busy, 0, 50); /* less than 5 % */
+	assert_int_equal(prlimit(server.pid, RLIMIT_NOFILE, &before, NULL), 0);
+	for (int i = 0; i < 10; i++) {
+		assert_true(hung_up(fds[i], 0));
+		close(fds[i]);
+	}
+	usleep(200000);
+	fds[0] = dial(&server);
+	assert_true(ask(fds[0]));
+	close(fds[0]);
+	assert_int_equal(server_stop(&server, SIGTERM), 0);
+}
+
+static void flood_of_clients_leaks_nothing(void **state)
+{
+	const char *none[] = {NULL};
+	int base, fd, served = 0;
+
+	server_start(&server, none);
+	fd = dial(&server);
+	assert_true(ask(fd));
+	close(fd);
+	base = count_fds(server.pid);
+	for (int i = 0; i < 1000; i++) {
+		fd = dial(&server);
+		assert_true(fd >= 0);
+		if (i % 10 == 0)
+			served += ask(fd);
+		close(fd);
+	}
+	assert_in_range(served, 90, 100);
+	for (int i = 0; i < 50 && count_fds(server.pid) != base; i++)
+		usleep(20000);
+	assert_int_equal(count_fds(server.pid), base);
+	assert_int_equal(server_stop(&server, SIGTERM), 0);
+}
+
+static void drain_lets_nobody_in_and_ends_in_time(void **state)
+{
+	const char *none[] = {NULL};
+	int fd, late;
+	long began;
+
+	server_start(&server, none);
+	fd = dial(&server);
+	assert_true(ask(fd));
+	began = now_ms();
+	assert_int_equal(server_stop(&server, SIGTERM), 0);
+	assert_in_range(now_ms() - began, 0, 8000);
+	assert_true(hung_up(fd, 100));
+	close(fd);
+	late = dial(&server);
+	assert_true(late < 0);
+}
+
+static void drain_ends_a_worker_that_does_not(void **state)
+{
+	const char *stubborn[] = {
+		"--", "sh", "-c", "trap '' TERM; while :; do sleep 1; done", NULL};
+	long began;
+
+	server_start(&server, stubborn);
+	began = now_ms();
+	assert_int_equal(server_stop(&server, SIGTERM), 0);
+	assert_in_range(now_ms() - began, 4000, 9000);
+}
+
+static void second_signal_cuts_the_drain_short(void **state)
+{
+	const char *slow[] = {"--", "sleep", "100", NULL};
+	long began;
+
+	server_start(&server, slow);
+	began = now_ms();
+	kill(server.pid, SIGTERM);
+	usleep(200000);
+	assert_int_equal(server_stop(&server, SIGTERM), 0);
+	assert_in_range(now_ms() - began, 0, 3500);
+}
+
+static void killed_server_takes_its_workers_along(void **state)
+{
+	const char *stubborn[] = {
+		"--", "sh", "-c", "trap '' TERM; while :; do sleep 1; done", NULL};
+	long began;
+	pid_t worker;
+
+	server_start(&server, stubborn);
+	worker = worker_of(1);
+	assert_int_equal(kill(worker, 0), 0);
+	assert_int_equal(server_stop(&server, SIGKILL), 137);
+	began = now_ms();
+	while (kill(worker, 0) == 0 && now_ms() - began < 15000)
+		usleep(50000);
+	assert_int_equal(kill(worker, 0), -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(killed_worker_gives_end_of_file_and_is_replaced, clean),
+		cmocka_unit_test_teardown(other_slots_notice_nothing, clean),
+		cmocka_unit_test_teardown(
+			worker_that_dies_again_and_again_comes_back_less_often, clean),
+		cmocka_unit_test_teardown(
+			out_of_descriptors_clients_are_sent_away_and_nothing_spins, clean),
+		cmocka_unit_test_teardown(flood_of_clients_leaks_nothing, clean),
+		cmocka_unit_test_teardown(drain_lets_nobody_in_and_ends_in_time, clean),
+		cmocka_unit_test_teardown(drain_ends_a_worker_that_does_not, clean),
+		cmocka_unit_test_teardown(second_signal_cuts_the_drain_short, clean),
+		cmocka_unit_test_teardown(killed_server_takes_its_workers_along, clean),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
