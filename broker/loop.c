@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define DRAIN_MS 10000 /* longer than a supervisor waits, which then says so with a signal */
+
 enum source {
 	SOURCE_CHANNEL,
 	SOURCE_SIGNAL,
@@ -52,6 +54,18 @@ static int timer_start(int fd, uint64_t ms)
 	return timerfd_settime(fd, 0, &t, NULL) < 0 ? -errno : 0;
 }
 
+/* Lets the timer end after `ms` unless it does so before; *ret_shortened says which. */
+static int timer_shorten(int fd, uint64_t ms, bool *ret_shortened)
+{
+	struct itimerspec left;
+
+	if (timerfd_gettime(fd, &left) < 0)
+		return -errno;
+	*ret_shortened = (left.it_value.tv_sec == 0 && left.it_value.tv_nsec == 0) ||
+			 left.it_value.tv_sec >= (time_t)(ms / 1000);
+	return *ret_shortened ? timer_start(fd, ms) : 0;
+}
+
 int loop_init(struct loop *l, const struct broker_args *a, uint64_t time_ms)
 {
 	sigset_t all;
@@ -67,11 +81,11 @@ int loop_init(struct loop *l, const struct broker_args *a, uint64_t time_ms)
 	if (l->signal_fd < 0)
 		return -errno;
 	r = affinity_prepare(&l->affinity);
-	if (r == 0 && time_ms > 0) {
+	if (r == 0 && (time_ms > 0 || l->control_fd >= 0)) {
 		l->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 		if (l->timer_fd < 0)
 			return -errno;
-		r = timer_start(l->timer_fd, time_ms);
+		r = timer_start(l->timer_fd, time_ms); /* 0: not yet */
 	}
 	return r;
 }
@@ -138,13 +152,15 @@ static const char *on_channel(struct loop *l, struct session *s)
 }
 
 /* As whom a signal ends the cell: the worker may tidy up after the first, none waits for it after
- * the second. */
+ * the second.  SIGTERM is for the program that was started; the others are what a terminal sends,
+ * to the foreground group: a shell that waits for its child does not end by SIGINT alone. */
 static const char *on_end_signal(struct loop *l, struct session *s, int sig)
 {
 	l->asked_to_end++;
 	if (l->asked_to_end > 1)
 		return end_session(l, 128 + sig, "ended by a second signal");
-	syscall(SYS_pidfd_send_signal, s->cell->worker_pidfd, sig, NULL, 0);
+	if (sig == SIGTERM || kill(-s->cell->worker_pid, sig) < 0)
+		syscall(SYS_pidfd_send_signal, s->cell->worker_pidfd, sig, NULL, 0);
 	return NULL;
 }
 
@@ -239,15 +255,20 @@ static const char *on_control(struct loop *l, struct session *s)
 		return NULL;
 	}
 	/* The supervisor drains, or is gone: the worker meets end-of-file once it has taken in what
-	 * waits, finishes, and ends. */
+	 * waits, finishes, and ends; one that does not is ended, since nobody else may be there to
+	 * do it. */
 	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->control_fd, NULL);
 	l->control_fd = -1;
 	fd_close(&l->clients_fd);
+	if (timer_shorten(l->timer_fd, DRAIN_MS, &l->drains) < 0)
+		return end_session(l, 125, "the worker's time to finish cannot be measured");
 	return NULL;
 }
 
 static const char *on_timer(struct loop *l, struct session *s)
 {
+	if (l->drains)
+		return end_session(l, 128 + SIGKILL, "the worker did not finish in time");
 	l->timed_out = true;
 	return end_session(l, 128 + SIGKILL, "the time limit was reached");
 }

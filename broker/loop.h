@@ -13,11 +13,12 @@ struct loop {
 	const struct broker_args *args;
 	int epoll_fd;
 	int signal_fd;
-	int timer_fd;          /* `time`; -1: no limit */
+	int timer_fd;          /* `time`, and the end of a drain; -1: neither */
 	int clients_fd;        /* the broker's end of the clients channel; -1: none, or drained */
 	int control_fd;        /* borrowed; -1: none, or the supervisor closed it */
 	bool waits_to_write;   /* the worker does not read: requests wait until it does */
 	unsigned asked_to_end; /* signals that ask for the end, so far */
+	bool drains;           /* the timer is that of the drain */
 	bool timed_out;
 	bool over;
 	int status; /* for the shell */
