@@ -19,9 +19,13 @@
 
 static int take_identity(const struct cell_spec *spec, struct failure *f)
 {
+	uid_t ruid;
+
 	if (geteuid() != 0)
 		return 0;
-	if (setresgid(0, 0, spec->gid) < 0 || setresuid(0, 0, spec->uid) < 0)
+	/* Without a namespace that it owns, the broker may signal the worker as its real uid. */
+	ruid = spec->root == CELL_HOST ? spec->uid : 0;
+	if (setresgid(0, 0, spec->gid) < 0 || setresuid(ruid, 0, spec->uid) < 0)
 		return fail(f, -errno, "the broker's cage: cannot take on the worker's ids: %m");
 	setfsgid(spec->gid);
 	setfsuid(spec->uid);

@@ -68,12 +68,9 @@ static int take_groups(const struct cell_spec *spec, struct failure *f)
 	return 0;
 }
 
-static int start_init(struct spawn *s, struct failure *f)
+static int fork_init(struct spawn *s, uint64_t namespaces, struct failure *f)
 {
-	struct clone_args args = {
-		.flags = cell_namespaces(s->spec, &s->prep),
-		.exit_signal = SIGCHLD,
-	};
+	struct clone_args args = {.flags = namespaces, .exit_signal = SIGCHLD};
 	autofd ours = -1, theirs = -1;
 	long pid;
 	int r = chan_pair(&ours, &theirs);
@@ -83,6 +80,9 @@ static int start_init(struct spawn *s, struct failure *f)
 	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0) {
 		fd_close(&ours);
+		if (s->spec->root == CELL_HOST)
+			cell_init_host(s->spec, &s->prep, theirs, s->parts.worker_rules_fd,
+				&s->filter, s->status_fd[1]);
 		cell_init(s->spec, &s->prep, theirs);
 	}
 	if (pid < 0) {
@@ -91,7 +91,15 @@ static int start_init(struct spawn *s, struct failure *f)
 	}
 	s->cell->init_pid = (pid_t)pid;
 	s->cell->init_fd = fd_take(&ours);
-	r = cell_adopt(s->spec, &s->prep, s->cell->init_pid, &s->ns, f);
+	return 0;
+}
+
+static int start_init(struct spawn *s, struct failure *f)
+{
+	int r = fork_init(s, cell_namespaces(s->spec, &s->prep), f);
+
+	if (r == 0)
+		r = cell_adopt(s->spec, &s->prep, s->cell->init_pid, &s->ns, f);
 	if (r < 0)
 		return r;
 	r = chan_send(s->cell->init_fd, "g", 1, NULL, 0, true);
@@ -253,7 +261,8 @@ static int find_worker(struct cell *c, struct failure *f)
 {
 	char path[40];
 
-	c->worker_pidfd = (int)syscall(SYS_pidfd_open, c->worker_pid, 0);
+	if (c->worker_pidfd < 0)
+		c->worker_pidfd = (int)syscall(SYS_pidfd_open, c->worker_pid, 0);
 	if (c->worker_pidfd < 0)
 		return fail(f, -errno, "cannot hold on to the worker: %m");
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)c->worker_pid);
@@ -266,6 +275,50 @@ static int find_worker(struct cell *c, struct failure *f)
 
 /* ---- the order ------------------------------------------------------------------------------- */
 
+static int start_cell(struct spawn *s, struct failure *f)
+{
+	int r = start_init(s, f);
+
+	/* CLONE_FILES: the descriptor it opens is to stay here. */
+	if (r == 0)
+		r = run_helper(s, CLONE_FILES, network_main, f);
+	if (r == 0)
+		r = await_init(s, f);
+	if (r == 0)
+		r = cell_restrict(s->parts.broker_rules_fd, f);
+	return r < 0 ? r : start_worker(s, f);
+}
+
+/* `root host`: no mount to make, so that init itself is within the domain, and starts the worker.
+ */
+static int start_host(struct spawn *s, struct failure *f)
+{
+	struct cell_host_report report;
+	size_t n = 0;
+	long size;
+	int r = cell_host_parts(s->spec, &s->prep, &s->parts, f);
+
+	s->cell->is_host = true;
+	if (r == 0)
+		r = cell_restrict(s->parts.broker_rules_fd, f);
+	if (r == 0)
+		r = fork_init(s, 0, f);
+	if (r < 0)
+		return r;
+	fd_close(&s->status_fd[1]);
+	size = chan_recv(
+		s->cell->init_fd, &report, sizeof(report), &s->cell->worker_pidfd, 1, &n, true);
+	if (size != (long)sizeof(report))
+		return fail(
+			f, size < 0 ? (int)size : -ECHILD, "the cell's init ended at its start");
+	report.failure.text[sizeof(report.failure.text) - 1] = '\0';
+	if (report.failure.error || n != 1)
+		return fail(f, report.failure.error ? report.failure.error : -EPROTO, "%s",
+			report.failure.text);
+	s->cell->worker_pid = report.worker;
+	return 0;
+}
+
 static int start(struct spawn *s, int *ret_exec, struct failure *f)
 {
 	int r = take_groups(s->spec, f);
@@ -273,15 +326,7 @@ static int start(struct spawn *s, int *ret_exec, struct failure *f)
 	if (r == 0)
 		r = cell_prepare(s->spec, &s->prep, f);
 	if (r == 0)
-		r = start_init(s, f);
-	if (r < 0)
-		return r;
-	/* CLONE_FILES: the descriptor it opens is to stay here. */
-	r = run_helper(s, CLONE_FILES, network_main, f);
-	if (r == 0)
 		r = filter_find(FILTER_WORKER, s->spec, &s->filter, f);
-	if (r == 0)
-		r = await_init(s, f);
 	if (r < 0)
 		return r;
 	s->cell->proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -289,9 +334,7 @@ static int start(struct spawn *s, int *ret_exec, struct failure *f)
 		return fail(f, -errno, "cannot open /proc/self/fd: %m; warder needs /proc");
 	if (pipe2(s->status_fd, O_CLOEXEC) < 0)
 		return fail(f, -errno, "cannot make the worker's status pipe: %m");
-	r = cell_restrict(s->parts.broker_rules_fd, f);
-	if (r == 0)
-		r = start_worker(s, f);
+	r = s->spec->root == CELL_HOST ? start_host(s, f) : start_cell(s, f);
 	if (r == 0)
 		r = find_worker(s->cell, f);
 	s->cell->view_fd = fd_take(&s->parts.view_fd);
@@ -340,12 +383,19 @@ static int shell_status(int status)
 
 int cell_wait(struct cell *cell)
 {
-	int status;
+	int status = 0;
+	size_t n;
 	int r;
 
 	if (cell->worker_pid <= 0)
 		return -ECHILD;
-	r = wait_pid(cell->worker_pid, &status);
+	if (cell->is_host)
+		r = chan_recv(cell->init_fd, &status, sizeof(status), NULL, 0, &n, true) ==
+				    (long)sizeof(status)
+			    ? 0
+			    : -ECHILD;
+	else
+		r = wait_pid(cell->worker_pid, &status);
 	cell->worker_pid = 0;
 	return r < 0 ? r : shell_status(status);
 }
@@ -357,7 +407,7 @@ void cell_end(struct cell *cell)
 	/* Init meets end-of-file and exits; the kernel kills what is left in the cell, and init
 	 * itself is done only when each of them has been reaped: the worker by us. */
 	fd_close(&cell->init_fd);
-	if (cell->worker_pid > 0)
+	if (cell->worker_pid > 0 && !cell->is_host)
 		wait_pid(cell->worker_pid, &status);
 	cell->worker_pid = 0;
 	if (cell->init_pid > 0)

@@ -21,6 +21,7 @@ struct cell {
 	int worker_files_fd; /* /proc/PID/fd of the worker, for `limit held` */
 	pid_t init_pid;
 	pid_t worker_pid;
+	bool is_host; /* the worker is init's child, not ours */
 };
 
 #define CELL_INIT \

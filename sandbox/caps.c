@@ -55,7 +55,7 @@ static int drop_bounding(const cap_value_t *keep, int n)
 	return 0;
 }
 
-int caps_none(struct failure *f)
+int caps_lock(struct failure *f)
 {
 	int r = drop_bounding(NULL, 0);
 
@@ -64,8 +64,16 @@ int caps_none(struct failure *f)
 	if (r == 0 && cap_set_secbits(BITS_LOCKED & ~(unsigned)SECBIT_KEEP_CAPS) < 0 &&
 		errno != EPERM)
 		r = -errno;
-	if (r == 0)
-		r = set_to(NULL, 0, false);
+	return r < 0 ? fail(f, r, "capabilities: cannot lock them away: %m") : 0;
+}
+
+int caps_none(struct failure *f)
+{
+	int r = caps_lock(f);
+
+	if (r < 0)
+		return r;
+	r = set_to(NULL, 0, false);
 	return r < 0 ? fail(f, r, "capabilities: cannot drop them: %m") : 0;
 }
 

@@ -140,8 +140,15 @@ int cell_explain_userns(int r, struct failure *f);
  * cell_parts with a struct failure (error 0: they follow), and lives until end-of-file. */
 void cell_init(const struct cell_spec *spec, const struct cell_prep *prep, int sock)
 	__attribute__((noreturn));
-/* The same for `root host`: a subreaper that starts the worker and, at end-of-file, ends all that
- * descends from it. */
+/* What init of `root host` says first; the worker's pidfd rides on it unless it failed.  Later it
+ * sends the worker's wait status, an int. */
+struct cell_host_report {
+	pid_t worker;
+	struct failure failure;
+};
+
+/* The same for `root host`: a subreaper within the broker's domain, which starts the worker and, at
+ * end-of-file, ends all that descends from it. */
 void cell_init_host(const struct cell_spec *spec, const struct cell_prep *prep, int sock,
 	int rules_fd, const struct filter *filter, int status_fd) __attribute__((noreturn));
 

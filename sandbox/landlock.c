@@ -188,3 +188,16 @@ int cell_restrict(int rules_fd, struct failure *f)
 			"already; start warder outside them)");
 	return 0;
 }
+
+int rules_scope_signals(int abi, struct failure *f)
+{
+	struct abi_landlock_ruleset attr = {.scoped = ABI_SCOPE_SIGNAL};
+	autofd fd = -1;
+
+	if (abi < ABI_SCOPE)
+		return 0;
+	fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	if (fd < 0)
+		return fail(f, -errno, "Landlock: cannot make init's ruleset: %m");
+	return cell_restrict(fd, f) < 0 ? f->error : 1;
+}

@@ -32,11 +32,20 @@ struct rules {
 
 /* Whether the running kernel has what this cell needs; *ret_abi 0: missing, and accepted. */
 int landlock_check(const struct cell_spec *spec, int *ret_abi, struct failure *f);
+/* A domain of its own without rules, so that kill(-1, ...) reaches what descends from the caller
+ * and nothing else.  1: it has one; 0: the kernel cannot (ABI 6). */
+int rules_scope_signals(int abi, struct failure *f);
 int rules_init(struct rules *rules, int abi, struct failure *f);
 /* A path of the worker's own (runtime, /tmp, /dev, /proc): both domains.  `path_fd` is borrowed. */
 int rules_worker(const struct rules *rules, int path_fd, bool is_dir, unsigned use);
 /* A data tree: the broker's domain; the worker's only where the tree is exec. */
 int rules_tree(const struct rules *rules, int path_fd, const struct cell_tree *tree);
+
+/* ---- view_runtime.c: also what `root host` grants -----------------------------------------------
+ */
+
+/* Opens every entry of the runtime, /dev and /proc on the host and makes the rules for them. */
+int host_rules(const struct cell_spec *spec, const struct rules *rules, struct failure *f);
 
 /* ---- view.c, view_runtime.c, view_tree.c ------------------------------------------------------
  */
@@ -87,6 +96,9 @@ int user_take(const struct cell_spec *spec, struct failure *f);
 
 /* No capability in any set, none to be had by exec, and no way back. */
 int caps_none(struct failure *f);
+/* All of it but the sets in force, which setresuid(2) may need: then user_take(), then caps_none().
+ */
+int caps_lock(struct failure *f);
 int limits_apply(const struct cell_spec *spec, struct failure *f);
 
 /* ---- worker.c ------------------------------------------------------------------------------- */

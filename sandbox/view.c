@@ -29,6 +29,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define TREES "trees"
 #define QUIET (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 
 bool view_covers(const char *dir, const char *path)
@@ -163,20 +164,42 @@ int view_new_mount(const char *type, const char *const *options, unsigned attrib
 
 /* ---- the steps ----------------------------------------------------------------------------- */
 
-/* Attaches a new tmpfs on top of the old root, where nothing looks. */
-static int new_root(int *ret_fd, struct failure *f)
+/* Attaches a new tmpfs on `to`, "/" being the old root, where nothing looks. */
+static int new_root(int to_dir_fd, const char *to, int *ret_fd, struct failure *f)
 {
 	static const char *const options[] = {"mode", "0755", NULL};
 	autofd fd = -1;
 	int r = view_new_mount("tmpfs", options, QUIET, &fd);
 
-	if (r == 0 && abi_move_mount(fd, AT_FDCWD, "/") < 0)
+	if (r == 0 && abi_move_mount(fd, to_dir_fd, to) < 0)
 		r = -errno;
 	if (r < 0) {
 		fail(f, r, "the cell's mounts: cannot make its root: %m");
 		return cell_explain_userns(r, f);
 	}
 	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+/* `root empty`: the trees get a root of their own, attached while clones of it are made. */
+static int new_trees_root(struct view *v, struct failure *f)
+{
+	if (v->spec->root != CELL_EMPTY) {
+		v->trees_fd = v->root_fd;
+		return 0;
+	}
+	if (mkdirat(v->root_fd, TREES, 0755) < 0)
+		return fail(f, -errno, "the cell's mounts: cannot make the trees' root: %m");
+	return new_root(v->root_fd, TREES, &v->trees_fd, f);
+}
+
+static int drop_trees_root(struct view *v, struct failure *f)
+{
+	if (v->trees_fd == v->root_fd)
+		return 0;
+	if (fchdir(v->trees_fd) < 0 || umount2(".", MNT_DETACH) < 0 || fchdir(v->root_fd) < 0 ||
+		unlinkat(v->root_fd, TREES, AT_REMOVEDIR) < 0)
+		return fail(f, -errno, "the cell's mounts: cannot take the trees away again: %m");
 	return 0;
 }
 
@@ -322,13 +345,21 @@ static int mount_proc(struct view *v, struct failure *f)
 	return r < 0 ? fail(f, r, "the cell's /proc: cannot mount it: %m") : 0;
 }
 
-/* pivot_root(2): with both arguments "." the old root ends on top of the new one, and is then the
- * one that umount2(".") takes away. */
+/*
+ * pivot_root(2): with both arguments "." the old root ends on top of the new one, and is then the
+ * one that umount2(".") takes away.  Whether it did is proved: ".." of the root is where something
+ * left on top would show.
+ */
 static int enter(struct view *v, struct failure *f)
 {
+	struct stat ours, top;
+
 	if (fchdir(v->root_fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
 		umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return fail(f, -errno, "the cell's mounts: cannot enter the view: %m");
+	if (fstat(v->root_fd, &ours) < 0 || stat("/..", &top) < 0 || ours.st_dev != top.st_dev ||
+		ours.st_ino != top.st_ino)
+		return fail(f, -EXDEV, "the cell's mounts: the host's root is still there");
 	return 0;
 }
 
@@ -346,19 +377,17 @@ static int build(struct view *v, struct cell_parts *parts, struct failure *f)
 {
 	int r = detach_propagation(v->prep, f);
 
-	if (r == 0 && v->spec->root == CELL_EMPTY)
-		r = new_root(&v->trees_fd, f);
 	if (r == 0)
-		r = new_root(&v->root_fd, f);
+		r = new_root(AT_FDCWD, "/", &v->root_fd, f);
 	if (r < 0)
 		return r;
-	if (v->trees_fd < 0)
-		v->trees_fd = v->root_fd;
 	r = view_runtime(v, f);
 	if (r == 0 && (abi_mount_setattr(v->root_fd, AT_RECURSIVE, QUIET | MOUNT_ATTR_RDONLY, 0,
 			       MS_PRIVATE) < 0 ||
 			      abi_mount_setattr(v->root_fd, 0, 0, MOUNT_ATTR_RDONLY, 0) < 0))
 		r = fail(f, -errno, "the cell's mounts: cannot make the runtime read-only: %m");
+	if (r == 0)
+		r = new_trees_root(v, f);
 	if (r == 0)
 		r = view_etc_made(v, f);
 	if (r == 0)
@@ -369,6 +398,8 @@ static int build(struct view *v, struct cell_parts *parts, struct failure *f)
 		r = view_trees(v, f);
 	if (r == 0)
 		r = make_twin(v, parts, f);
+	if (r == 0)
+		r = drop_trees_root(v, f);
 	if (r == 0)
 		r = mount_devpts(v, f);
 	if (r == 0)

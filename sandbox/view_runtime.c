@@ -24,6 +24,9 @@
 
 #define CLONE_TREE (OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)
 
+static const char *const devices[] = {"null", "zero", "full", "random", "urandom", "tty"};
+#define DEVICES (sizeof(devices) / sizeof(*devices))
+
 /* Whether the worker may have a rule on the directory `path` as a whole: only where no data tree
  * lies below, which the rule would reach too. */
 static bool whole(const struct view *v, const char *path)
@@ -328,7 +331,6 @@ static int dev_links(int dev_fd, bool with_proc)
 
 int view_dev(struct view *v, struct failure *f)
 {
-	static const char *const devices[] = {"null", "zero", "full", "random", "urandom", "tty"};
 	bool all = whole(v, "/dev");
 	autofd host_fd = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	autofd dev_fd = -1;
@@ -341,7 +343,7 @@ int view_dev(struct view *v, struct failure *f)
 	c.view_fd = dev_fd;
 	if (r == 0)
 		r = dev_links(dev_fd, v->spec->root == CELL_VIEW);
-	for (size_t i = 0; r == 0 && i < sizeof(devices) / sizeof(*devices); i++) {
+	for (size_t i = 0; r == 0 && i < DEVICES; i++) {
 		r = mount_entry(v, &c, devices[i], false);
 		if (r == -ENOENT) /* a host without /dev/full has none to give */
 			r = 0;
@@ -351,4 +353,64 @@ int view_dev(struct view *v, struct failure *f)
 	if (r == 0 && all)
 		r = rules_worker(&v->rules, dev_fd, true, RULES_READ | RULES_CHAR);
 	return r < 0 ? fail(f, r, "the cell's /dev: cannot make it: %m") : 0;
+}
+
+/* ---- root host: the same, in place -------------------------------------------------------------
+ */
+
+static int host_rule(const struct rules *rules, const char *path, unsigned use)
+{
+	autofd fd = open(path, O_PATH | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return errno == ENOENT || errno == EACCES ? 0 : -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!(use & RULES_CHAR) && !(st.st_mode & 0004))
+		return 0;
+	return rules_worker(rules, fd, S_ISDIR(st.st_mode), use);
+}
+
+static int host_patterns(const struct rules *rules, unsigned use)
+{
+	char path[PATH_MAX];
+	struct dirent *e;
+	int r = 0;
+	DIR *dir = opendir("/etc");
+
+	while (dir && r == 0 && (e = readdir(dir))) {
+		snprintf(path, sizeof(path), "/etc/%s", e->d_name);
+		for (size_t i = 0; r == 0 && runtime_etc[i]; i++) {
+			if (strchr(runtime_etc[i], '*') &&
+				runtime_holds(runtime_etc[i], path, strlen(path)))
+				r = host_rule(rules, path, use);
+		}
+	}
+	if (dir)
+		closedir(dir);
+	return r;
+}
+
+int host_rules(const struct cell_spec *spec, const struct rules *rules, struct failure *f)
+{
+	const unsigned use = RULES_READ | RULES_RUN;
+	char path[64];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && !spec->runtime_none && runtime_trees[i]; i++)
+		r = host_rule(rules, runtime_trees[i], use);
+	for (size_t i = 0; r == 0 && !spec->runtime_none && runtime_etc[i]; i++)
+		r = strchr(runtime_etc[i], '*') ? 0 : host_rule(rules, runtime_etc[i], use);
+	if (r == 0 && !spec->runtime_none)
+		r = host_patterns(rules, use);
+	for (size_t i = 0; r == 0 && i < spec->n_runtime; i++)
+		r = host_rule(rules, spec->runtime[i], use);
+	for (size_t i = 0; r == 0 && i < DEVICES; i++) {
+		snprintf(path, sizeof(path), "/dev/%s", devices[i]);
+		r = host_rule(rules, path, RULES_CHAR);
+	}
+	if (r == 0)
+		r = host_rule(rules, "/proc", RULES_READ);
+	return r < 0 ? fail(f, r, "Landlock: cannot make the runtime's rules: %m") : 0;
 }

@@ -19,32 +19,53 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static uint64_t attributes(const struct cell_tree *t)
+/* One path may stand there twice, under two aliases: its mount serves both. */
+static bool is_repeated(const struct cell_spec *spec, size_t i)
 {
+	return i > 0 && strcmp(spec->trees[i].path, spec->trees[i - 1].path) == 0;
+}
+
+static uint64_t attributes(const struct cell_spec *spec, size_t i)
+{
+	unsigned access = spec->trees[i].access;
 	uint64_t set = MOUNT_ATTR_NOSUID;
 
-	if (!(t->access & CELL_DEVICE))
+	while (++i < spec->n_trees && is_repeated(spec, i))
+		access |= spec->trees[i].access;
+	if (!(access & CELL_DEVICE))
 		set |= MOUNT_ATTR_NODEV;
-	if (!(t->access & CELL_EXEC))
+	if (!(access & CELL_EXEC))
 		set |= MOUNT_ATTR_NOEXEC;
 	return set;
 }
 
 /* Makes a detached mount of the tree, with its attributes, in *ret_fd. */
-static int tree_open(const struct cell_tree *t, int *ret_fd)
+static int tree_open(const struct cell_spec *spec, size_t i, int *ret_fd)
 {
-	autofd path_fd = abi_openat2(
-		AT_FDCWD, t->path, O_PATH | O_CLOEXEC, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+	autofd path_fd = abi_openat2(AT_FDCWD, spec->trees[i].path, O_PATH | O_CLOEXEC,
+		RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 	autofd fd = -1;
 
 	if (path_fd < 0)
 		return -errno;
 	fd = abi_open_tree(
 		path_fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
-	if (fd < 0 || abi_mount_setattr(fd, AT_RECURSIVE, attributes(t), 0, MS_PRIVATE) < 0)
+	if (fd < 0 || abi_mount_setattr(fd, AT_RECURSIVE, attributes(spec, i), 0, MS_PRIVATE) < 0)
 		return -errno;
 	*ret_fd = fd_take(&fd);
 	return 0;
+}
+
+/* Without namespaces a worker of the broker's own uid is kept from it by Landlock and the filter
+ * alone. */
+static int check_user(const struct cell_spec *spec, struct failure *f)
+{
+	if (spec->root != CELL_HOST || spec->uid != geteuid() || (spec->accept & CELL_LAYER_UID))
+		return 0;
+	return fail(f, -EPERM,
+		"`root host` needs a worker of another user than warder's own (both are uid %u): "
+		"start warder as root and name one in `user`, or say `accept missing uid`",
+		(unsigned)spec->uid);
 }
 
 int cell_prepare(const struct cell_spec *spec, struct cell_prep *prep, struct failure *f)
@@ -52,6 +73,8 @@ int cell_prepare(const struct cell_spec *spec, struct cell_prep *prep, struct fa
 	bool privileged = geteuid() == 0;
 	int r = landlock_check(spec, &prep->landlock_abi, f);
 
+	if (r == 0)
+		r = check_user(spec, f);
 	if (r < 0)
 		return r;
 	prep->userns = spec->root != CELL_HOST;
@@ -61,7 +84,7 @@ int cell_prepare(const struct cell_spec *spec, struct cell_prep *prep, struct fa
 	for (size_t i = 0; i < spec->n_trees; i++)
 		prep->tree_fds[i] = -1;
 	for (size_t i = 0; privileged && spec->root != CELL_HOST && i < spec->n_trees; i++) {
-		r = tree_open(&spec->trees[i], &prep->tree_fds[i]);
+		r = tree_open(spec, i, &prep->tree_fds[i]);
 		/* Root without CAP_SYS_ADMIN, in a container: init tries. */
 		if (r < 0 && r != -EPERM)
 			return fail(f, r, "cannot open %s, which the policy names: %m",
@@ -110,15 +133,16 @@ static int attach(struct view *v, size_t i, struct failure *f)
 	autofd place_fd = -1;
 	autofd own_fd = -1;
 	int fd = v->prep->tree_fds[i];
+	bool repeated = is_repeated(v->spec, i);
 	int r = 0;
 
 	if (fd < 0) {
-		r = tree_open(t, &own_fd);
+		r = tree_open(v->spec, i, &own_fd);
 		fd = own_fd;
 	}
-	if (r == 0)
+	if (r == 0 && !repeated)
 		r = view_place(v->trees_fd, t->path, !t->is_file, &place_fd);
-	if (r == 0 && abi_move_mount(fd, place_fd, "") < 0)
+	if (r == 0 && !repeated && abi_move_mount(fd, place_fd, "") < 0)
 		r = -errno;
 	if (r == 0)
 		r = rules_tree(&v->rules, fd, t);
@@ -134,5 +158,31 @@ int view_trees(struct view *v, struct failure *f)
 
 	for (size_t i = 0; r == 0 && i < v->spec->n_trees; i++)
 		r = attach(v, i, f);
+	return r;
+}
+
+int cell_host_parts(const struct cell_spec *spec, const struct cell_prep *prep,
+	struct cell_parts *parts, struct failure *f)
+{
+	struct rules rules = RULES_INIT;
+	int r = rules_init(&rules, prep->landlock_abi, f);
+
+	parts->broker_rules_fd = rules.broker_fd;
+	parts->worker_rules_fd = rules.worker_fd;
+	parts->view_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	parts->twin_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (r == 0 && (parts->view_fd < 0 || parts->twin_fd < 0))
+		r = fail(f, -errno, "cannot open /: %m");
+	if (r == 0)
+		r = host_rules(spec, &rules, f);
+	for (size_t i = 0; r == 0 && i < spec->n_trees; i++) {
+		autofd fd = abi_openat2(AT_FDCWD, spec->trees[i].path, O_PATH | O_CLOEXEC,
+			RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+
+		r = fd < 0 ? -errno : rules_tree(&rules, fd, &spec->trees[i]);
+		if (r < 0)
+			fail(f, r, "cannot open %s, which the policy names: %m",
+				spec->trees[i].path);
+	}
 	return r;
 }

@@ -252,6 +252,10 @@ static int confine(const struct cell_spec *spec, const struct cell_prep *prep, i
 
 	if (r == 0)
 		r = cell_restrict(rules_fd, f);
+	/* Without a user namespace the capabilities are the host's: what they may do comes first.
+	 */
+	if (r == 0 && !prep->userns)
+		r = caps_lock(f);
 	if (r == 0 && !prep->userns)
 		r = user_take(spec, f);
 	if (r == 0)

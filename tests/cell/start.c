@@ -37,10 +37,32 @@ static void status_shows_every_layer(void **state)
 	assert_non_null(strstr(run.out, "CapBnd:\t0000000000000000"));
 }
 
+static void host_runs(void **state)
+{
+	RUN_SH(run, "cat /proc/self/status | grep -E 'Cap|Uid|NoNew|Secc'; id; cat /etc/passwd; ls /etc; ls -l /proc/self/fd; touch /tmp/x; kill -0 1; (sleep 1000 & ) ; exit 5");
+
+	run.spec.root = CELL_HOST;
+	run.spec.accept = CELL_LAYER_UID;
+	cell_run(&run);
+	printf("%d %s\n", run.status, run.out);
+}
+
+static void empty_runs(void **state)
+{
+	RUN_SH(run, "stat /dev; ls -l /dev/null; echo x > /dev/null; ls /dev; ls /etc; cat /etc/passwd; exit 5");
+
+	run.spec.root = CELL_EMPTY;
+	cell_run_tree(&run, "/var", CELL_READ, false);
+	cell_run(&run);
+	printf("%d %s\n", run.status, run.out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(true_runs, setup, teardown),
+		cmocka_unit_test_setup_teardown(host_runs, setup, teardown),
+		cmocka_unit_test_setup_teardown(empty_runs, setup, teardown),
 		cmocka_unit_test_setup_teardown(status_shows_every_layer, setup, teardown),
 	};
 
