@@ -1,0 +1,109 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# policy.sh - warder policy check, warder policy explain: what is printed and how they exit.
+set -u
+warder=$BUILD/warder
+work=$(mktemp -d "${TMPDIR:-/tmp}/policy.XXXXXX") || exit 2
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 2
+umask 022
+n=0 bad=0
+
+# sentence, wanted status, wanted pattern of the output, command...
+try() {
+	sentence=$1 status=$2 pattern=$3
+	shift 3
+	n=$((n + 1))
+	out=$("$@" 2>&1 </dev/null)
+	got=$?
+	if [ "$got" -eq "$status" ] && printf '%s\n' "$out" | grep -qE -- "$pattern"; then
+		echo "ok $n - $sentence"
+	else
+		echo "not ok $n - $sentence"
+		echo "# exit $got, wanted $status and /$pattern/:"
+		printf '%s\n' "$out" | sed 's/^/#   /'
+		bad=$((bad + 1))
+	fi
+}
+
+mkdir src real real/sub
+echo x >real/file
+ln -s real link
+cat >good.policy <<'EOF'
+use agent
+allow rwx ./src/
+allow read ./link/
+ask write ./real/sub/
+deny any ./real/sub/key
+expect deny write ./src/.git/config
+expect allow read ./real/file
+EOF
+printf 'allow raed ./src/\nallow rw ./gone/\n' >bad.policy
+printf 'allow read ./src/\nexpect deny read ./src/x\n' >unmet.policy
+printf 'deny any **/.env\n' >warn.policy
+: >none.policy
+
+try "check of a good policy says so and exits 0" 0 '^good.policy: ok: [0-9]+ rules, 2 expectations$' \
+	"$warder" policy check good.policy
+try "check names file, line, column and the nearest word" 1 \
+	'^bad.policy:1:7: error: unknown right "raed"; did you mean "read"\?$' "$warder" policy check bad.policy
+try "check goes on to the next error" 1 '^bad.policy:2:10: error: .*/gone does not exist' \
+	"$warder" policy check bad.policy
+try "check shows the line with a caret" 1 '^          \^$' "$warder" policy check bad.policy
+try "check prints no colour into a pipe" 1 '^bad.policy:1:7: error: ' "$warder" policy check bad.policy
+try "check fails where an expect does not hold" 1 \
+	'^unmet.policy:2:1: error: expected deny, but the verdict is allow, by unmet.policy:1$' \
+	"$warder" policy check unmet.policy
+try "check warns, and exits 0" 0 '^warn.policy:1:10: warning: a deny that starts with "\*\*" does not' \
+	"$warder" policy check warn.policy
+try "check --json writes each error as a line" 1 \
+	'^\{"event":"error","file":"bad.policy","line":1,"column":7,"text":"unknown right' \
+	"$warder" policy check --json bad.policy
+try "check --json ends with a count" 1 '^\{"event":"end","ok":false,"errors":2,' \
+	"$warder" policy check bad.policy --json
+try "a missing file cannot be told" 2 'gone.policy: error: cannot read .*gone.policy: No such file' \
+	"$warder" policy check gone.policy
+chmod 666 warn.policy
+try "a file that others can write cannot be told" 2 'chmod go-w' "$warder" policy check warn.policy
+try "-e adds a line" 1 '^-e 1:7: error: unknown right|^-e 1.*: unknown right "raed"' \
+	"$warder" policy check -e 'allow raed /' good.policy
+try "--set gives a value" 0 'ok: 1 rule,' sh -c "echo 'allow read \$D/' | '$warder' policy check --set D=$work -"
+try "the shipped presets are right" 0 '^agent: ok' "$warder" policy check agent
+try "the shipped presets are right" 0 '^build: ok' "$warder" policy check build
+try "the shipped presets are right" 0 '^convert: ok' "$warder" policy check convert
+
+try "explain of what is allowed exits 0 and names the rule" 0 '^  asked    .*/src/x: allow, by good.policy:2$' \
+	"$warder" policy explain good.policy write ./src/x
+try "explain shows both spellings" 0 '^  reached  .*/real/file: allow, by good.policy:3$' \
+	"$warder" policy explain good.policy read link/file
+try "explain of a denial gives the line to add" 1 "^  to allow it, add: allow write $work/real/file\$" \
+	"$warder" policy explain good.policy write "$work/real/file"
+try "explain names a directory with its slash" 1 "^  to allow it, add: allow write $work/real/\$" \
+	"$warder" policy explain good.policy write ./real
+try "explain names the deny" 1 'no allow lifts a deny; to except it, end good.policy:5 with: except' \
+	"$warder" policy explain good.policy read ./real/sub/key
+try "an ask without an approver is a denial" 1 'by good.policy:4' \
+	"$warder" policy explain good.policy write ./real/sub/x
+try "explain knows the runtime" 0 ': allow, in the runtime tree /usr$' \
+	"$warder" policy explain good.policy exec /usr/bin/env
+try "explain knows what protects itself" 1 'by self-protection$' \
+	"$warder" policy explain -e 'allow rw ./' none.policy write ./none.policy
+try "explain of a socket is a denial" 1 'every socket is denied' \
+	"$warder" policy explain good.policy connect example.com:443
+try "explain --json" 1 '^\{"event":"explain","rights":"write","allowed":false,"verdict":"deny",.*"add":"allow write' \
+	"$warder" policy explain --json good.policy write ./real/file
+try "explain with a policy that has errors cannot tell" 2 'unknown right' \
+	"$warder" policy explain bad.policy read ./src/x
+try "explain names the nearest right" 2 'unknown right "raed"; did you mean "read"\?' \
+	"$warder" policy explain good.policy raed ./src/x
+
+try "--help goes to standard output with 0" 0 '^usage: warder policy check' "$warder" policy check --help
+try "--help of explain" 0 '^usage: warder policy explain' "$warder" policy explain --help
+try "policy --help" 0 '^usage: warder policy check' "$warder" policy --help
+try "an unknown word gets the nearest" 2 'did you mean "check"\?' "$warder" policy chekc
+try "an unknown option gets the nearest" 2 'did you mean --json\?' "$warder" policy check --jsno good.policy
+try "a missing operand is said" 2 'a FILE is missing' "$warder" policy check
+try "an operand too many is said" 2 '"x" is one operand too many' "$warder" policy check good.policy x
+
+echo "1..$n"
+[ "$bad" -eq 0 ]
