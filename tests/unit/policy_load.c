@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char top[PATH_MAX - 64];
+static char top[PATH_MAX];
 static size_t at_start;
 
 static size_t count_open_fds(void)
@@ -30,11 +30,11 @@ static size_t count_open_fds(void)
 
 static const char *in_top(const char *name)
 {
-	static char paths[8][PATH_MAX];
+	static char paths[8][PATH_MAX + 64];
 	static unsigned next;
 	char *path = paths[next++ % 8];
 
-	snprintf(path, PATH_MAX, "%s/%s", top, name);
+	snprintf(path, sizeof(paths[0]), "%s/%s", top, name);
 	return path;
 }
 
@@ -48,6 +48,11 @@ static void write_file(const char *name, const char *text)
 	assert_int_equal(chmod(in_top(name), 0644), 0);
 }
 
+static void make_link(const char *text, const char *name)
+{
+	assert_int_equal(symlink(text, in_top(name)), 0);
+}
+
 static void make_dir(const char *name)
 {
 	assert_int_equal(mkdir(in_top(name), 0755), 0);
@@ -56,7 +61,7 @@ static void make_dir(const char *name)
 static int setup(void **state)
 {
 	const char *tmp = getenv("TMPDIR");
-	char path[PATH_MAX - 128];
+	char path[PATH_MAX];
 
 	at_start = count_open_fds();
 	snprintf(path, sizeof(path), "%s/policy.XXXXXX", tmp ? tmp : "/tmp");
@@ -154,7 +159,7 @@ static void refuses_files_that_others_can_write_and_what_is_no_file(void **state
 	chmod(in_top("g.policy"), 0646);
 	assert_int_equal(load(in_top("g.policy"), &p, said, sizeof(said)), -EPERM);
 	/* A symlink is what it leads to. */
-	assert_int_equal(symlink("g.policy", in_top("link.policy")), 0);
+	make_link("g.policy", "link.policy");
 	assert_int_equal(load(in_top("link.policy"), &p, said, sizeof(said)), -EPERM);
 	chmod(in_top("g.policy"), 0644);
 	assert_int_equal(load(in_top("link.policy"), &p, said, sizeof(said)), 0);
@@ -392,12 +397,12 @@ static void a_path_is_found_through_every_kind_of_link(void **state)
 	make_dir("real");
 	make_dir("real/sub");
 	write_file("real/file", "");
-	assert_int_equal(symlink("real", in_top("rel")), 0);
-	assert_int_equal(symlink(in_top("real"), in_top("abs")), 0);
-	assert_int_equal(symlink("../real", in_top("real/up")), 0);
-	assert_int_equal(symlink("./rel", in_top("twice")), 0);
-	assert_int_equal(symlink("nowhere/x", in_top("dangling")), 0);
-	assert_int_equal(symlink("loop", in_top("loop")), 0);
+	make_link("real", "rel");
+	make_link(in_top("real"), "abs");
+	make_link("../real", "real/up");
+	make_link("./rel", "twice");
+	make_link("nowhere/x", "dangling");
+	make_link("loop", "loop");
 	for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++) {
 		struct found f;
 		int r = find_path(in_top(want[i].path), &f);
@@ -428,7 +433,7 @@ static void a_rule_through_a_symlink_holds_for_both_spellings(void **state)
 
 	make_dir("real");
 	write_file("real/x", "");
-	symlink("real", in_top("link"));
+	make_link("real", "link");
 	p = load_text("allow read ./link/ ./link/x\ndeny any ./link/no/\n", 0, "");
 	assert_int_equal(check(p, RIGHT_READ, "link/x", &a), VERDICT_ALLOW);
 	assert_int_equal(check(p, RIGHT_READ, "real/x", &a), VERDICT_ALLOW);
@@ -457,7 +462,7 @@ static void missing_trees_fail_the_start_unless_optional(void **state)
 	policy_free(p);
 	assert_null(load_text("allow create ./gone/new.txt\n", -EINVAL, "does not exist"));
 	assert_null(load_text("allow create ./new/\n", -EINVAL, "does not exist"));
-	symlink("nowhere", in_top("dangling"));
+	make_link("nowhere", "dangling");
 	assert_null(load_text("allow create ./dangling\n", -EINVAL, "does not exist"));
 }
 
@@ -477,9 +482,9 @@ static void a_link_the_worker_could_replace_is_an_error(void **state)
 	make_dir("w");
 	make_dir("out");
 	write_file("out/x", "");
-	symlink("../out", in_top("w/link"));
-	symlink("w/link", in_top("via"));
-	symlink("out/x", in_top("file"));
+	make_link("../out", "w/link");
+	make_link("w/link", "via");
+	make_link("out/x", "file");
 	policy_free(load_text("allow read ./w/ ./via/\n", 0, ""));
 	assert_null(
 		load_text("allow rw ./w/\nallow read ./via/\n", -EINVAL, "crosses a directory"));
@@ -505,7 +510,7 @@ static void the_policys_own_files_are_protected(void **state)
 
 	make_dir("sub");
 	write_file("sub/real.policy", "");
-	symlink("sub/real.policy", in_top("inc.policy"));
+	make_link("sub/real.policy", "inc.policy");
 	write_file("t.policy", "include inc.policy\n");
 	assert_int_equal(policy_load(&args, &p, stderr), 0);
 	assert_int_equal(check(p, RIGHT_WRITE, "x", &a), VERDICT_ALLOW);
