@@ -18,6 +18,7 @@ static const struct command commands[] = {
 	{"call", exec_json, "ask a running `warder serve` for one thing"},
 	{"policy", cmd_policy, "check a policy, or explain what it says of a path"},
 	{"ledger", exec_json, "show what was granted and denied"},
+	{"doctor", cmd_doctor, "what this host can enforce, and the flag to use"},
 	{"help", cmd_help, "this list, or the help of one command"},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

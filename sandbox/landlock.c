@@ -69,7 +69,7 @@ int landlock_check(const struct cell_spec *spec, int *ret_abi, struct failure *f
 		return fail(f, -EOPNOTSUPP,
 			"Landlock cannot scope signals and abstract sockets here (ABI %d, needs "
 			"6); "
-			"use Linux 6.12 or newer, or say `accept missing landlock_scope`",
+			"use Linux 6.12 or newer, or say `accept missing scope`",
 			abi);
 	*ret_abi = abi < 0 ? 0 : abi;
 	return 0;
