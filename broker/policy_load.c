@@ -219,6 +219,10 @@ static int look_up_tree(struct load *l, size_t i)
 
 	if (r == -ENOMEM)
 		return r;
+	/* What cannot be looked up cannot be opened either: to `optional` that is as good as
+	 * missing. */
+	if (r == -ENOTDIR || (r < 0 && r != -ENOMEM && t->optional))
+		r = -ENOENT;
 	if (r < 0 && r != -ENOENT && !deny) {
 		policy_diag_rule(
 			l->p, t->rule, false, "cannot look up %s: %s", t->prefix, strerror(-r));
@@ -228,7 +232,7 @@ static int look_up_tree(struct load *l, size_t i)
 	e = note_links(l, i, &f);
 	if (e == 0 && r == 0)
 		e = policy_tree_resolved(l->p, i, f.path);
-	else if (e == 0 && may_make && !deny && f.n_missing == 1 && !f.last_is_link)
+	else if (e == 0 && may_make && !deny && f.n_missing == 1 && f.is_directory && !f.last_is_link)
 		e = policy_tree_resolved(l->p, i, f.path);
 	else if (e == 0 && deny)
 		e = policy_tree_resolved(l->p, i, f.path);

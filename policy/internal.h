@@ -121,9 +121,10 @@ struct source {
 
 /* A set of rights given on a pattern of one rule, at a node of the trie. */
 struct mark {
-	uint32_t tree; /* index, or one of the constants below */
-	uint32_t next; /* 0: the end */
-	uint32_t seen; /* scratch of a check */
+	uint32_t tree;        /* index, or one of the constants below */
+	uint32_t next;        /* 0: the end */
+	uint32_t seen;        /* scratch of a check */
+	uint16_t prefix_size; /* of the spelling that led here */
 	uint8_t rights;
 };
 #define MARK_PROTECT UINT32_MAX

@@ -81,9 +81,7 @@ static void meet_marks(struct tally *t, uint32_t first)
 			t->protected |= mark->rights & t->wanted;
 		} else {
 			tree = &t->p->trees[mark->tree].pub;
-			if (tree->verdict != VERDICT_DENY && t->longest != SIZE_MAX &&
-				strlen(tree->prefix) >= t->longest &&
-				strlen(tree->resolved) >= t->longest)
+			if (tree->verdict != VERDICT_DENY && mark->prefix_size >= t->longest)
 				continue;
 			if (!t->p->rules[tree->rule].except_root)
 				apply_mark(t, mark);

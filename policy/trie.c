@@ -153,7 +153,8 @@ static bool same_terms(const struct policy *p, uint32_t a, uint32_t b)
 
 /* A mark that an earlier one of the same terms covers says nothing new: so the marks of a node are
  * few, however often a policy repeats itself. */
-static int add_mark(struct policy *p, uint32_t node, bool below, uint32_t tree, unsigned rights)
+static int add_mark(struct policy *p, uint32_t node, bool below, uint32_t tree, unsigned rights,
+	size_t prefix_size)
 {
 	struct matcher *m = &p->matcher;
 	uint32_t *link = below ? &m->nodes[node].below : &m->nodes[node].self;
@@ -168,9 +169,10 @@ static int add_mark(struct policy *p, uint32_t node, bool below, uint32_t tree, 
 		/* The link may point into the array that moves. */
 		if (!store_grow(p, &m->marks, m->n_marks, &m->marks_room, sizeof(*m->marks)))
 			return -ENOMEM;
-		return add_mark(p, node, below, tree, rights);
+		return add_mark(p, node, below, tree, rights, prefix_size);
 	}
-	m->marks[m->n_marks] = (struct mark){.tree = tree, .rights = (uint8_t)rights};
+	m->marks[m->n_marks] = (struct mark){
+		.tree = tree, .rights = (uint8_t)rights, .prefix_size = (uint16_t)prefix_size};
 	*link = (uint32_t)m->n_marks++;
 	return 0;
 }
@@ -191,7 +193,7 @@ static int add_pattern(struct policy *p, uint32_t root, const char *prefix, cons
 		else
 			node = child_literal(p, node, c->s, c->n);
 	}
-	return node ? add_mark(p, node, t->subtree, tree, rights) : -ENOMEM;
+	return node ? add_mark(p, node, t->subtree, tree, rights, strlen(prefix)) : -ENOMEM;
 }
 
 static int add_tree_marks(struct policy *p, size_t i)
@@ -245,9 +247,9 @@ static int add_protected(struct policy *p, const struct protected_path *q)
 		at += strspn(at, "/");
 		n = strcspn(at, "/");
 		if (n == 0)
-			return add_mark(p, node, true, MARK_PROTECT, q->rights);
+			return add_mark(p, node, true, MARK_PROTECT, q->rights, 0);
 		if (names)
-			r = add_mark(p, node, false, MARK_PROTECT, names);
+			r = add_mark(p, node, false, MARK_PROTECT, names, 0);
 		node = child_literal(p, node, at, n);
 		at += n;
 	}

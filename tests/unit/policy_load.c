@@ -461,6 +461,12 @@ static void missing_trees_fail_the_start_unless_optional(void **state)
 	assert_int_equal(check(p, RIGHT_CREATE, "new.txt", &a), VERDICT_ALLOW);
 	policy_free(p);
 	assert_null(load_text("allow create ./gone/new.txt\n", -EINVAL, "does not exist"));
+	write_file("file", "");
+	make_link("loop", "loop");
+	assert_null(load_text("allow read ./file/x\n", -EINVAL, "does not exist"));
+	assert_null(load_text("allow read ./loop\n", -EINVAL, "cannot look up"));
+	policy_free(load_text(
+		"allow read ./file/x ./loop optional\ndeny any ./loop ./file/x\n", 0, ""));
 	assert_null(load_text("allow create ./new/\n", -EINVAL, "does not exist"));
 	make_link("nowhere", "dangling");
 	assert_null(load_text("allow create ./dangling\n", -EINVAL, "does not exist"));
@@ -490,6 +496,12 @@ static void a_link_the_worker_could_replace_is_an_error(void **state)
 		load_text("allow rw ./w/\nallow read ./via/\n", -EINVAL, "crosses a directory"));
 	assert_null(load_text(
 		"allow rw ./w/\nallow read ./w/link/x\n", -EINVAL, "crosses a directory"));
+	/* A tree may itself be a link: where it leads is what is mounted. */
+	make_link("out", "tree");
+	policy_free(load_text("allow rw ./tree/\n", 0, ""));
+	policy_free(load_text("allow rw ./tree/*\ndeny any ./tree/no/\n", 0, ""));
+	assert_null(load_text(
+		"allow rw ./tree/\nallow read ./out/x\n", -EINVAL, "crosses a directory"));
 	policy_free(load_text("allow read,write ./file\n", 0, ""));
 	assert_null(load_text(
 		"allow rw ./file\n", -EINVAL, "is a symlink that the worker may replace"));
