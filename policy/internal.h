@@ -135,17 +135,30 @@ struct node {
 	const char *name; /* the component that leads here */
 	uint32_t name_size;
 	uint32_t parent;
-	uint32_t self;      /* first mark for paths that end here */
-	uint32_t below;     /* first mark for here and all beneath */
-	uint32_t globs;     /* first child by a wildcard component */
-	uint32_t next_glob; /* its next sibling */
-	uint32_t deep;      /* child by "**" */
-	uint32_t seen;      /* scratch of a check */
+	uint32_t self;          /* first mark for paths that end here */
+	uint32_t below;         /* first mark for here and all beneath */
+	uint32_t globs;         /* first child by a wildcard component; of a group its first */
+	uint32_t next_glob;     /* its next sibling */
+	uint32_t next_in_group; /* ... of the same group */
+	uint32_t affix;         /* how those children are grouped; 0: there are none */
+	uint32_t deep;          /* child by "**" */
+	uint32_t seen;          /* scratch of a check */
 	bool is_deep;
 	bool has_literals;
 	bool on_way;                  /* a tree that gives something begins here or beneath */
 	bool inside;                  /* one begins here */
 	const struct component *glob; /* of a wildcard child */
+};
+
+/*
+ * The wildcard children of a node in groups: by the literal bytes that they begin with, else by
+ * those that they end in.  A group is a literal child of the nodes below, so that a name meets only
+ * the wildcards that may match it, however many there are.
+ */
+struct affix {
+	uint32_t prefixes, suffixes; /* nodes whose literal children are the groups */
+	uint32_t rest;               /* the group of those that have neither */
+	uint64_t prefix_lengths[4], suffix_lengths[4]; /* bits: which lengths there are */
 };
 
 /* What a check writes to, so that it allocates nothing. */
@@ -164,6 +177,8 @@ struct matcher {
 		uint32_t hash, node;
 	} * table; /* literal children, keyed by parent and component */
 	size_t table_size, n_literals;
+	struct affix *affixes; /* affixes[0] is nobody */
+	size_t n_affixes, affixes_room;
 	struct scratch *scratch;
 };
 
@@ -259,6 +274,9 @@ int target_parse(struct policy *p, const struct word *w, enum verdict verdict, s
  * *ret_slash: it ended in one. */
 int target_path(
 	struct policy *p, const struct word *w, bool dots, const char **ret, bool *ret_slash);
+/* How many bytes of a wildcard component stand before its first, or after its last, wildcard. */
+size_t component_prefix(const struct component *c);
+size_t component_suffix(const struct component *c);
 /* Whether a name matches a component that is no "**". */
 bool component_match(const struct component *c, const char *name, size_t n);
 

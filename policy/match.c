@@ -116,6 +116,48 @@ static void next_stamp(const struct matcher *m)
 	m->scratch->stamp = 1;
 }
 
+/* The wildcards of one group. */
+static size_t enter_group(
+	struct tally *t, uint32_t group, uint32_t *to, size_t n_to, const char *s, size_t n)
+{
+	const struct node *nodes = t->p->matcher.nodes;
+
+	for (uint32_t g = nodes[group].globs; g; g = nodes[g].next_in_group)
+		if (component_match(nodes[g].glob, s, n))
+			n_to = enter(t, to, n_to, g);
+	return n_to;
+}
+
+/* The groups that a name may belong to: one for each length of a prefix or suffix there is. */
+static size_t step_globs(
+	struct tally *t, const struct affix *a, uint32_t *to, size_t n_to, const char *s, size_t n)
+{
+	const struct matcher *m = &t->p->matcher;
+
+	for (size_t word = 0; word < 4; word++) {
+		for (uint64_t left = a->prefix_lengths[word]; left; left &= left - 1) {
+			size_t length = word * 64 + (size_t)__builtin_ctzll(left);
+
+			if (length > n)
+				break;
+			n_to = enter_group(t,
+				trie_find(m, a->prefixes, trie_hash(s, length), s, length), to,
+				n_to, s, n);
+		}
+		for (uint64_t left = a->suffix_lengths[word]; left; left &= left - 1) {
+			size_t length = word * 64 + (size_t)__builtin_ctzll(left);
+			const char *end = s + n - length;
+
+			if (length > n)
+				break;
+			n_to = enter_group(t,
+				trie_find(m, a->suffixes, trie_hash(end, length), end, length), to,
+				n_to, s, n);
+		}
+	}
+	return enter_group(t, a->rest, to, n_to, s, n);
+}
+
 /* One component for the nodes of `from`.  Returns the size of the set `to`. */
 static size_t step(
 	struct tally *t, const uint32_t *from, size_t n_from, uint32_t *to, const char *s, size_t n)
@@ -129,9 +171,8 @@ static size_t step(
 		const struct node *node = &m->nodes[from[i]];
 
 		n_to = enter(t, to, n_to, trie_find(m, from[i], name_hash, s, n));
-		for (uint32_t g = node->globs; g; g = m->nodes[g].next_glob)
-			if (component_match(m->nodes[g].glob, s, n))
-				n_to = enter(t, to, n_to, g);
+		if (node->affix)
+			n_to = step_globs(t, &m->affixes[node->affix], to, n_to, s, n);
 		if (node->is_deep)
 			n_to = enter(t, to, n_to, from[i]);
 	}

@@ -181,6 +181,30 @@ bool component_match(const struct component *c, const char *name, size_t n)
 	return i == c->n;
 }
 
+size_t component_prefix(const struct component *c)
+{
+	size_t n = 0;
+
+	while (n < c->n && !(c->magic[n] && strchr("*?[", c->s[n])))
+		n++;
+	return n;
+}
+
+size_t component_suffix(const struct component *c)
+{
+	size_t end = 0;
+	const char *why;
+
+	for (size_t i = 0; i < c->n; i++) {
+		if (!c->magic[i] || !strchr("*?[", c->s[i]))
+			continue;
+		if (c->s[i] == '[')
+			i += set_length(c->s, c->magic, c->n, i, &why) - 1;
+		end = i + 1;
+	}
+	return c->n - end;
+}
+
 /* Reads one component, w->s[from..to), into *ret. */
 static int component_parse(
 	struct policy *p, const struct word *w, size_t from, size_t to, struct component *ret)

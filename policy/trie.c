@@ -5,9 +5,10 @@
  * Runs in: broker (at start), command line.  Trusts: the policy.
  *
  * A node stands for the components that lead to it.  A literal component is found in one hash table
- * keyed by parent and name; wildcard components hang in a list of their own; "**" is a child that
- * stays active for all that follows.  At a node hang the marks of the rules whose pattern ends
- * there.  Each rule with an `except` has a small trie of its own for that.
+ * keyed by parent and name; wildcard components are kept apart from those, in groups by the literal
+ * bytes they begin or end with; "**" is a child that stays active for all that follows.  At a node
+ * hang the marks of the rules whose pattern ends there.  Each rule with an `except` has a small
+ * trie of its own for that.
  */
 #include "policy/trie.h"
 
@@ -84,18 +85,56 @@ static bool same_component(const struct component *a, const struct component *b)
 	       memcmp(a->magic, b->magic, a->n) == 0;
 }
 
+static bool add_affix(struct policy *p, uint32_t node)
+{
+	struct matcher *m = &p->matcher;
+	struct affix a = {.prefixes = add_node(p, 0)};
+
+	a.suffixes = add_node(p, 0);
+	a.rest = add_node(p, 0);
+	if (!a.prefixes || !a.suffixes || !a.rest ||
+		!store_grow(p, &m->affixes, m->n_affixes, &m->affixes_room, sizeof(*m->affixes)))
+		return false;
+	m->nodes[node].affix = (uint32_t)m->n_affixes;
+	m->affixes[m->n_affixes++] = a;
+	return true;
+}
+
+/* The group of the node's wildcard children that this one belongs to. */
+static uint32_t find_group(struct policy *p, uint32_t node, const struct component *c)
+{
+	struct matcher *m = &p->matcher;
+	size_t before = component_prefix(c), after = component_suffix(c);
+	struct affix *a;
+
+	if (!m->nodes[node].affix && !add_affix(p, node))
+		return 0;
+	a = &m->affixes[m->nodes[node].affix];
+	if (before > 0 && before <= NAME_MAX) {
+		a->prefix_lengths[before / 64] |= 1ull << before % 64;
+		return child_literal(p, a->prefixes, c->s, before);
+	}
+	if (before == 0 && after > 0 && after <= NAME_MAX) {
+		a->suffix_lengths[after / 64] |= 1ull << after % 64;
+		return child_literal(p, a->suffixes, c->s + c->n - after, after);
+	}
+	return a->rest;
+}
+
 static uint32_t child_glob(struct policy *p, uint32_t parent, const struct component *c)
 {
 	struct matcher *m = &p->matcher;
-	uint32_t node;
+	uint32_t group = find_group(p, parent, c), node;
 
-	for (node = m->nodes[parent].globs; node; node = m->nodes[node].next_glob)
+	for (node = m->nodes[group].globs; node; node = m->nodes[node].next_in_group)
 		if (same_component(m->nodes[node].glob, c))
 			return node;
-	node = add_node(p, parent);
+	node = group ? add_node(p, parent) : 0;
 	if (!node)
 		return 0;
 	m->nodes[node].glob = c;
+	m->nodes[node].next_in_group = m->nodes[group].globs;
+	m->nodes[group].globs = node;
 	m->nodes[node].next_glob = m->nodes[parent].globs;
 	m->nodes[parent].globs = node;
 	return node;
@@ -263,6 +302,7 @@ void trie_free(struct policy *p)
 	free(m->nodes);
 	free(m->marks);
 	free(m->table);
+	free(m->affixes);
 	if (m->scratch) {
 		for (size_t i = 0; i < 3; i++)
 			free(m->scratch->active[i]);
@@ -296,7 +336,9 @@ int trie_build(struct policy *p)
 	if (!store_grow(p, &m->marks, m->n_marks, &m->marks_room, sizeof(*m->marks)) ||
 		m->n_nodes != 2 || table_grow(m) < 0)
 		return -ENOMEM;
-	m->n_marks = 1;
+	if (!store_grow(p, &m->affixes, m->n_affixes, &m->affixes_room, sizeof(*m->affixes)))
+		return -ENOMEM;
+	m->n_marks = m->n_affixes = 1;
 	for (size_t i = 0; r == 0 && i < p->n_trees; i++)
 		r = add_tree_marks(p, i);
 	for (size_t i = 0; r == 0 && i < p->n_rules; i++)

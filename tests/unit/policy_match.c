@@ -614,6 +614,72 @@ static void a_hundred_thousand_rules_are_all_found(void **state)
 	policy_free(p);
 }
 
+/* Wildcards in one directory, by all the ways they are grouped: the same verdict as one alone. */
+static void a_name_meets_every_wildcard_that_matches_it(void **state)
+{
+	static const char *const globs[] = {"a*", "ab*", "a*c", "*c", "*bc", "?bc", "[a-b]*", "*b*",
+		"*", "abc?", "\"\\**\"", "\"*\\*\"", "*[c]", "a[b]c", "[a][b]*", "abcd*"};
+	static const char *const names[] = {
+		"abc", "a", "c", "abcd", "b", "*", "*x", "x*", "bbc", "ab"};
+	char text[2048] = "", alone[128], path[64];
+	struct policy_answer a;
+
+	for (size_t i = 0; i < sizeof(globs) / sizeof(*globs); i++) {
+		bool quoted = globs[i][0] == '"';
+
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "allow %s %s/s/%s\n",
+			i % 2 ? "read" : "write", quoted ? "\"" : "", globs[i] + quoted);
+	}
+	struct policy *all = text_good(text, NULL);
+
+	for (size_t k = 0; k < sizeof(names) / sizeof(*names); k++) {
+		bool read = false, write = false;
+
+		snprintf(path, sizeof(path), "/s/%s", names[k]);
+		for (size_t i = 0; i < sizeof(globs) / sizeof(*globs); i++) {
+			bool quoted = globs[i][0] == '"';
+			struct policy *p;
+
+			snprintf(alone, sizeof(alone), "allow read %s/s/%s\n", quoted ? "\"" : "",
+				globs[i] + quoted);
+			p = text_good(alone, NULL);
+			if (text_check(p, "read", path, &a) == VERDICT_ALLOW)
+				*(i % 2 ? &read : &write) = true;
+			policy_free(p);
+		}
+		assert_int_equal(text_check(all, "read", path, &a) == VERDICT_ALLOW, read);
+		assert_int_equal(text_check(all, "write", path, &a) == VERDICT_ALLOW, write);
+	}
+	policy_free(all);
+}
+
+static void a_hundred_thousand_wildcards_in_one_directory_cost_little(void **state)
+{
+	struct policy *p = text_new(NULL);
+	struct policy_answer a;
+	size_t room = 4u << 20, size = 0;
+	char *text = malloc(room);
+	double began;
+
+	assert_non_null(text);
+	for (int i = 0; i < 100000; i++)
+		size += (size_t)snprintf(text + size, room - size, "deny read %s%d%s\n",
+			i % 2 ? "/srv/x" : "**/*.", i, i % 2 ? "*" : "y");
+	size += (size_t)snprintf(text + size, room - size, "allow read /srv/\n");
+	began = seconds();
+	assert_int_equal(policy_add_text(p, "t.policy", NULL, text, size), 0);
+	free(text);
+	assert_int_equal(policy_finish(p), 0);
+	assert_int_equal(policy_compile(p), 0);
+	for (int i = 0; i < 10000; i++)
+		assert_int_equal(
+			text_check(p, "read", "/srv/sub/name.of.a.file", &a), VERDICT_ALLOW);
+	assert_true(seconds() - began < 20);
+	assert_int_equal(text_check(p, "read", "/srv/sub/name.4242y", &a), VERDICT_DENY);
+	assert_int_equal(text_check(p, "read", "/srv/x4243z", &a), VERDICT_DENY);
+	policy_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -636,6 +702,8 @@ int main(void)
 		cmocka_unit_test(expectations_that_do_not_hold_are_told),
 		cmocka_unit_test(a_hostile_path_costs_no_more_than_its_length_times_the_wildcards),
 		cmocka_unit_test(a_hundred_thousand_rules_are_all_found),
+		cmocka_unit_test(a_name_meets_every_wildcard_that_matches_it),
+		cmocka_unit_test(a_hundred_thousand_wildcards_in_one_directory_cost_little),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
