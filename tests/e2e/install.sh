@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# install.sh - make install into a DESTDIR, and make uninstall, which leaves nothing.
+# install.sh - make install into a DESTDIR, and make uninstall, which leaves nothing.  RUN_ONCE
 . "$(dirname "$0")/lib.sh"
 
 dest=$dir/dest
