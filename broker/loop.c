@@ -15,6 +15,7 @@
 #include "common/fd.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -32,6 +33,7 @@ enum source {
 	SOURCE_WORKER,
 	SOURCE_INIT,
 	SOURCE_CONTROL,
+	SOURCE_CLIENTS,
 	SOURCE_TIMER,
 	SOURCE_QUIET,
 };
@@ -240,28 +242,64 @@ static void pass_client(struct loop *l, struct session *s, const uint8_t *buf, s
 		record_client(s->ledger, &client, -r);
 }
 
+/* Whether the worker has left so many clients unread that no more fit. */
+static bool worker_is_full(const struct loop *l)
+{
+	struct pollfd p = {l->clients_fd, POLLOUT};
+
+	return l->clients_fd >= 0 && poll(&p, 1, 0) == 0;
+}
+
+/* Leaves further clients with the supervisor until the worker reads.  Of the control socket its
+ * end is still told, as always by epoll(7). */
+static const char *wait_for_worker(struct loop *l, bool wait)
+{
+	struct epoll_event e = {.events = wait ? 0 : EPOLLIN, .data.u32 = SOURCE_CONTROL};
+
+	l->waits_for_worker = wait;
+	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, l->control_fd, &e) < 0 ||
+		(wait && watch(l, l->clients_fd, SOURCE_CLIENTS, EPOLLOUT) < 0) ||
+		(!wait && epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->clients_fd, NULL) < 0))
+		return end_session(l, 125, "the clients' channel cannot be watched");
+	return NULL;
+}
+
+static const char *on_clients(struct loop *l, struct session *s)
+{
+	return l->waits_for_worker ? wait_for_worker(l, false) : NULL;
+}
+
+/* The supervisor drains, or is gone: the worker meets end-of-file once it has taken in what waits,
+ * finishes, and ends; one that does not is ended, since nobody else may be there to do it. */
+static const char *drain(struct loop *l)
+{
+	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->control_fd, NULL);
+	l->control_fd = -1;
+	l->waits_for_worker = false;
+	fd_close(&l->clients_fd);
+	if (timer_shorten(l->timer_fd, DRAIN_MS, &l->drains) < 0)
+		return end_session(l, 125, "the worker's time to finish cannot be measured");
+	return NULL;
+}
+
 static const char *on_control(struct loop *l, struct session *s)
 {
 	uint8_t buf[MSG_HEADER_SIZE + MSG_CLIENT_SIZE];
 	autofd fd = -1;
 	size_t n = 0;
-	long size = chan_recv(l->control_fd, buf, sizeof(buf), &fd, 1, &n, false);
+	long size;
 
+	if (l->waits_for_worker) /* its end, then: clients that wait in it meet end-of-file */
+		return drain(l);
+	if (worker_is_full(l))
+		return wait_for_worker(l, true);
+	size = chan_recv(l->control_fd, buf, sizeof(buf), &fd, 1, &n, false);
 	if (size == -EAGAIN)
 		return NULL;
-	if (size > 0) {
-		if (n == 1)
-			pass_client(l, s, buf, (size_t)size, &fd);
-		return NULL;
-	}
-	/* The supervisor drains, or is gone: the worker meets end-of-file once it has taken in what
-	 * waits, finishes, and ends; one that does not is ended, since nobody else may be there to
-	 * do it. */
-	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->control_fd, NULL);
-	l->control_fd = -1;
-	fd_close(&l->clients_fd);
-	if (timer_shorten(l->timer_fd, DRAIN_MS, &l->drains) < 0)
-		return end_session(l, 125, "the worker's time to finish cannot be measured");
+	if (size <= 0)
+		return drain(l);
+	if (n == 1)
+		pass_client(l, s, buf, (size_t)size, &fd);
 	return NULL;
 }
 
@@ -285,6 +323,7 @@ static const char *(*const handlers[])(struct loop *, struct session *) = {
 	[SOURCE_WORKER] = on_worker,
 	[SOURCE_INIT] = on_init,
 	[SOURCE_CONTROL] = on_control,
+	[SOURCE_CLIENTS] = on_clients,
 	[SOURCE_TIMER] = on_timer,
 	[SOURCE_QUIET] = on_quiet,
 };

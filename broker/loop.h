@@ -18,6 +18,7 @@ struct loop {
 	int control_fd;        /* borrowed; -1: none, or the supervisor closed it */
 	bool waits_to_write;   /* the worker does not read: requests wait until it does */
 	unsigned asked_to_end; /* signals that ask for the end, so far */
+	bool waits_for_worker; /* it has not read its clients: none is taken in until it does */
 	bool drains;           /* the timer is that of the drain */
 	bool timed_out;
 	bool over;

@@ -84,6 +84,7 @@ struct serve {
 	int waiting_fd; /* a client that was let in while no slot had room; -1: none */
 	struct msg_client waiting;
 	long waiting_ms;    /* since when */
+	bool stuck;         /* one waited in vain: until a slot has room, clients are sent away */
 	long rest_until_ms; /* no accept before */
 	long alone_ms;      /* since when no slot is up; 0: one is */
 	long drain_ms;      /* since when it drains; 0: it does not */
@@ -203,8 +204,10 @@ static bool hand_over(struct serve *s, int *fd, const struct msg_client *who)
 		struct slot *slot = &s->slots[s->turn];
 
 		s->turn = (s->turn + 1) % s->n_slots;
-		if (slot->ready && slot->control_fd >= 0 && slot_hand_over(slot, fd, who) == 0)
+		if (slot->ready && slot->control_fd >= 0 && slot_hand_over(slot, fd, who) == 0) {
+			s->stuck = false;
 			return true;
+		}
 	}
 	return false;
 }
@@ -232,7 +235,7 @@ static void let_in(struct serve *s)
 			return;
 		}
 		/* While every slot's queue is full the others wait in the kernel's. */
-		if (any_up(s) && !hand_over(s, &fd, &who)) {
+		if (any_up(s) && !hand_over(s, &fd, &who) && !s->stuck) {
 			s->waiting_fd = fd_take(&fd);
 			s->waiting = who;
 			s->waiting_ms = slot_clock_ms();
@@ -245,8 +248,10 @@ static void let_in(struct serve *s)
 static void try_waiting(struct serve *s)
 {
 	if (s->waiting_fd >= 0 && !hand_over(s, &s->waiting_fd, &s->waiting) &&
-		slot_clock_ms() - s->waiting_ms >= QUEUE_MS)
+		slot_clock_ms() - s->waiting_ms >= QUEUE_MS) {
+		s->stuck = true;
 		fd_close(&s->waiting_fd);
+	}
 }
 
 /* Clients queue in the kernel while a worker is on its way, for a moment; then they are let in and

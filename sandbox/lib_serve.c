@@ -86,7 +86,9 @@ static void drop(struct serve *s, struct client *c)
 	s->clients[c->index] = last;
 	last->index = c->index;
 	s->n_clients--;
-	/* Closing takes it out of the epoll set: nobody else holds a copy (epoll(7)). */
+	/* Closing alone would leave it in the epoll set (epoll(7)): whoever handed it over may hold
+	 * a copy for a moment longer. */
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
 	fd_close(&c->fd);
 	if (s->api->closed)
 		s->api->closed(s->api->ctx, &c->who, c->why);

@@ -202,6 +202,41 @@ static void flood_of_clients_leaks_nothing(void **state)
 	assert_int_equal(server_stop(&server, SIGTERM), 0);
 }
 
+/* A worker that never reads its clients: those whom it could not take meet end-of-file. */
+static void worker_that_takes_nobody_in_makes_nobody_wait_for_ever(void **state)
+{
+	const char *deaf[] = {"--", "sleep", "100", NULL};
+	static int fds[1200];
+	int sent_away = 0;
+	long began, busy;
+
+	server_start(&server, deaf);
+	began = now_ms();
+	busy = cpu_ms(server.pid);
+	for (int i = 0; i < 900; i++)
+		fds[i] = dial(&server);
+	while (sent_away == 0 && now_ms() - began < WAIT_MS) {
+		for (int i = 0; i < 900; i++)
+			sent_away += fds[i] >= 0 && hung_up(fds[i], 0);
+		usleep(50000);
+	}
+	assert_true(sent_away > 0);
+	/* Those who come now are told at once. */
+	for (int i = 0; i < 20; i++) {
+		int fd = dial(&server);
+
+		assert_true(fd >= 0);
+		assert_true(hung_up(fd, 2000));
+		close(fd);
+	}
+	assert_in_range(now_ms() - began, 0, 9000);
+	usleep(500000);
+	assert_in_range(cpu_ms(server.pid) - busy, 0, 400);
+	for (int i = 0; i < 900; i++)
+		fd_close(&fds[i]);
+	assert_int_equal(server_stop(&server, SIGTERM), 0);
+}
+
 static void drain_lets_nobody_in_and_ends_in_time(void **state)
 {
 	const char *none[] = {NULL};
@@ -272,6 +307,8 @@ int main(void)
 		cmocka_unit_test_teardown(
 			out_of_descriptors_clients_are_sent_away_and_nothing_spins, clean),
 		cmocka_unit_test_teardown(flood_of_clients_leaks_nothing, clean),
+		cmocka_unit_test_teardown(
+			worker_that_takes_nobody_in_makes_nobody_wait_for_ever, clean),
 		cmocka_unit_test_teardown(drain_lets_nobody_in_and_ends_in_time, clean),
 		cmocka_unit_test_teardown(drain_ends_a_worker_that_does_not, clean),
 		cmocka_unit_test_teardown(second_signal_cuts_the_drain_short, clean),
