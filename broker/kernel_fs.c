@@ -116,7 +116,7 @@ int kernel_fs_check(struct session *s, struct request *q, const struct target *t
 {
 	const char *name;
 	struct statfs fs;
-	bool kernel;
+	bool kernel = true;
 	int r = is_kernel(s, dev, fd, &kernel);
 
 	if (r < 0)

@@ -226,7 +226,7 @@ static int check_ends(struct request *q)
 int handle_rename(struct session *s, struct request *q, uint8_t *data)
 {
 	struct target *from = &q->target, *to = &q->target2;
-	unsigned flags;
+	unsigned flags = 0;
 	int r = rename_rights(s, q);
 
 	if (r == 0)

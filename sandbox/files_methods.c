@@ -280,7 +280,7 @@ static void method_hash(struct rpc_call *c)
 	const char *path = get_path(c);
 	autofd fd = -1;
 	struct stat st;
-	off_t size;
+	off_t size = 0;
 	int r;
 
 	if (!path)
