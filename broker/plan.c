@@ -394,6 +394,10 @@ static int plan_fds(struct plan *p, const struct broker_args *a, struct failure 
 	for (size_t i = 0; i < a->n_fds && r == 0; i++)
 		r = put_fd(p, a->fds[i], a->fds[i]);
 	p->spec.tty_fd = a->tty_fd;
+	/* The pty was made for this worker, which also opens it by name: /dev/stdout. */
+	if (r == 0 && a->tty_fd >= 0 && p->privileged &&
+		fchown(a->tty_fd, p->spec.uid, (gid_t)-1) < 0)
+		r = -errno;
 	return r < 0 ? fail(f, r, "cannot plan the cell's descriptors: %m") : 0;
 }
 

@@ -329,6 +329,12 @@ static int dev_links(int dev_fd, bool with_proc)
 	return 0;
 }
 
+/* The relayed pty stands in the host's /dev/pts: with this rule /dev/stdout is a terminal too. */
+static int tty_rule(const struct cell_spec *spec, const struct rules *rules)
+{
+	return spec->tty_fd < 0 ? 0 : rules_worker(rules, spec->tty_fd, false, RULES_CHAR);
+}
+
 int view_dev(struct view *v, struct failure *f)
 {
 	bool all = whole(v, "/dev");
@@ -352,6 +358,8 @@ int view_dev(struct view *v, struct failure *f)
 	}
 	if (r == 0 && all)
 		r = rules_worker(&v->rules, dev_fd, true, RULES_READ | RULES_CHAR);
+	if (r == 0)
+		r = tty_rule(v->spec, &v->rules);
 	return r < 0 ? fail(f, r, "the cell's /dev: cannot make it: %m") : 0;
 }
 
@@ -412,5 +420,7 @@ int host_rules(const struct cell_spec *spec, const struct rules *rules, struct f
 	}
 	if (r == 0)
 		r = host_rule(rules, "/proc", RULES_READ);
+	if (r == 0)
+		r = tty_rule(spec, rules);
 	return r < 0 ? fail(f, r, "Landlock: cannot make the runtime's rules: %m") : 0;
 }

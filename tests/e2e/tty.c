@@ -42,6 +42,7 @@ struct user {
 };
 
 static struct user user;
+static bool summary; /* let warder tell one at the end */
 static char warder[4096];
 
 /* ---- the shell --------------------------------------------------------------------------------
@@ -106,8 +107,8 @@ static void shell_main(int slave_fd, int news_fd, int out_fd, char *const *argv)
 static void start(int out_fd, const char *script)
 {
 	struct winsize size = {.ws_row = 33, .ws_col = 77};
-	char *argv[] = {warder, (char[]){"run"}, (char[]){"-q"}, (char[]){"sh"}, (char[]){"-c"},
-		(char *)(uintptr_t)script, NULL};
+	char *argv[] = {warder, (char[]){"run"}, summary ? (char[]){"--"} : (char[]){"-q"},
+		(char[]){"sh"}, (char[]){"-c"}, (char *)(uintptr_t)script, NULL};
 	int news[2];
 
 	user.n = 0;
@@ -367,6 +368,24 @@ static void ctrl_c_reaches_a_worker_that_writes_to_a_pipe(void **state)
 	expect_restored();
 }
 
+static void names_of_standard_output_lead_to_the_terminal(void **state)
+{
+	start(-1, "echo one >/dev/stdout && echo two >/dev/stderr && echo three >/dev/tty");
+	assert_int_equal(hear('E'), 0);
+	wait_for("one\r\ntwo\r\nthree\r\n");
+}
+
+static void summary_comes_when_the_terminal_is_restored(void **state)
+{
+	summary = true;
+	start(-1, "echo words; exit 3");
+	summary = false;
+	assert_int_equal(hear('E'), 3);
+	/* On a raw terminal the lines would not end in a carriage return. */
+	wait_for("words\r\nwarder: 0 descriptors granted, 0 requests denied; ledger ");
+	wait_for(".jsonl\r\n");
+}
+
 static void hang_up_ends_the_worker(void **state)
 {
 	char beat;
@@ -399,6 +418,8 @@ int main(void)
 		cmocka_unit_test_teardown(terminal_is_restored_when_the_broker_is_killed, stop_all),
 		cmocka_unit_test_teardown(a_pipe_stays_a_pipe, stop_all),
 		cmocka_unit_test_teardown(ctrl_c_reaches_a_worker_that_writes_to_a_pipe, stop_all),
+		cmocka_unit_test_teardown(names_of_standard_output_lead_to_the_terminal, stop_all),
+		cmocka_unit_test_teardown(summary_comes_when_the_terminal_is_restored, stop_all),
 		cmocka_unit_test_teardown(hang_up_ends_the_worker, stop_all),
 	};
 
