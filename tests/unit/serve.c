@@ -316,6 +316,40 @@ static void largest_frame_goes_both_ways(void **state)
 	stop(&s);
 }
 
+/* Who handed a connection in may close its own copy later than the worker does. */
+static void a_connection_whose_copy_is_still_open_elsewhere_ends_all_the_same(void **state)
+{
+	struct server s;
+	int copies[50], n = 0;
+
+	start(&s);
+	for (int i = 0; i < 50; i++) {
+		uint8_t buf[64];
+		struct enc e = enc_init(buf, sizeof(buf));
+		const struct msg_client m = {.number = (uint64_t)i + 1};
+		int pair[2];
+		size_t size;
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+		copies[n++] = fcntl(pair[1], F_DUPFD_CLOEXEC, 3);
+		msg_begin(&e, MSG_CLIENT, 1, 1);
+		msg_put_client(&e, &m);
+		assert_int_equal(msg_end(&e, &size), 0);
+		assert_int_equal(chan_send(s.channel, buf, size, &pair[1], 1, true), 0);
+		expect_echo(pair[0], "short");
+		close(pair[0]);
+	}
+	for (int i = 0; i < 50; i++) {
+		int c = client(&s);
+
+		expect_echo(c, "next");
+		fd_close(&copies[--n]);
+		expect_echo(c, "and next");
+		close(c);
+	}
+	stop(&s);
+}
+
 static void end_of_the_channel_finishes_what_is_in_flight(void **state)
 {
 	struct server s;
@@ -828,6 +862,7 @@ int main(void)
 		cmocka_unit_test(a_reply_over_frame_max_is_refused_to_the_handler),
 		cmocka_unit_test(descriptors_come_with_their_replies_in_order),
 		cmocka_unit_test(largest_frame_goes_both_ways),
+		cmocka_unit_test(a_connection_whose_copy_is_still_open_elsewhere_ends_all_the_same),
 		cmocka_unit_test(end_of_the_channel_finishes_what_is_in_flight),
 		cmocka_unit_test(half_close_is_answered_before_the_end),
 		cmocka_unit_test(a_bad_length_closes_that_connection_alone_and_allocates_nothing),

@@ -1,0 +1,103 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# ledger.sh - warder ledger show: real ledgers, damaged ones, and names that mean harm.
+#
+# RUN_ONCE: it reads files alone.
+. "$(dirname "$0")/lib.sh"
+
+show() {
+	"$warder" ledger show "$@"
+}
+
+record() { # seq event rest
+	printf '{"seq":%s,"time":"2026-01-02T03:04:05.%09dZ","event":"%s","session":"%s"%s}\n' \
+		"$1" "$1" "$2" "${session:-aa}" "$3"
+}
+
+grant='"op":"open","asked":"/srv/a","reached":"/srv/a","rule":"x.policy:3","us":'
+{
+	record 1 session ',"text":"warder run"'
+	record 2 grant ",${grant}10"
+	record 3 grant ",${grant}30"
+	record 4 grant ',"op":"open","asked":"/srv/l","reached":"/srv/a","rule":"x.policy:3","us":20'
+	record 5 deny ',"op":"open","asked":"/etc/shadow","error":"ENOENT","reason":"no rule names it"'
+	record 6 deny ',"op":"open","asked":"/srv/key","rule":"x.policy:4","error":"EACCES"'
+	record 7 fail ',"op":"open","asked":"/srv/none","rule":"x.policy:3","error":"ENOENT"'
+	record 8 client ',"client":{"number":1,"uid":1000,"gid":1000,"pid":77}'
+	record 9 exit ',"status":3'
+	record 10 end ''
+} >whole.jsonl
+
+expect_status "--help exits with 0" 0 show --help
+expect_text "and prints to standard output" "usage: warder ledger show" out
+expect_status "a file must be named" 2 show
+expect_status "one at a time" 2 show a b
+expect_status "a verb must be named" 2 "$warder" ledger
+expect_status "and known" 2 "$warder" ledger verify whole.jsonl
+expect_status "a file that is not there cannot be read" 2 show none.jsonl
+expect_status "nor can a directory" 2 show .
+expect_status "an unknown option gets the nearest" 2 show --denid whole.jsonl
+expect_text "by name" "--denied"
+
+expect_status "a whole ledger" 0 show whole.jsonl
+expect_text "has its times" "2026-01-02 03:04:05.000  grant" out
+expect_text "its paths" "/srv/l -> /srv/a  [x.policy:3]" out
+expect_text "its reasons" "/etc/shadow  ENOENT: no rule names it" out
+expect_text "its clients" "client 1, uid 1000, pid 77" out
+check "and its sum" grep -qE '^all +3 +2 +1 +20 +20$' out
+check "by rule" grep -qE '^x.policy:3 +3 +0 +1 +20 +20$' out
+check "nothing on standard error" test ! -s err
+expect_status "only what was denied" 0 show --denied whole.jsonl
+check "is three lines" test "$(grep -cE ' (deny|fail) ' out)" = 3
+expect_no_text "without grants" " grant " out
+expect_status "only one event" 0 show -e client whole.jsonl
+expect_no_text "is that" " deny " out
+expect_status "only one rule" 0 show -r x.policy:4 --json whole.jsonl
+check "as it stands in the file" test "$(cat out)" = "$(sed -n 6p whole.jsonl)"
+expect_status "only the counts" 0 show -s --json whole.jsonl
+expect_text "as JSON" '{"granted":3,"denied":2,"failed":1,"us_50":20,"us_99":20}' out
+expect_status "standard input" 0 sh -c 'cat whole.jsonl | "$1" ledger show -' sh "$warder"
+
+# ---- damage -------------------------------------------------------------------------------------
+
+sed 4d whole.jsonl >gap.jsonl
+expect_status "a record that was taken out is missed" 1 show gap.jsonl
+expect_text "with line and number" "line 4: 1 record is missing before number 5"
+sed 1,3d whole.jsonl >head.jsonl
+expect_status "so are the first ones" 1 show head.jsonl
+sed '4{p;}' whole.jsonl >twice.jsonl
+expect_status "one that comes twice is told" 1 show twice.jsonl
+expect_text "with its number" "number 4 comes after number 4"
+head -c -20 whole.jsonl >torn.jsonl
+expect_status "a torn tail is told" 1 show torn.jsonl
+expect_text "as what it is" "line 10: the last record is torn off"
+{ head -n 3 whole.jsonl; echo 'nonsense'; tail -n +4 whole.jsonl; } >noise.jsonl
+expect_status "a line that is no record is told" 1 show noise.jsonl
+expect_text "with its number" "line 4: no record"
+printf '[1]\n{}\n\n' >other.jsonl
+expect_status "other JSON is no ledger" 1 show other.jsonl
+{ cat whole.jsonl; session=bb record 1 session ''; session=bb record 2 end ''; } >two.jsonl
+expect_status "each session counts for itself" 0 show two.jsonl
+head -c 100000 /dev/urandom >random.jsonl
+expect_status "bytes from anywhere do no harm" 1 show random.jsonl
+: >empty.jsonl
+expect_status "an empty one is whole" 0 show empty.jsonl
+
+# ---- names that mean harm -------------------------------------------------------------------------
+
+{
+	record 1 deny ',"op":"open","asked":"/\u001b]0;x\u0007\u001b[2J\n\u009b31m\u202eevil\u0000","rule":"\u001b[31m"'
+	record 2 deny ',"op":"open","asked":"/caf\u00e9/\u0085\u00ff","asked_bytes":true'
+} >hostile.jsonl
+expect_status "hostile names" 0 show hostile.jsonl
+check "are printed without a control character" sh -c \
+	'! LC_ALL=C grep -q "[^[:print:][:space:]]" out && ! grep -q "$(printf "\033")" out'
+expect_text "but shown" '/\x1b]0;x\x07\x1b[2J\x0a\xc2\x9b31m\xe2\x80\xaeevil\x00' out
+expect_text "a name of bytes is those bytes" '/caf\xe9/\x85\xff' out
+
+# ---- a real one -----------------------------------------------------------------------------------
+
+"$warder" run -q --ledger real.jsonl -- true
+expect_status "what warder writes is whole" 0 show real.jsonl
+expect_text "with its session" "session" out
+finish
