@@ -172,9 +172,10 @@ static int change_inode_flags_high_bits(void)
 	return TRY(syscall(SYS_ioctl, write_fd, FS_IOC_SETFLAGS | (1UL << 32), &flags));
 }
 
-static int allocate_blocks(void)
+/* Data that was only to be added to would be gone. */
+static int punch_hole_through_append(void)
 {
-	return TRY(fallocate(write_fd, 0, 0, 1 << 20));
+	return TRY(fallocate(append_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096));
 }
 
 static int link_descriptor(void)
@@ -314,7 +315,7 @@ static const struct attack attacks[] = {
 	{"change_times_by_name", change_times_by_name, WORKS},
 	{"change_inode_flags", change_inode_flags, WORKS},
 	{"change_inode_flags_high_bits", change_inode_flags_high_bits, WORKS},
-	{"allocate_blocks", allocate_blocks, WORKS},
+	{"punch_hole_through_append", punch_hole_through_append, WORKS},
 	{"link_descriptor", link_descriptor, WORKS},
 	{"open_below_directory", open_below_directory, WORKS},
 	{"walk_up_from_directory", walk_up_from_directory, WORKS},
