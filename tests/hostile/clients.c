@@ -374,7 +374,7 @@ static int wait_for_socket(void)
 static int start(void **state)
 {
 	char path[PATH_MAX + 16], text[PATH_MAX + 32];
-	const char *argv[] = {warder_path(), "serve", "-q", "-p", policy, "-n", "hostile", NULL};
+	const char *argv[] = {warder_path(), "serve", "-p", policy, "-n", "hostile", NULL};
 
 	signal(SIGPIPE, SIG_IGN);
 	make_directory(top, sizeof(top));
