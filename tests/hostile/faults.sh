@@ -15,9 +15,14 @@ fi
 mkdir "$dir/hidden" "$dir/data"
 echo data >"$dir/data/a"
 asker=$BUILD/tests/hostile/grants
-# Loose: sees what no rule names, or has no filter.
-probe="[ ! -e $dir/hidden ] && grep -q '^Seccomp:.2' /proc/self/status && echo CONTAINED || echo LOOSE;
+# Loose: sees what no rule names, or has no filter.  The shell alone finds out: another program
+# that fails would look like an escape.
+probe="while read -r k v; do case \$k in Seccomp:) s=\$v ;; esac; done </proc/self/status
+[ -e $dir/hidden ] || [ \"\$s\" = 0 ] && echo LOOSE || echo CONTAINED
 $asker --ask $dir/data/a"
+# Both starts differ in their first half alone; the user's is tried in depth.
+uses=1
+[ "$(id -u)" = 0 ] || uses="1 2"
 
 run() { # strace options
 	rm -f "$ledger"
@@ -50,14 +55,14 @@ for call in landlock_create_ruleset landlock_add_rule landlock_restrict_self sec
 		"[ $status -ge 125 ] && ! grep -qE 'LOOSE|CONTAINED' $dir/out"
 done
 
-# Everything once: the first, second and third use.
+# Everything once.
 held_all=1 runs=0
 for call in $calls; do
 	case $call in
 	# strace cannot make these fail, or they do not return.
 	exit | exit_group | rt_sigreturn | restart_syscall) continue ;;
 	esac
-	for n in 1 2 3; do
+	for n in $uses; do
 		run -e trace=$call -e inject=$call:error=ENOMEM:when=$n
 		grep -q INJECTED "$dir/trace" || break
 		runs=$((runs + 1))
@@ -66,12 +71,12 @@ for call in $calls; do
 done
 echo "# $runs failing calls tried"
 check "a_failing_call_never_loosens_the_cell" is $held_all 1
-check "faults_were_injected" test $runs -gt 50
+check "faults_were_injected" test $runs -gt 30
 
 # The broker's own death at each use of the calls that write and send.
 held_all=1
 for call in write sendmsg recvmsg openat2 recvfrom sendto writev; do
-	for n in 1 2 3 4 5 6; do
+	for n in 1 2 3; do
 		run -e trace=$call -e inject=$call:signal=SIGKILL:when=$n
 		held || { echo "# killed at $call, use $n"; held_all=0; }
 	done
