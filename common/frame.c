@@ -68,12 +68,13 @@ static int give(const uint8_t **p, size_t *size, size_t size_max, frame_each_fn 
 {
 	for (;;) {
 		long whole = whole_size(*p, *size, size_max);
-		const uint8_t *body = *p + FRAME_HEAD_SIZE;
+		const uint8_t *body;
 
 		if (whole < 0)
 			return (int)whole;
 		if (whole == 0 || (size_t)whole > *size)
 			return 0;
+		body = *p + FRAME_HEAD_SIZE;
 		*p += whole;
 		*size -= (size_t)whole;
 		if (!each(ctx, body, (size_t)whole - FRAME_HEAD_SIZE))
