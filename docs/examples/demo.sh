@@ -11,7 +11,8 @@ set -eu
 
 warder=$1
 files=${2:-1000}
-here=$(cd "$(dirname "$0")" && pwd)
+case $warder in /*) ;; *) warder=$PWD/$warder ;; esac
+cd "$(dirname "$0")" # so that rules are named demo.policy:4
 work=$(mktemp -d "${TMPDIR:-/tmp}/warder-demo.XXXXXX")
 chmod 755 "$work"
 export XDG_RUNTIME_DIR="$work/run" XDG_STATE_HOME="$work/state"
@@ -37,7 +38,7 @@ fail() {
 	exit 1
 }
 
-ledgers() {
+ledgers() { # in order of time
 	find "$work/state" -name '*.jsonl' | sort
 }
 
@@ -49,8 +50,8 @@ worker_pid() {
 }
 
 say "1. A service whose worker can open nothing"
-"$warder" policy check --set "LINKS=$work/links" "$here/demo.policy"
-"$warder" serve -p "$here/demo.policy" --set "LINKS=$work/links" -n demo >"$work/log" 2>&1 &
+"$warder" policy check --set "LINKS=$work/links" demo.policy
+"$warder" serve -p demo.policy --set "LINKS=$work/links" -n demo >"$work/log" 2>&1 &
 service=$!
 i=0
 until grep -q 'serving at' "$work/log"; do

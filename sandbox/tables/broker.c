@@ -140,6 +140,7 @@ static const struct table_row rows[] = {
 	ALLOW_IF(ioctl, IS(1, TCGETS), "isatty(3) of standard error"),
 	ALLOW_IF(ioctl, IS(1, TIOCGWINSZ), "the width of the summary"),
 	ALLOW_IF(ioctl, IS(1, FIONREAD), "how much waits"),
+	ALLOW_IF(ioctl, IS(1, TIOCOUTQ), "SIOCOUTQ: `limit held` counts what the worker has not read"),
 	ALLOW_IF(prctl, IS(0, PR_SET_NAME), "what ps(1) shows"),
 	ALLOW_IF(prctl, IS(0, PR_SET_PDEATHSIG), "a child's"),
 	ALLOW(sysinfo, "qsort(3) asks for the memory there is"),
