@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ledger.c - the book: every line parses, in order, and none of a failed write stays.
+ */
+#include "broker/ledger.h"
+#include "common/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+struct book {
+	char path[64];
+	struct ledger *l;
+};
+
+static int setup(void **state)
+{
+	struct book *b = calloc(1, sizeof(*b));
+	int fd;
+
+	snprintf(b->path, sizeof(b->path), "/tmp/warder-ledger.XXXXXX");
+	fd = mkstemp(b->path);
+	assert_true(fd >= 0);
+	b->l = malloc(sizeof(*b->l));
+	assert_int_equal(ledger_init(b->l, &fd), 0);
+	assert_int_equal(fd, -1);
+	*state = b;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct book *b = *state;
+
+	ledger_deinit(b->l);
+	assert_int_equal(b->l->fd, -1);
+	unlink(b->path);
+	free(b->l);
+	free(b);
+	return 0;
+}
+
+static json_t *lines(const struct book *b)
+{
+	json_t *all = json_array();
+	char *line = NULL;
+	size_t room = 0;
+	FILE *f = fopen(b->path, "re");
+
+	assert_non_null(f);
+	while (getline(&line, &room, f) > 0) {
+		json_error_t error;
+		json_t *o = json_loads(line, 0, &error);
+
+		if (!o)
+			fail_msg("%s: %s", error.text, line);
+		json_array_append_new(all, o);
+	}
+	free(line);
+	fclose(f);
+	return all;
+}
+
+static size_t count_lines(const struct book *b)
+{
+	json_t *all = lines(b);
+	size_t n = json_array_size(all);
+
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(
+			json_integer_value(json_object_get(json_array_get(all, i), "seq")), i + 1);
+	json_decref(all);
+	return n;
+}
+
+static const struct record grant = {
+	.event = EVENT_GRANT,
+	.door = DOOR_ASK,
+	.op = "open",
+	.asked = "/data/a",
+	.asked_size = 7,
+	.reached = "/data/b",
+	.reached_size = 7,
+	.has_inode = true,
+	.dev = 2049,
+	.ino = 77,
+	.type = "file",
+	.flags = "O_RDONLY",
+	.rule = "scan.policy:13",
+	.rights = "read",
+	.has_fd = true,
+	.us = 12,
+};
+
+static void a_record_has_the_fields_that_it_was_given(void **state)
+{
+	struct book *b = *state;
+	json_t *all, *o;
+	const char *time;
+
+	assert_int_equal(ledger_write(b->l, &grant), 0);
+	all = lines(b);
+	o = json_array_get(all, 0);
+	assert_int_equal(json_integer_value(json_object_get(o, "seq")), 1);
+	assert_string_equal(json_string_value(json_object_get(o, "event")), "grant");
+	assert_string_equal(json_string_value(json_object_get(o, "session")), b->l->session);
+	assert_string_equal(json_string_value(json_object_get(o, "door")), "ask");
+	assert_string_equal(json_string_value(json_object_get(o, "asked")), "/data/a");
+	assert_string_equal(json_string_value(json_object_get(o, "reached")), "/data/b");
+	assert_int_equal(json_integer_value(json_object_get(o, "dev")), 2049);
+	assert_int_equal(json_integer_value(json_object_get(o, "ino")), 77);
+	assert_string_equal(json_string_value(json_object_get(o, "rule")), "scan.policy:13");
+	assert_true(json_is_true(json_object_get(o, "fd")));
+	assert_int_equal(json_integer_value(json_object_get(o, "us")), 12);
+	assert_null(json_object_get(o, "error"));
+	assert_null(json_object_get(o, "client"));
+	time = json_string_value(json_object_get(o, "time"));
+	assert_int_equal(strlen(time), strlen("2026-01-31T23:59:59.123456789Z"));
+	json_decref(all);
+}
+
+/* The date is our own arithmetic: compared with the C library's. */
+static void the_time_is_the_clocks(void **state)
+{
+	struct book *b = *state;
+	json_t *all;
+	time_t before = time(NULL), after;
+	char from[32], to[32], got[20];
+	struct tm tm;
+
+	assert_int_equal(ledger_write(b->l, &grant), 0);
+	after = time(NULL);
+	all = lines(b);
+	snprintf(got, sizeof(got), "%s",
+		json_string_value(json_object_get(json_array_get(all, 0), "time")));
+	strftime(from, sizeof(from), "%Y-%m-%dT%H:%M:%S", gmtime_r(&before, &tm));
+	strftime(to, sizeof(to), "%Y-%m-%dT%H:%M:%S", gmtime_r(&after, &tm));
+	assert_true(strcmp(got, from) >= 0 && strcmp(got, to) <= 0);
+	json_decref(all);
+}
+
+static void errors_are_named_and_clients_are_objects(void **state)
+{
+	struct book *b = *state;
+	const struct record deny = {.event = EVENT_DENY, .error = EACCES, .reason = "no rule"};
+	const struct record client = {.event = EVENT_CLIENT,
+		.has_client = true,
+		.client_number = 3,
+		.client_uid = 1000,
+		.client_gid = 0,
+		.client_pid = 42};
+	json_t *all, *c;
+
+	assert_int_equal(ledger_add(b->l, &deny), 0);
+	assert_int_equal(ledger_add(b->l, &client), 0);
+	assert_int_equal(count_lines(b), 0);
+	assert_int_equal(ledger_commit(b->l), 0);
+	all = lines(b);
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(all, 0), "error")), "EACCES");
+	c = json_object_get(json_array_get(all, 1), "client");
+	assert_int_equal(json_integer_value(json_object_get(c, "uid")), 1000);
+	assert_int_equal(json_integer_value(json_object_get(c, "gid")), 0);
+	assert_int_equal(json_integer_value(json_object_get(c, "pid")), 42);
+	json_decref(all);
+}
+
+/* H1 */
+static void hostile_names_stay_on_one_line(void **state)
+{
+	struct book *b = *state;
+	struct record r = grant;
+	char path[4095];
+	unsigned seed = 3;
+
+	for (int i = 0; i < 300; i++) {
+		for (size_t k = 0; k < sizeof(path); k++)
+			path[k] = (char)(1 + rand_r(&seed) % 255);
+		r.asked = path;
+		r.asked_size = sizeof(path);
+		assert_int_equal(ledger_write(b->l, &r), 0);
+	}
+	assert_int_equal(count_lines(b), 300);
+}
+
+static void a_full_buffer_never_takes_half_a_record(void **state)
+{
+	struct book *b = *state;
+	struct record r = grant;
+	char path[4095];
+	size_t n = 0;
+
+	memset(path, 1, sizeof(path));
+	r.asked = r.reached = path;
+	r.asked_size = r.reached_size = sizeof(path);
+	while (ledger_add(b->l, &r) == 0)
+		n++;
+	assert_true(n >= 4);
+	assert_int_equal(ledger_add(b->l, &r), -ENOSPC);
+	assert_int_equal(ledger_commit(b->l), 0);
+	assert_int_equal(count_lines(b), n);
+	assert_int_equal(ledger_write(b->l, &r), 0);
+	assert_int_equal(count_lines(b), n + 1);
+	/* The longest record there can be fits alone. */
+	r.asked2 = r.reached2 = path;
+	r.asked2_size = r.reached2_size = sizeof(path);
+	assert_int_equal(ledger_write(b->l, &r), 0);
+}
+
+/* H2 */
+static void a_disk_that_is_full_is_an_error_and_leaves_no_number_out(void **state)
+{
+	struct book *b = *state;
+	int real = b->l->fd;
+
+	assert_int_equal(ledger_write(b->l, &grant), 0);
+	b->l->fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	assert_int_equal(ledger_write(b->l, &grant), -ENOSPC);
+	assert_int_equal(ledger_write(b->l, &grant), -ENOSPC);
+	close(b->l->fd);
+	b->l->fd = real;
+	assert_int_equal(ledger_write(b->l, &grant), 0);
+	assert_int_equal(count_lines(b), 2);
+}
+
+/* H2, H3: RLIMIT_FSIZE cuts a write short, then refuses it. */
+static void a_short_write_is_taken_back(void **state)
+{
+	struct book *b = *state;
+	struct rlimit old, limit;
+	struct stat st;
+	sigset_t set, before;
+
+	assert_int_equal(ledger_write(b->l, &grant), 0);
+	assert_int_equal(fstat(b->l->fd, &st), 0);
+	sigemptyset(&set);
+	sigaddset(&set, SIGXFSZ);
+	sigprocmask(SIG_BLOCK, &set, &before);
+	getrlimit(RLIMIT_FSIZE, &old);
+	limit = (struct rlimit){(rlim_t)st.st_size + 100, old.rlim_max};
+	setrlimit(RLIMIT_FSIZE, &limit);
+	assert_int_equal(ledger_write(b->l, &grant), -EFBIG);
+	setrlimit(RLIMIT_FSIZE, &old);
+	assert_int_equal(count_lines(b), 1);
+	assert_false(b->l->torn);
+	assert_int_equal(ledger_write(b->l, &grant), 0);
+	assert_int_equal(count_lines(b), 2);
+	/* The signal is pending, blocked: take it. */
+	sigtimedwait(&set, NULL, &(struct timespec){0, 0});
+	sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+static void a_torn_line_that_stays_is_ended_before_the_next(void **state)
+{
+	struct book *b = *state;
+	int real = b->l->fd, pair[2], n;
+	char buf[65536];
+	char *second;
+
+	/* A pipe cannot be cut: filled up to where half a line fits. */
+	assert_int_equal(pipe2(pair, O_CLOEXEC | O_NONBLOCK), 0);
+	assert_int_equal(fcntl(pair[1], F_SETPIPE_SZ, 4096), 4096);
+	b->l->fd = pair[1];
+	while (ledger_write(b->l, &grant) == 0)
+		;
+	if (!b->l->torn) {
+		/* Writes of up to PIPE_BUF are whole or not at all: pipe(7). */
+		struct record r = grant;
+		char path[4095];
+
+		memset(path, 'x', sizeof(path));
+		r.asked = r.reached = path;
+		r.asked_size = r.reached_size = sizeof(path);
+		n = (int)read(pair[0], buf, sizeof(buf));
+		assert_true(n > 0);
+		assert_int_equal(ledger_write(b->l, &r), -EAGAIN);
+	}
+	assert_true(b->l->torn);
+	n = (int)read(pair[0], buf, sizeof(buf));
+	assert_true(n > 0);
+	assert_int_equal(ledger_write(b->l, &grant), 0);
+	assert_false(b->l->torn);
+	n = (int)read(pair[0], buf, sizeof(buf) - 1);
+	assert_true(n > 0);
+	buf[n] = '\0';
+	assert_int_equal(buf[0], '\n');
+	second = buf + 1;
+	assert_int_equal(second[0], '{');
+	b->l->fd = real;
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static void lines_are_appended_whatever_the_descriptor_said(void **state)
+{
+	struct book *b = *state;
+	int fd = open(b->path, O_WRONLY | O_CLOEXEC);
+
+	assert_int_equal(ledger_write(b->l, &grant), 0);
+	ledger_deinit(b->l);
+	assert_int_equal(ledger_init(b->l, &fd), 0);
+	assert_true(fcntl(b->l->fd, F_GETFL) & O_APPEND);
+	assert_true(fcntl(b->l->fd, F_GETFD) & FD_CLOEXEC);
+	b->l->next = 2;
+	assert_int_equal(ledger_write(b->l, &grant), 0);
+	assert_int_equal(count_lines(b), 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		T(a_record_has_the_fields_that_it_was_given),
+		T(the_time_is_the_clocks),
+		T(errors_are_named_and_clients_are_objects),
+		T(hostile_names_stay_on_one_line),
+		T(a_full_buffer_never_takes_half_a_record),
+		T(a_disk_that_is_full_is_an_error_and_leaves_no_number_out),
+		T(a_short_write_is_taken_back),
+		T(a_torn_line_that_stays_is_ended_before_the_next),
+		T(lines_are_appended_whatever_the_descriptor_said),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
