@@ -187,7 +187,7 @@ static inline struct world *world_new(void)
 	struct world *w = calloc(1, sizeof(*w));
 
 	w->base_fds = count_fds();
-	snprintf(w->dir, sizeof(w->dir), "/tmp/warder-test.XXXXXX");
+	snprintf(w->dir, sizeof(w->dir), "/tmp/warder-world.XXXXXX");
 	assert_non_null(mkdtemp(w->dir));
 	assert_int_equal(chmod(w->dir, 0755), 0);
 	snprintf(w->root, sizeof(w->root), "%s/root", w->dir);
