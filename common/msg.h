@@ -43,7 +43,7 @@ enum msg_phase { PHASE_HELLO, PHASE_RUNNING };
 /*
  * X(name, NAME, fields, most records, phase)
  *
- *   hello     flags: MSG_VERSION                   answer: flags of struct msg_hello
+ *   hello     flags: MSG_VERSION                   answer: 0
  *   open      flags: O_..., mode                   answer: a descriptor
  *   stat      flags: 0 or AT_SYMLINK_NOFOLLOW      answer: struct msg_stat
  *   access    flags: R_OK | W_OK | X_OK, or F_OK   answer: 0
