@@ -147,7 +147,14 @@ static void put_time(struct ledger *l, struct jsonl *j)
 	for (size_t i = 9; i-- > 0; ns /= 10)
 		text[sizeof(l->clock) + i] = (char)('0' + ns % 10);
 	text[sizeof(text) - 1] = 'Z';
-	jsonl_bytes(j, "time", text, sizeof(text));
+	jsonl_own(j, "time", text, sizeof(text));
+}
+
+/* A word of warder's own. */
+static void put_word(struct jsonl *j, const char *name, const char *word)
+{
+	if (word)
+		jsonl_own(j, name, word, strlen(word));
 }
 
 static void put_path(struct jsonl *j, const char *name, const char *path, size_t size)
@@ -176,10 +183,11 @@ static void put_client(struct jsonl *j, const struct record *r)
 
 static void put_error(struct jsonl *j, int error)
 {
-	const char *name = strerrorname_np(error);
+	const char *name;
 
 	if (error == 0)
 		return;
+	name = strerrorname_np(error);
 	if (name)
 		jsonl_string(j, "error", name);
 	else
@@ -189,7 +197,7 @@ static void put_error(struct jsonl *j, int error)
 /* What was asked, and what it was. */
 static void put_request(struct jsonl *j, const struct record *r)
 {
-	jsonl_string(j, "op", r->op);
+	put_word(j, "op", r->op);
 	put_path(j, "asked", r->asked, r->asked_size);
 	put_path(j, "reached", r->reached, r->reached_size);
 	put_path(j, "asked2", r->asked2, r->asked2_size);
@@ -198,9 +206,9 @@ static void put_request(struct jsonl *j, const struct record *r)
 		jsonl_u64(j, "dev", r->dev);
 		jsonl_u64(j, "ino", r->ino);
 	}
-	jsonl_string(j, "type", r->type);
-	jsonl_string(j, "flags", r->flags);
-	jsonl_string(j, "rights", r->rights);
+	put_word(j, "type", r->type);
+	put_word(j, "flags", r->flags);
+	put_word(j, "rights", r->rights);
 	jsonl_string(j, "rule", r->rule);
 }
 
@@ -211,12 +219,12 @@ int ledger_add(struct ledger *l, const struct record *r)
 
 	jsonl_u64(&j, "seq", l->next);
 	put_time(l, &j);
-	jsonl_string(&j, "event", event_names[r->event]);
-	jsonl_string(&j, "session", l->session);
+	put_word(&j, "event", event_names[r->event]);
+	put_word(&j, "session", l->session);
 	if (r->pid > 0)
 		jsonl_i64(&j, "pid", r->pid);
 	put_client(&j, r);
-	jsonl_string(&j, "door", door_names[r->door]);
+	put_word(&j, "door", door_names[r->door]);
 	put_request(&j, r);
 	put_error(&j, r->error);
 	jsonl_string(&j, "reason", r->reason);

@@ -14,14 +14,33 @@
 
 #define UTF8_MAX 4 /* bytes of a character */
 
+/* Room for n bytes, or NULL and the overrun that sticks. */
+static char *take(struct jsonl *j, size_t n)
+{
+	char *at = j->at;
+
+	if (j->overrun || (size_t)(j->end - at) < n) {
+		j->overrun = true;
+		return NULL;
+	}
+	j->at += n;
+	return at;
+}
+
 static void put(struct jsonl *j, const void *p, size_t n)
 {
-	if (j->overrun || (size_t)(j->end - j->at) < n) {
-		j->overrun = true;
-		return;
-	}
-	memcpy(j->at, p, n);
-	j->at += n;
+	char *at = take(j, n);
+
+	if (at)
+		memcpy(at, p, n);
+}
+
+static void put_char(struct jsonl *j, char c)
+{
+	char *at = take(j, 1);
+
+	if (at)
+		*at = c;
 }
 
 static void put_escape(struct jsonl *j, unsigned unit)
@@ -37,6 +56,44 @@ static void put_escape(struct jsonl *j, unsigned unit)
 static bool is_plain(unsigned char c)
 {
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+#define EACH_BYTE(b) (0x0101010101010101ull * (b))
+
+/*
+ * Whether eight bytes are all plain.  In a byte below 0x80, adding 0x60 sets the high bit exactly
+ * from 0x20 on; and a byte that is XORed with what it is looked for is zero, which adding 0x7f
+ * leaves below 0x80.
+ */
+static bool are_plain(uint64_t v)
+{
+	const uint64_t high = EACH_BYTE(0x80), low = EACH_BYTE(0x7f);
+	uint64_t good;
+
+	if (v & high)
+		return false;
+	good = v + EACH_BYTE(0x60);
+	good &= (v ^ EACH_BYTE('"')) + low;
+	good &= (v ^ EACH_BYTE('\\')) + low;
+	good &= (v ^ EACH_BYTE(0x7f)) + low;
+	return (good & high) == high;
+}
+
+/* How many of the next bytes are plain. */
+static size_t plain_run(const unsigned char *p, size_t size)
+{
+	size_t n = 0;
+
+	for (; size - n >= sizeof(uint64_t); n += sizeof(uint64_t)) {
+		uint64_t v;
+
+		memcpy(&v, p + n, sizeof(v));
+		if (!are_plain(v))
+			break;
+	}
+	while (n < size && is_plain(p[n]))
+		n++;
+	return n;
 }
 
 /*
@@ -99,14 +156,12 @@ static bool put_text(struct jsonl *j, const unsigned char *p, size_t size)
 	size_t i = 0;
 
 	while (i < size) {
-		size_t run = i;
+		size_t run = plain_run(p + i, size - i);
 		unsigned c;
 		size_t n;
 
-		while (run < size && is_plain(p[run]))
-			run++;
-		put(j, p + i, run - i);
-		i = run;
+		put(j, p + i, run);
+		i += run;
 		if (i == size)
 			break;
 		n = utf8_character(p + i, size - i, &c);
@@ -128,14 +183,21 @@ static void put_latin1(struct jsonl *j, const unsigned char *p, size_t size)
 	}
 }
 
+/* ,"name": */
 static void put_name(struct jsonl *j, const char *name)
 {
+	size_t n = strlen(name);
+	char *at = take(j, n + (j->first ? 3 : 4));
+
+	if (!at)
+		return;
 	if (!j->first)
-		put(j, ",", 1);
+		*at++ = ',';
 	j->first = false;
-	put(j, "\"", 1);
-	put(j, name, strlen(name));
-	put(j, "\":", 2);
+	*at++ = '"';
+	memcpy(at, name, n);
+	at[n] = '"';
+	at[n + 1] = ':';
 }
 
 struct jsonl jsonl_begin(char *buf, size_t size)
@@ -151,10 +213,10 @@ void jsonl_bytes(struct jsonl *j, const char *name, const char *bytes, size_t si
 	char *start;
 
 	put_name(j, name);
-	put(j, "\"", 1);
+	put_char(j, '"');
 	start = j->at;
 	if (put_text(j, (const unsigned char *)bytes, size)) {
-		put(j, "\"", 1);
+		put_char(j, '"');
 		return;
 	}
 	j->at = start;
@@ -162,6 +224,19 @@ void jsonl_bytes(struct jsonl *j, const char *name, const char *bytes, size_t si
 	put(j, "\",\"", 3);
 	put(j, name, strlen(name));
 	put(j, "_bytes\":true", 12);
+}
+
+void jsonl_own(struct jsonl *j, const char *name, const char *text, size_t size)
+{
+	char *at;
+
+	put_name(j, name);
+	at = take(j, size + 2);
+	if (!at)
+		return;
+	at[0] = '"';
+	memcpy(at + 1, text, size);
+	at[size + 1] = '"';
 }
 
 void jsonl_string(struct jsonl *j, const char *name, const char *text)

@@ -29,6 +29,8 @@ struct jsonl {
 struct jsonl jsonl_begin(char *buf, size_t size);
 /* A field's name is the program's own: plain ASCII that needs no escape. */
 void jsonl_string(struct jsonl *j, const char *name, const char *text); /* NULL: no field */
+/* The same for a text that is the program's own too, and goes unread. */
+void jsonl_own(struct jsonl *j, const char *name, const char *text, size_t size);
 void jsonl_bytes(struct jsonl *j, const char *name, const char *bytes, size_t size);
 void jsonl_u64(struct jsonl *j, const char *name, uint64_t v);
 void jsonl_i64(struct jsonl *j, const char *name, int64_t v);
