@@ -8,7 +8,6 @@
 
 #include "common/nearest.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const struct right_word {
@@ -87,12 +86,16 @@ char *policy_rights_name(unsigned rights, char *buf, size_t size)
 		buf[0] = '\0';
 	left = left == RIGHTS_ALL ? left : right_open(left);
 	for (unsigned i = 0; i < RIGHTS_COUNT; i++) {
-		int more;
+		size_t more = strlen(right_names[i]);
 
-		if (!(left & 1u << i) || n >= size)
+		if (!(left & 1u << i))
 			continue;
-		more = snprintf(buf + n, size - n, "%s%s", n ? "," : "", right_names[i]);
-		n += more > 0 ? (size_t)more : 0;
+		if (n + more + 2 > size) /* a comma before, a NUL behind */
+			break;
+		if (n > 0)
+			buf[n++] = ',';
+		memcpy(buf + n, right_names[i], more + 1);
+		n += more;
 	}
 	return buf;
 }
