@@ -4,6 +4,8 @@
 BENCH_SOURCES := $(wildcard tests/bench/*.c)
 BENCH_BINS := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(BENCH_SOURCES))
 SOAK_GRANTS ?= 1000000
+# Rules name absolute paths.
+BENCH_AT = $(abspath $(BUILD))
 
 # The worker is linked as any other user of libwarder is; the rest may use every module.
 $(BUILD)/bench/worker: $(BUILD)/obj/tests/bench/worker.o $(BUILD)/libwarder.a
@@ -21,13 +23,13 @@ bench: bench-build
 	@status=0; \
 	for figure in \
 		"policy" \
-		"open $(BUILD)/warder $(BUILD)/bench/worker" \
-		"start $(BUILD)/warder" \
-		"echo $(BUILD)/warder" \
-		"soak $(BUILD)/warder $(BUILD)/bench/worker $${BENCH_GRANTS:-50000}"; do \
+		"open $(BENCH_AT)/warder $(BENCH_AT)/bench/worker" \
+		"start $(BENCH_AT)/warder" \
+		"echo" \
+		"soak $(BENCH_AT)/warder $(BENCH_AT)/bench/worker $${BENCH_GRANTS:-50000}"; do \
 		[ -x $(BUILD)/bench/$${figure%% *} ] || continue; \
 		$(BUILD)/bench/$$figure || { echo "$$figure: could not measure (exit $$?)"; status=1; }; \
 	done; exit $$status
 
 soak: bench-build
-	$(BUILD)/bench/soak $(BUILD)/warder $(BUILD)/bench/worker $(SOAK_GRANTS)
+	$(BUILD)/bench/soak $(BENCH_AT)/warder $(BENCH_AT)/bench/worker $(SOAK_GRANTS)
