@@ -9,11 +9,11 @@ set -u
 needed() {
 	readelf -d "$1" | sed -nE 's/.*\(NEEDED\).*\[(.*)\]/\1/p'
 }
-stray=$(needed "$BUILD/warder" | grep -vE '^(libc|libseccomp|libcap|libsodium|libasan|libubsan|libgcc_s|libm)\.so|^ld-linux')
+stray=$(needed "$BUILD/warder" | grep -vE '^(libc|libcap|libsodium|libsodium|libasan|libubsan|libgcc_s|libm)\.so|^ld-linux')
 if [ -z "$stray" ]; then
-	echo "ok broker_is_linked_with_libc_libseccomp_libcap_and_libsodium"
+	echo "ok broker_is_linked_with_what_docs_trust_names"
 else
-	echo "not ok broker_is_linked_with_libc_libseccomp_libcap_and_libsodium - $stray"
+	echo "not ok broker_is_linked_with_what_docs_trust_names - $stray"
 	exit 1
 fi
 path=$(readelf -d "$BUILD/warder" "$BUILD/warder-files" "$BUILD/warder-json" | grep -E 'RPATH|RUNPATH')
