@@ -177,8 +177,10 @@ static int serve_request(
 	if (r == 0)
 		r = handlers[op](s, q, data);
 	q->result = r;
-	if (r < 0)
+	if (r < 0) {
 		fd_close(&q->fd);
+		charge_refused(s, q);
+	}
 	/* hello asks for nothing that a rule could grant. */
 	r = op == MSG_HELLO ? 0 : record(s, q);
 	target_deinit(&q->target);

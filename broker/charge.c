@@ -74,6 +74,12 @@ static long held(int worker_files_fd)
 	return st.st_size > 0 ? (long)st.st_size : count_entries(worker_files_fd);
 }
 
+void charge_refused(struct session *s, struct request *q)
+{
+	if (!q->charged && !q->by_limit && s->charge.per_second > 0)
+		pay(&s->charge, q->began_ns);
+}
+
 int charge(struct session *s, struct request *q, bool for_fd)
 {
 	struct charge *c = &s->charge;

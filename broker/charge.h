@@ -17,4 +17,7 @@ uint64_t clock_ns(void);
  */
 int charge(struct session *s, struct request *q, bool for_fd);
 
+/* Charges a request that was refused before it came to that: it counts as well. */
+void charge_refused(struct session *s, struct request *q);
+
 #endif

@@ -243,10 +243,18 @@ int decide_inode(struct session *s, struct request *q, const struct target *t, i
 
 void decide_explain(struct session *s, struct request *q, const struct target *t)
 {
-	if (q->reason[0] || t->mode == 0)
+	const char *remedy =
+		s->privileged && q->answer.as != AS_BROKER ? "; add \"as broker\"" : "";
+
+	if (q->reason[0])
 		return;
-	snprintf(q->reason, sizeof(q->reason), "mode %04o, owner %u:%u, and the worker is %u:%u%s",
-		(unsigned)(t->mode & 07777), (unsigned)t->uid, (unsigned)t->gid, (unsigned)s->uid,
-		(unsigned)s->gid,
-		s->privileged && q->answer.as != AS_BROKER ? "; add \"as broker\"" : "");
+	if (t->mode == 0)
+		snprintf(q->reason, sizeof(q->reason),
+			"a directory on the way is closed to %u:%u, the worker%s", (unsigned)s->uid,
+			(unsigned)s->gid, remedy);
+	else
+		snprintf(q->reason, sizeof(q->reason),
+			"mode %04o, owner %u:%u, and the worker is %u:%u%s",
+			(unsigned)(t->mode & 07777), (unsigned)t->uid, (unsigned)t->gid,
+			(unsigned)s->uid, (unsigned)s->gid, remedy);
 }

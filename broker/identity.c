@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/fsuid.h>
+#include <sys/prctl.h>
 
 /* The group goes first on the way up and last on the way down, where the uid still may set it. */
 static int take(uid_t uid, gid_t gid)
@@ -25,6 +26,15 @@ static int take(uid_t uid, gid_t gid)
 	return -EPERM;
 }
 
+/* A change of the fsuid sets "dumpable" to what the host's fs.suid_dumpable says (proc(5)), and who
+ * is dumpable can be traced: so it is taken back each time. */
+static int take_quietly(uid_t uid, gid_t gid)
+{
+	int r = take(uid, gid);
+
+	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : r;
+}
+
 int identity_init(struct session *s)
 {
 	return s->privileged ? take(s->uid, s->gid) : 0;
@@ -32,16 +42,23 @@ int identity_init(struct session *s)
 
 int identity_take(struct session *s, unsigned as)
 {
+	int r;
+
 	if (as == AS_WORKER)
 		return 0;
 	if (as == AS_CLIENT)
 		return -EPERM;
 	/* An ordinary user's broker is that user already: there is nothing more to take. */
-	return s->privileged ? take(0, 0) : 0;
+	if (!s->privileged)
+		return 0;
+	r = take_quietly(0, 0);
+	if (r < 0)
+		identity_drop(s, as); /* one half may have changed */
+	return r;
 }
 
 void identity_drop(struct session *s, unsigned as)
 {
-	if (as == AS_BROKER && s->privileged && take(s->uid, s->gid) < 0)
+	if (as == AS_BROKER && s->privileged && take_quietly(s->uid, s->gid) < 0)
 		abort();
 }

@@ -261,6 +261,10 @@ static int open_existing(struct session *s, struct request *q)
 		return decide_refuse(s, q);
 	}
 	r = resolve_inode(s, q, t, root_of(s, q), !(q->flags & O_NOFOLLOW));
+	if (r == -EACCES) {
+		t->mode = 0; /* of what is behind that, nothing is known */
+		decide_explain(s, q, t);
+	}
 	return r < 0 ? r : open_reached(s, q);
 }
 

@@ -141,6 +141,7 @@ static const struct table_row rows[] = {
 	ALLOW_IF(ioctl, IS(1, TIOCGWINSZ), "the width of the summary"),
 	ALLOW_IF(ioctl, IS(1, FIONREAD), "how much waits"),
 	ALLOW_IF(ioctl, IS(1, TIOCOUTQ), "SIOCOUTQ: `limit held` counts what the worker has not read"),
+	ALLOW_IF2(prctl, IS(0, PR_SET_DUMPABLE), IS(1, 0), "as broker: a change of the fsuid undoes it"),
 	ALLOW_IF(prctl, IS(0, PR_SET_NAME), "what ps(1) shows"),
 	ALLOW_IF(prctl, IS(0, PR_SET_PDEATHSIG), "a child's"),
 	ALLOW(sysinfo, "qsort(3) asks for the memory there is"),
