@@ -127,8 +127,8 @@ static void utf8_stays_text_and_the_rest_is_bytes(void **state)
 static void what_steers_a_terminal_is_escaped(void **state)
 {
 	static const char *const hostile[] = {"\x1b[31m", "a\nb", "a\rb", "\x7f",
-		"\xc2\x9b"
-		"31m",
+		("\xc2\x9b"
+		 "31m"),
 		"\xe2\x80\xa8", "\xe2\x80\xae", "\xef\xbb\xbf", "\xe2\x81\xa6"};
 	char line[256];
 

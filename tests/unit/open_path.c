@@ -509,6 +509,8 @@ static void root_opens_as_the_workers_user_unless_the_rule_says(void **state)
 	put_dir(w, "/data");
 	put_dir(w, "/spool");
 	put_dir(w, "/new");
+	put_dir(w, "/closed");
+	assert_int_equal(chmod(at(w, "/closed"), 0700), 0);
 	put_file(w, "/data/private", "private");
 	put_file(w, "/data/public", "public");
 	put_file(w, "/spool/private", "spool");
@@ -519,11 +521,14 @@ static void root_opens_as_the_workers_user_unless_the_rule_says(void **state)
 	assert_int_equal(chmod(at(w, "/new"), 0777), 0);
 	w->s.privileged = true;
 	w->s.uid = w->s.gid = 65534;
-	world_start(w, "allow read /data/\nallow rw /spool/ as broker\nallow rw /new/\n");
+	world_start(w, "allow read /data/ /closed/\nallow rw /spool/ as broker\nallow rw /new/\n");
 	hello(w);
 	assert_int_equal(ask_open(w, "/data/private", O_RDONLY), -EACCES);
 	assert_last(w, "reason",
 		"mode 0600, owner 0:0, and the worker is 65534:65534; add \"as broker\"");
+	assert_int_equal(ask_open(w, "/closed/f", O_RDONLY), -EACCES);
+	assert_last(w, "reason",
+		"a directory on the way is closed to 65534:65534, the worker; add \"as broker\"");
 	assert_int_equal(ask_open(w, "/spool/private", O_RDONLY), 0);
 	assert_int_equal(ask_open(w, "/spool/link", O_RDONLY), 0);
 	assert_int_equal(ask_open(w, "/spool/made", O_WRONLY | O_CREAT), 0);
