@@ -215,6 +215,7 @@ static void truncate_granted(struct session *s, size_t n)
 			continue;
 		o->result = -errno;
 		fd_close(&o->fd);
+		s->tally.granted--;
 		record_undelivered(s, o->grant, "the file could not be cut to size 0");
 		ledger_commit(s->ledger);
 	}
