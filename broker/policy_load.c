@@ -232,7 +232,8 @@ static int look_up_tree(struct load *l, size_t i)
 	e = note_links(l, i, &f);
 	if (e == 0 && r == 0)
 		e = policy_tree_resolved(l->p, i, f.path);
-	else if (e == 0 && may_make && !deny && f.n_missing == 1 && f.is_directory && !f.last_is_link)
+	else if (e == 0 && may_make && !deny && f.n_missing == 1 && f.is_directory &&
+		 !f.last_is_link)
 		e = policy_tree_resolved(l->p, i, f.path);
 	else if (e == 0 && deny)
 		e = policy_tree_resolved(l->p, i, f.path);

@@ -51,10 +51,20 @@ bool view_meets_tree(const struct cell_spec *spec, const char *path)
 	return false;
 }
 
+/* Whether a private directory at `path` would hide a runtime that was asked for. */
+static bool hides_runtime(const struct cell_spec *spec, const char *path)
+{
+	for (size_t i = 0; i < spec->n_runtime; i++) {
+		if (view_covers(path, spec->runtime[i]))
+			return true;
+	}
+	return false;
+}
+
 static const char *first_free(const struct cell_spec *spec, const char *const *places)
 {
 	for (; *places; places++) {
-		if (!view_meets_tree(spec, *places))
+		if (!view_meets_tree(spec, *places) && !hides_runtime(spec, *places))
 			return *places;
 	}
 	return NULL;

@@ -16,6 +16,9 @@ expect_text "and says which" "no-such-program-xyz"
 echo 'text' >not-executable
 expect_status "a file that cannot be executed is 126" 126 \
 	run -e "allow rwx $dir/" "$dir/not-executable"
+mkdir bin && cp /bin/echo bin/own-echo
+expect_status "a runtime below /tmp is not hidden by the private one" 0 \
+	run --runtime "$dir/bin" "$dir/bin/own-echo" x
 expect_status "a missing command is 125" 125 run
 expect_text "and says so" "COMMAND is missing"
 expect_status "an unknown option is 125" 125 run --memry 1G true
