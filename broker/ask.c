@@ -19,6 +19,7 @@
 #include "broker/ops.h"
 #include "broker/record.h"
 #include "broker/resolve.h"
+#include "broker/roots.h"
 #include "common/chan.h"
 #include "common/codec.h"
 #include "common/fd.h"
@@ -86,7 +87,7 @@ int ask_init(struct session *s)
 	s->repeat = &s->ask->repeat;
 	s->devices = names_devices(s->policy);
 	s->n_fs = 0;
-	return 0;
+	return roots_init(s);
 }
 
 void ask_deinit(struct session *s)
@@ -96,6 +97,7 @@ void ask_deinit(struct session *s)
 	if (record_flush(s) == 0)
 		ledger_commit(s->ledger);
 	fd_close_many(s->ask->fds, s->ask->n_fds);
+	roots_deinit(s);
 	free(s->ask);
 	s->ask = NULL;
 }

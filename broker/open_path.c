@@ -19,6 +19,7 @@
 #include "broker/identity.h"
 #include "broker/kernel_fs.h"
 #include "broker/resolve.h"
+#include "broker/roots.h"
 #include "common/fd.h"
 
 #include <errno.h>
@@ -191,14 +192,15 @@ static bool may_go_short(const struct session *s, const struct request *q)
 static int open_short(struct session *s, struct request *q)
 {
 	struct target *t = &q->target;
-	const char *path = t->asked_size > 1 ? t->asked + 1 : ".";
 	uint64_t flags = q->flags & FLAGS_KEPT;
+	const char *path;
+	int root_fd = roots_find(s, writes(q), t->asked, t->asked_size, &path);
 	autofd fd = -1;
 	int r;
 
 	if (t->must_be_directory)
 		flags |= O_DIRECTORY;
-	r = open_as(s, q, root_of(s, q), path, flags, 0, &fd);
+	r = open_as(s, q, root_fd, path, flags, 0, &fd);
 	if (r == 0)
 		r = note_opened(t, fd);
 	if (r < 0)

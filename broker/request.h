@@ -132,6 +132,7 @@ struct session {
 	bool devices; /* some rule names `type char` or `block`: not every mount is nodev */
 	struct known_fs fs[KNOWN_FS_MAX];
 	size_t n_fs;
+	struct roots *roots;   /* owned; made and freed with `ask` */
 	struct repeat *repeat; /* owned by `ask` */
 	struct ask *ask;       /* owned; ask_init() and ask_deinit() */
 };
