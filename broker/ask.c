@@ -115,11 +115,11 @@ size_t ask_undelivered(struct session *s)
 
 /* ---- from the message to the request --------------------------------------------------------- */
 
-static void request_init(struct request *q, enum msg_op op)
+static void request_init(const struct session *s, struct request *q, enum msg_op op)
 {
 	q->door = DOOR_ASK;
 	q->op = op;
-	q->pid = 0;
+	q->pid = s->cell->worker_pid;
 	target_init(&q->target);
 	target_init(&q->target2);
 	q->link_size = 0;
@@ -174,7 +174,7 @@ static int serve_request(
 	struct request *q = &s->ask->request;
 	int r;
 
-	request_init(q, op);
+	request_init(s, q, op);
 	r = request_fill(q, m);
 	if (r == 0)
 		r = handlers[op](s, q, data);
