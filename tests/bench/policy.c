@@ -6,11 +6,7 @@
  * same directories.  The two are measured in turn, and the median of the rounds is printed.
  */
 #include "policy/policy.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
+#include "tests/bench/bench.h"
 
 #define RULES  100000
 #define ASKED  10
@@ -19,14 +15,6 @@
 
 static char paths[ASKED][64];
 static size_t sizes[ASKED];
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static struct policy *make_policy(int n)
 {
@@ -52,21 +40,14 @@ static double measure(const struct policy *p)
 {
 	struct policy_answer a;
 	unsigned long allowed = 0;
-	double began = now_ns();
+	uint64_t began = bench_ns();
 
 	for (int i = 0; i < CHECKS; i++)
 		allowed += policy_check(p, paths[i % ASKED], sizes[i % ASKED], RIGHT_READ, &a) ==
 			   VERDICT_ALLOW;
 	if (allowed != CHECKS / ASKED * 8)
 		exit(2);
-	return (now_ns() - began) / CHECKS;
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
+	return (double)(bench_ns() - began) / CHECKS;
 }
 
 int main(void)
@@ -83,10 +64,8 @@ int main(void)
 		a[i] = measure(few);
 		b[i] = measure(many);
 	}
-	qsort(a, ROUNDS, sizeof(*a), compare);
-	qsort(b, ROUNDS, sizeof(*b), compare);
-	printf("policy verdict, %d rules: %.0f ns, %d rules: %.0f ns, ratio %.2f (goal 2.0)\n",
-		RULES, b[ROUNDS / 2], ASKED, a[ROUNDS / 2], b[ROUNDS / 2] / a[ROUNDS / 2]);
+	bench_ratio("policy verdict, 100,000 rules", bench_median(b, ROUNDS), "ns",
+		"one with 10 rules", bench_median(a, ROUNDS), 2);
 	policy_free(few);
 	policy_free(many);
 	return 0;
