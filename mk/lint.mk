@@ -12,8 +12,8 @@ tests: $(foreach kind,unit cell e2e hostile,$(call test_bins,$(kind)))
 
 .PHONY: lint
 lint:
-	clang-format --dry-run -Werror $(LINT_SOURCES)
-	@! mandoc -T lint -W style $(LINT_PAGES) 2>&1 | grep -v 'referenced manual not found'
+	@clang-format --dry-run -Werror $(LINT_SOURCES)
+	@! mandoc -T lint -W style $(LINT_PAGES) 2>/dev/null | grep -v 'referenced manual not found'
 	@grep -hoE '^\.Xr (warder|libwarder)[a-z.-]* [1-9]' $(LINT_PAGES) | sort -u | while read -r _ page n; do \
 		[ -e docs/man/$$page.$$n ] || { echo "docs/man/$$page.$$n is referred to and missing"; exit 1; }; \
 	done
