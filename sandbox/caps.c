@@ -55,12 +55,18 @@ static int drop_bounding(const cap_value_t *keep, int n)
 	return 0;
 }
 
+/* One call; cap_reset_ambient(3) asks for each capability first. */
+static int drop_ambient(void)
+{
+	return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ? -errno : 0;
+}
+
 int caps_lock(struct failure *f)
 {
 	int r = drop_bounding(NULL, 0);
 
-	if (r == 0 && cap_reset_ambient() < 0)
-		r = -errno;
+	if (r == 0)
+		r = drop_ambient();
 	if (r == 0 && cap_set_secbits(BITS_LOCKED & ~(unsigned)SECBIT_KEEP_CAPS) < 0 &&
 		errno != EPERM)
 		r = -errno;
@@ -90,8 +96,8 @@ int caps_broker(bool as_broker, struct failure *f)
 	int n = as_broker && geteuid() == 0 ? (int)(sizeof(files) / sizeof(*files)) : 0;
 	int r = drop_bounding(files, n);
 
-	if (r == 0 && cap_reset_ambient() < 0)
-		r = -errno;
+	if (r == 0)
+		r = drop_ambient();
 	if (r == 0)
 		r = set_to(files, n, false);
 	return r < 0 ? fail(f, r, "capabilities: cannot drop the broker's: %m") : 0;
