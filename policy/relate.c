@@ -66,27 +66,37 @@ static size_t place_find(const struct place *places, size_t n, const char *path)
 static bool reaches(const struct pattern *t, const char *prefix, const char *path, bool deep)
 {
 	size_t n = strlen(path);
+	const char *again = path;
 
 	if (runtime_holds(path, prefix, strlen(prefix)))
 		return deep || (strcmp(path, prefix) == 0 && t->n_rest == 0);
 	if (!runtime_holds(prefix, path, n))
 		return false;
 	path += strcmp(prefix, "/") == 0 ? 0 : strlen(prefix);
-	for (size_t i = 0; i < t->n_rest; i++) {
-		const struct component *c = &t->rest[i];
-		size_t length;
-
+	for (size_t i = 0, depth = SIZE_MAX;;) {
 		path += strspn(path, "/");
-		length = strcspn(path, "/");
-		if (length == 0)
-			return deep;
-		if (c->any_depth)
+		if (i == t->n_rest && (t->subtree || !*path))
 			return true;
-		if (!component_match(c, path, length))
+		if (i < t->n_rest && t->rest[i].any_depth) {
+			/* To go back to the last "**" is enough, as with "*" in a word. */
+			depth = i++;
+			again = path;
+			continue;
+		}
+		if (!*path || (deep && depth != SIZE_MAX))
+			return deep;
+		if (i < t->n_rest && component_match(&t->rest[i], path, strcspn(path, "/"))) {
+			i++;
+			path += strcspn(path, "/");
+			continue;
+		}
+		if (depth == SIZE_MAX)
 			return false;
-		path += length;
+		again += strspn(again, "/");
+		again += strcspn(again, "/");
+		i = depth + 1;
+		path = again;
 	}
-	return t->subtree || !*path;
 }
 
 /* Whether an `except` of the rule takes the whole of a tree out. */

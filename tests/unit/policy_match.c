@@ -377,6 +377,9 @@ static const struct mistake related[] = {
 	{"allow exec /opt/x/\ndeny rw /opt/", "t.policy:2:9: a deny of reading"},
 	{"allow exec /opt/x/\ndeny read /opt/*/key", "t.policy:2:11: a deny of reading"},
 	{"allow exec /opt/x\ndeny read /opt/x", "t.policy:2:11: a deny of reading"},
+	{"allow exec /opt/x\ndeny read **/x", "t.policy:2:11: a deny of reading"},
+	{"allow exec /opt/a/b/x\ndeny read **/b/", "t.policy:2:11: a deny of reading"},
+	{"allow exec /opt/a/b/b/x\ndeny read **/b/x", "t.policy:2:11: a deny of reading"},
 	{"allow exec /opt/*/bin/\ndeny read /opt/y", "t.policy:2:11: a deny of reading"},
 	{"ask exec /opt/x/\ndeny read /opt/x/key", "t.policy:2:11: a deny of reading"},
 	/* prefixes in directories that the worker may write */
@@ -409,6 +412,8 @@ static void rules_that_can_stand_together_do(void **state)
 		"allow exec /opt/x/\ndeny read /opt/*/key except /opt/x/",
 		"allow exec /opt/x/\ndeny any **/.env except /opt/",
 		"allow exec /opt/x\ndeny read /opt/*.key",
+		"allow exec /opt/x\ndeny read **/*.key",
+		"allow exec /opt/a/b/x\ndeny read /opt/**/b/**/y **/a/x /opt/**/a",
 		"allow exec /home/u/p/\ndeny any /home/*/.ssh/",
 		"allow rw /w/\ndeny any /w/x/ /w/y",
 		"allow rw /w/\ndeny write,create,delete /w/x/",
