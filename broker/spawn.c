@@ -18,10 +18,12 @@
 #include "broker/cage.h"
 #include "common/chan.h"
 #include "common/fd.h"
+#include "policy/policy.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -205,16 +207,22 @@ static int start_worker(struct spawn *s, struct failure *f)
 static bool host_has(const struct cell_spec *spec, char *path, size_t size)
 {
 	const char *at = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
-	const char *env = getenv("PATH");
+	const char *env = getenv("PATH"), *name = spec->program;
+	int n;
 
-	if (strchr(spec->program, '/')) {
-		snprintf(path, size, "%s", spec->program);
-		return path[0] == '/' && access(path, X_OK) == 0;
+	if (strchr(name, '/')) {
+		bool relative = name[0] != '/';
+
+		while (relative && name[0] == '.' && name[1] == '/')
+			name += 1 + strspn(name + 1, "/");
+		n = snprintf(path, size, "%s%s%s", relative && spec->cwd ? spec->cwd : "",
+			relative ? "/" : "", name);
+		return n > 0 && (size_t)n < size && access(path, X_OK) == 0;
 	}
 	for (at = env ? env : at; at; at = *at ? at + 1 : NULL) {
 		const char *end = strchrnul(at, ':');
-		int n = snprintf(path, size, "%.*s/%s", (int)(end - at), at, spec->program);
 
+		n = snprintf(path, size, "%.*s/%s", (int)(end - at), at, name);
 		if (*at == '/' && n > 0 && (size_t)n < size && access(path, X_OK) == 0)
 			return true;
 		at = end;
@@ -222,20 +230,26 @@ static bool host_has(const struct cell_spec *spec, char *path, size_t size)
 	return false;
 }
 
+/* What was named by its path is wanted alone; what PATH led to may need what lies beside it. */
 static int not_found(const struct cell_spec *spec, struct failure *f)
 {
-	char path[4096];
+	char path[PATH_MAX], dir[PATH_MAX], word[PATH_MAX];
 	char *slash;
 
 	if (!host_has(spec, path, sizeof(path)))
 		return fail(f, -ENOENT,
 			"%s: command not found, neither in the cell nor on this host",
 			spec->program);
-	slash = strrchr(path, '/');
+	snprintf(dir, sizeof(dir), "%s", path);
+	slash = strrchr(dir, '/');
+	if (!strchr(spec->program, '/') && slash > dir)
+		*slash = '\0';
+	if (policy_quote(dir, word, sizeof(word)) < 0)
+		return fail(f, -ENOENT, "%s is on this host but not in the cell", spec->program);
 	return fail(f, -ENOENT,
-		"%s is on this host (%s) but not in the cell; add the line `runtime %.*s` to the "
+		"%s is on this host (%s) but not in the cell; add the line `runtime %s` to the "
 		"policy",
-		spec->program, path, slash > path ? (int)(slash - path) : 1, path);
+		spec->program, path, word);
 }
 
 /* End-of-file: the program runs. */

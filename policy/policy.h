@@ -275,7 +275,11 @@ char *policy_rights_name(unsigned rights, char *buf, size_t size);
 /* "read" -> RIGHT_READ closed, "rw" ...; 0 if unknown. */
 unsigned policy_right_parse(const char *word, size_t size);
 const char *policy_verdict_name(enum verdict v);
+/* A path as a policy has to write it: `/a` or `"/a b"`.  Its size or -ENAMETOOLONG. */
+int policy_quote(const char *path, char *buf, size_t size);
+
 /* The line to add for a right on a path, quoted as the grammar needs: `allow read "/a b"`. */
+/* -EINVAL where no rule could give it: no right at all, or a file of /proc. */
 int policy_suggest(unsigned rights, const char *path, char *buf, size_t size);
 /* "landlock" -> LAYER_LANDLOCK; 0 if unknown.  And back; NULL if not exactly one known layer. */
 unsigned policy_layer_parse(const char *word);

@@ -276,15 +276,25 @@ int policy_finish(struct policy *p)
 
 /* ---- what people read ------------------------------------------------------------------------ */
 
+int policy_quote(const char *path, char *buf, size_t size)
+{
+	return text_quote(path, NULL, strlen(path), buf, size);
+}
+
 int policy_suggest(unsigned rights, const char *path, char *buf, size_t size)
 {
 	char names[64], word[4 * PATH_MAX + 3];
-	int n = text_quote(path, NULL, strlen(path), word, sizeof(word));
+	int n;
 
+	if (!*policy_rights_name(rights, names, sizeof(names)) ||
+		strncmp(path, "/proc/", strlen("/proc/")) == 0)
+		return -EINVAL;
+	n = policy_quote(path, word, sizeof(word));
 	if (n < 0)
 		return n;
-	n = snprintf(
-		buf, size, "allow %s %s", policy_rights_name(rights, names, sizeof(names)), word);
+	/* What lies in /dev is a device, or the rule with this type does no harm. */
+	n = snprintf(buf, size, "allow %s %s%s", names, word,
+		strncmp(path, "/dev/", strlen("/dev/")) == 0 ? " type char" : "");
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 

@@ -38,6 +38,7 @@ static bool whole(const struct view *v, const char *path)
 struct corner {
 	int host_fd, view_fd;
 	unsigned use; /* rule of each entry; 0: one on the directory covers them */
+	bool named;   /* by the policy: it must be there, and its own permissions decide */
 };
 
 /* Mounts a clone of the host's entry `name`. */
@@ -96,7 +97,7 @@ static int place_entry(struct view *v, const struct corner *c, const char *name,
 	struct stat st;
 
 	if (fstatat(c->host_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return 0;
+		return c->named ? -errno : 0;
 	if (S_ISLNK(st.st_mode)) {
 		ssize_t n = readlinkat(c->host_fd, name, target, sizeof(target) - 1);
 
@@ -105,8 +106,12 @@ static int place_entry(struct view *v, const struct corner *c, const char *name,
 			return symlinkat(target, c->view_fd, name) < 0 && errno != EEXIST ? -errno
 											  : 0;
 		if (fstatat(c->host_fd, name, &st, 0) < 0)
-			return 0;
+			return c->named ? -errno : 0;
 	}
+	if (c->named && (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)))
+		return mount_entry(v, c, name, S_ISDIR(st.st_mode));
+	if (c->named)
+		return -EINVAL;
 	if (S_ISDIR(st.st_mode) && (st.st_mode & 0005))
 		return mount_entry(v, c, name, true);
 	if (!S_ISREG(st.st_mode) || !(st.st_mode & 0004))
@@ -117,15 +122,15 @@ static int place_entry(struct view *v, const struct corner *c, const char *name,
 }
 
 /* One entry of the runtime, a path.  What this host lacks, or what not everyone may read, is
- * passed over. */
+ * passed over; what the policy names is brought in, and its absence stops the start. */
 static int runtime_entry(
-	struct view *v, const struct corner *near, const char *path, struct failure *f)
+	struct view *v, const struct corner *near, const char *path, bool named, struct failure *f)
 {
 	const char *slash = strrchr(path, '/');
 	const char *first = near ? strchr(path + 1, '/') + 1 : NULL;
 	char parent[PATH_MAX];
 	autofd host_fd = -1, view_fd = -1;
-	struct corner far = {-1, -1, near ? near->use : RULES_READ | RULES_RUN};
+	struct corner far = {-1, -1, near ? near->use : RULES_READ | RULES_RUN, named};
 	int depth = 0;
 	int r;
 
@@ -141,7 +146,9 @@ static int runtime_entry(
 		snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
 		host_fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (host_fd < 0)
-			return 0;
+			return named ? fail(f, -errno, "the cell's runtime: cannot open %s: %m",
+					       parent)
+				     : 0;
 		r = view_place(v->root_fd, parent, true, &view_fd);
 		far.host_fd = host_fd;
 		far.view_fd = view_fd;
@@ -165,7 +172,7 @@ static int runtime_patterns(struct view *v, const struct corner *c, struct failu
 			size_t n = strlen(runtime_etc[i]) - 1;
 
 			if (runtime_etc[i][n] == '*' && strncmp(runtime_etc[i], path, n) == 0)
-				r = runtime_entry(v, c, path, f);
+				r = runtime_entry(v, c, path, false, f);
 		}
 	}
 	if (dir)
@@ -177,7 +184,7 @@ static int runtime_etc_entries(struct view *v, struct failure *f)
 {
 	autofd host_fd = open("/etc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	autofd view_fd = -1;
-	struct corner c = {host_fd, -1, whole(v, "/etc") ? 0 : RULES_READ | RULES_RUN};
+	struct corner c = {host_fd, -1, whole(v, "/etc") ? 0 : RULES_READ | RULES_RUN, false};
 	int r;
 
 	if (host_fd < 0)
@@ -188,7 +195,7 @@ static int runtime_etc_entries(struct view *v, struct failure *f)
 	c.view_fd = view_fd;
 	for (size_t i = 0; r == 0 && runtime_etc[i]; i++) {
 		if (!strchr(runtime_etc[i], '*'))
-			r = runtime_entry(v, &c, runtime_etc[i], f);
+			r = runtime_entry(v, &c, runtime_etc[i], false, f);
 	}
 	return r < 0 ? r : runtime_patterns(v, &c, f);
 }
@@ -212,12 +219,12 @@ int view_runtime(struct view *v, struct failure *f)
 		return fail(f, -errno, "the cell's runtime: cannot open /: %m");
 	if (!v->spec->runtime_none) {
 		for (size_t i = 0; r == 0 && runtime_trees[i]; i++)
-			r = runtime_entry(v, NULL, runtime_trees[i], f);
+			r = runtime_entry(v, NULL, runtime_trees[i], false, f);
 		if (r == 0 && !is_in_tree(v, "/etc"))
 			r = runtime_etc_entries(v, f);
 	}
 	for (size_t i = 0; r == 0 && i < v->spec->n_runtime; i++)
-		r = runtime_entry(v, NULL, v->spec->runtime[i], f);
+		r = runtime_entry(v, NULL, v->spec->runtime[i], true, f);
 	fd_close(&v->host_fd);
 	return r;
 }
@@ -340,7 +347,7 @@ int view_dev(struct view *v, struct failure *f)
 	bool all = whole(v, "/dev");
 	autofd host_fd = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	autofd dev_fd = -1;
-	struct corner c = {host_fd, -1, all ? 0 : RULES_CHAR};
+	struct corner c = {host_fd, -1, all ? 0 : RULES_CHAR, false};
 	int r;
 
 	if (is_in_tree(v, "/dev"))
@@ -380,6 +387,17 @@ static int host_rule(const struct rules *rules, const char *path, unsigned use)
 	return rules_worker(rules, fd, S_ISDIR(st.st_mode), use);
 }
 
+/* What the policy added. */
+static int host_named(const struct rules *rules, const char *path, unsigned use, struct failure *f)
+{
+	autofd fd = open(path, O_PATH | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return fail(f, -errno, "the cell's runtime: cannot bring in %s: %m", path);
+	return rules_worker(rules, fd, S_ISDIR(st.st_mode), use);
+}
+
 static int host_patterns(const struct rules *rules, unsigned use)
 {
 	char path[PATH_MAX];
@@ -413,7 +431,7 @@ int host_rules(const struct cell_spec *spec, const struct rules *rules, struct f
 	if (r == 0 && !spec->runtime_none)
 		r = host_patterns(rules, use);
 	for (size_t i = 0; r == 0 && i < spec->n_runtime; i++)
-		r = host_rule(rules, spec->runtime[i], use);
+		r = host_named(rules, spec->runtime[i], use, f);
 	for (size_t i = 0; r == 0 && i < DEVICES; i++) {
 		snprintf(path, sizeof(path), "/dev/%s", devices[i]);
 		r = host_rule(rules, path, RULES_CHAR);

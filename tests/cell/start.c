@@ -209,6 +209,47 @@ static void a_program_of_the_host_alone_is_127_with_the_line_to_add(void **state
 	cell_run(&run);
 	assert_int_equal(run.status, 127);
 	has(&run, "add the line `runtime /");
+	has(&run, "/tool.sh` to the policy");
+	argv[0] = "./tool.sh";
+	cell_run_init(&run, argv);
+	run.spec.cwd = getenv("HOME");
+	cell_run(&run);
+	assert_int_equal(run.status, 127);
+	has(&run, "./tool.sh is on this host (/");
+	has(&run, "/tool.sh` to the policy");
+	unlink(path);
+}
+
+static void what_the_policy_adds_to_the_runtime_runs_or_stops_the_start(void **state)
+{
+	char path[512];
+	const char *argv[] = {path, NULL};
+	const char *const added[] = {path}, *const missing[] = {"/no/such/runtime"};
+	struct cell_run run;
+	FILE *script;
+
+	/* In /tmp, where the cell has a directory of its own, and small: no copy of it is made. */
+	snprintf(path, sizeof(path), "%s/tool.sh", getenv("HOME"));
+	script = fopen(path, "we");
+	assert_non_null(script);
+	fprintf(script, "#!/bin/sh\necho it ran\n");
+	fclose(script);
+	assert_int_equal(chmod(path, 0755), 0);
+	cell_run_init(&run, argv);
+	run.spec.n_runtime = 1;
+	for (int i = 0; i < ROOTS; i++) {
+		use_root(&run, roots[i]);
+		run.spec.runtime = added;
+		cell_run(&run);
+		if (run.status != 0 || strcmp(run.out, "it ran\n") != 0)
+			flunk("root %s: %d %s%s", root_names[i], run.status, run.out, run.failure);
+		run.spec.runtime = missing;
+		cell_run(&run);
+		if (run.status != 125)
+			flunk("root %s: %d %s", root_names[i], run.status, run.out);
+		has(&run, "/no/such");
+		run.spec.n_fds = 0;
+	}
 	unlink(path);
 }
 
@@ -413,6 +454,7 @@ int main(void)
 		T(a_directory_given_by_number_stops_the_start),
 		T(a_program_that_is_nowhere_is_127),
 		T(a_program_of_the_host_alone_is_127_with_the_line_to_add),
+		T(what_the_policy_adds_to_the_runtime_runs_or_stops_the_start),
 		T(a_program_without_permission_is_126),
 		T(a_missing_tree_stops_the_start_by_name),
 		T(a_host_cell_with_one_uid_stops_unless_accepted),
