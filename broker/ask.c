@@ -46,6 +46,7 @@ struct ask {
 	uint8_t in[MSG_SIZE_MAX];
 	uint8_t out[MSG_SIZE_MAX];
 	uint8_t data[OPS_DATA_MAX];
+	struct msg_request asked[MSG_COUNT_MAX]; /* what `in` holds; paths lie there */
 	struct request request;
 	struct repeat repeat;
 	struct outcome outcomes[MSG_COUNT_MAX];
@@ -318,10 +319,10 @@ static int lie(const char **ret_why, const char *why)
 
 /* Whether the message may be served: everything that can be told without doing any of it. */
 static int check_message(
-	const struct session *s, size_t size, struct msg_header *ret, const char **ret_why)
+	struct session *s, size_t size, struct msg_header *ret, const char **ret_why)
 {
-	struct dec d = dec_init(s->ask->in, size);
-	struct msg_request m;
+	struct ask *a = s->ask;
+	struct dec d = dec_init(a->in, size);
 
 	if (msg_header(&d, ret) < 0)
 		return lie(ret_why, "a message whose size is not what it says");
@@ -334,7 +335,7 @@ static int check_message(
 	if (ret->count == 0 || ret->count > msg_rows[ret->op].most)
 		return lie(ret_why, "a message with no request, or too many");
 	for (size_t i = 0; i < ret->count; i++) {
-		if (msg_get_request(&d, (enum msg_op)ret->op, &m) < 0)
+		if (msg_get_request(&d, (enum msg_op)ret->op, &a->asked[i]) < 0)
 			return lie(
 				ret_why, "a request that is cut short, or holds what it may not");
 	}
@@ -347,20 +348,16 @@ static int serve_message(struct session *s, size_t size, const char **ret_why)
 {
 	struct ask *a = s->ask;
 	struct msg_header h;
-	struct dec d = dec_init(a->in, size);
 	int recorded = 0;
 	int r = check_message(s, size, &h, ret_why);
 
 	if (r < 0)
 		return r;
 	s->last_id = h.id;
-	msg_header(&d, &h);
 	for (size_t i = 0; i < h.count; i++) {
 		struct outcome *o = &a->outcomes[i];
-		struct msg_request m;
 
-		msg_get_request(&d, (enum msg_op)h.op, &m);
-		r = serve_request(s, (enum msg_op)h.op, &m, a->data + i * MSG_STAT_SIZE);
+		r = serve_request(s, (enum msg_op)h.op, &a->asked[i], a->data + i * MSG_STAT_SIZE);
 		if (recorded == 0)
 			recorded = r;
 		*o = (struct outcome){
