@@ -41,8 +41,8 @@ static int ask_main(int argc, char **argv)
 /* Runs it with options, and leaves what was told on standard error in told[]. */
 static void run(const char *const *arguments)
 {
-	const char *argv[64] = {warder, "run", "-v", "--runtime", self};
-	int n = 5, status, err[2];
+	const char *argv[64] = {warder, "run", "-v", "--runtime", self, "--env", "ASAN_OPTIONS"};
+	int n = 7, status, err[2];
 	size_t size = 0;
 	ssize_t r;
 	pid_t pid;
