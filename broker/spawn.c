@@ -70,8 +70,12 @@ static int take_groups(const struct cell_spec *spec, struct failure *f)
 	/* Root of a user namespace in which groups cannot be set, and the worker is that root. */
 	if (errno == EPERM && spec->uid == 0)
 		return 0;
+	if (errno == EPERM)
+		return fail(f, -errno,
+			"cannot take the groups of the worker's user: this root may not change "
+			"groups (a "
+			"user namespace?); say `user root`, or start warder as an ordinary user");
 	return fail(f, -errno, "cannot take the groups of the worker's user: %m");
-	return 0;
 }
 
 static int fork_init(struct spawn *s, uint64_t namespaces, struct failure *f)

@@ -138,9 +138,9 @@ static int take_options(struct run *run, struct options *o)
 	}
 	if (i == OPTIONS_BAD)
 		return -EINVAL;
-	if (o->at < o->argc)
+	if (o->at < o->argc && o->argv[o->at][0] != '\0')
 		return 0;
-	options_wrong(o, "COMMAND is missing");
+	options_wrong(o, o->at < o->argc ? "COMMAND is empty" : "COMMAND is missing");
 	return -EINVAL;
 }
 

@@ -21,6 +21,7 @@ expect_status "a runtime below /tmp is not hidden by the private one" 0 \
 	run --runtime "$dir/bin" "$dir/bin/own-echo" x
 expect_status "a missing command is 125" 125 run
 expect_text "and says so" "COMMAND is missing"
+expect_status "an empty command is 125" 125 run ''
 expect_status "an unknown option is 125" 125 run --memry 1G true
 expect_text "and names the nearest" "did you mean --memory?"
 expect_status "an option without its value is 125" 125 run -e
