@@ -41,7 +41,7 @@ static void only_its_user_and_root_are_let_in(void **state)
 	char path[300];
 
 	if (geteuid() != 0) {
-		print_message("only root can play two users\n");
+		print_message("SKIP: only root can play two users\n");
 		skip();
 	}
 	server_start(&server, none);
