@@ -13,6 +13,7 @@
 #include "broker/policy_load.h"
 #include "cli/policy_options.h"
 #include "cli/say.h"
+#include "cli/suggest.h"
 #include "common/fd.h"
 #include "common/jsonl.h"
 #include "common/nearest.h"
@@ -311,15 +312,10 @@ static int explain(const struct policy *p, struct explanation *e)
 static void line_to_add(const struct explanation *e, char *buf, size_t size)
 {
 	const struct policy_answer *a = &e->decides->answer;
-	char path[PATH_MAX + 1];
 
 	buf[0] = '\0';
-	if (e->verdict != VERDICT_DENY || a->rule)
-		return;
-	snprintf(path, sizeof(path), "%s%s", e->decides->path,
-		e->is_directory && e->decides->path[1] ? "/" : "");
-	if (policy_suggest(a->missing, path, buf, size) < 0)
-		buf[0] = '\0';
+	if (e->verdict == VERDICT_DENY && !a->rule)
+		suggest(a->missing, e->decides->path, buf, size);
 }
 
 static void print_spelling(const char *label, const struct spelling *s)

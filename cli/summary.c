@@ -7,6 +7,7 @@
  */
 #include "cli/summary.h"
 #include "cli/say.h"
+#include "cli/suggest.h"
 #include "common/fd.h"
 
 #include <stdio.h>
@@ -34,7 +35,7 @@ static void print_denial(const struct broker_denial *d, bool colour)
 		colour ? "\033[0m" : "", rights, path, times,
 		d->reason[0] ? d->reason : "no rule allows it", d->rule[0] ? ", " : "", d->rule);
 	/* A deny rule is there on purpose: what lifts it stands in its own file. */
-	if (!d->rule[0] && policy_suggest(d->rights, d->path, line, sizeof(line)) >= 0)
+	if (!d->rule[0] && suggest(d->rights, d->path, line, sizeof(line)) == 0)
 		n += snprintf(
 			text + n, sizeof(text) - (size_t)n, "         to allow it: %s\n", line);
 	if (n > 0)
@@ -45,9 +46,8 @@ void summary_print(const struct broker_result *result, const char *ledger, bool 
 {
 	uint64_t shown = 0;
 
-	say("%llu descriptor%s granted, %llu request%s denied%s; ledger %s",
-		(unsigned long long)result->granted, plural(result->granted),
-		(unsigned long long)result->denied, plural(result->denied),
+	say("%llu request%s granted, %llu denied%s; ledger %s", (unsigned long long)result->granted,
+		plural(result->granted), (unsigned long long)result->denied,
 		result->timed_out ? "; its time was up" : "", ledger);
 	if (result->limited > 0)
 		say("%llu request%s met a limit", (unsigned long long)result->limited,

@@ -279,7 +279,7 @@ const char *policy_verdict_name(enum verdict v);
 int policy_quote(const char *path, char *buf, size_t size);
 
 /* The line to add for a right on a path, quoted as the grammar needs: `allow read "/a b"`. */
-/* -EINVAL where no rule could give it: no right at all, or a file of /proc. */
+/* -EINVAL where no rule could give it: no right at all, the root, a file of /proc. */
 int policy_suggest(unsigned rights, const char *path, char *buf, size_t size);
 /* "landlock" -> LAYER_LANDLOCK; 0 if unknown.  And back; NULL if not exactly one known layer. */
 unsigned policy_layer_parse(const char *word);

@@ -283,9 +283,10 @@ int relate_denies(struct policy *p)
 		const struct tree *t = &p->trees[i];
 
 		if (t->pub.verdict == VERDICT_ALLOW && strcmp(t->pub.prefix, "/") == 0 &&
-			t->pub.subtree)
-			diag_of_rule(p, t->pub.rule, t->column, true,
-				"this makes the view the whole host");
+			p->settings.root != ROOT_HOST)
+			diag_of_rule(p, t->pub.rule, t->column, false,
+				"the view cannot be the whole host; name the directories that are "
+				"needed, or say \"root host\"");
 		if (t->pub.verdict != VERDICT_DENY)
 			continue;
 		check_runtime(p, t, &warned);

@@ -286,15 +286,13 @@ int policy_suggest(unsigned rights, const char *path, char *buf, size_t size)
 	char names[64], word[4 * PATH_MAX + 3];
 	int n;
 
-	if (!*policy_rights_name(rights, names, sizeof(names)) ||
+	if (!*policy_rights_name(rights, names, sizeof(names)) || strcmp(path, "/") == 0 ||
 		strncmp(path, "/proc/", strlen("/proc/")) == 0)
 		return -EINVAL;
 	n = policy_quote(path, word, sizeof(word));
 	if (n < 0)
 		return n;
-	/* What lies in /dev is a device, or the rule with this type does no harm. */
-	n = snprintf(buf, size, "allow %s %s%s", names, word,
-		strncmp(path, "/dev/", strlen("/dev/")) == 0 ? " type char" : "");
+	n = snprintf(buf, size, "allow %s %s", names, word);
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 

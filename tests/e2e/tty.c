@@ -382,7 +382,7 @@ static void summary_comes_when_the_terminal_is_restored(void **state)
 	summary = false;
 	assert_int_equal(hear('E'), 3);
 	/* On a raw terminal the lines would not end in a carriage return. */
-	wait_for("words\r\nwarder: 0 descriptors granted, 0 requests denied; ledger ");
+	wait_for("words\r\nwarder: 0 requests granted, 0 denied; ledger ");
 	wait_for(".jsonl\r\n");
 }
 

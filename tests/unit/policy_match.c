@@ -38,8 +38,8 @@ static const struct row rows[] = {
 	{"allow read /a/b", "read", "/a/b/c", VERDICT_DENY, NULL},
 	{"allow read /a/b", "read", "/a", VERDICT_DENY, NULL},
 	{"allow read //a//./b/", "read", "/a/b/c", VERDICT_ALLOW, L1},
-	{"allow read /", "read", "/", VERDICT_ALLOW, L1},
-	{"allow read /", "read", "/a/b", VERDICT_ALLOW, L1},
+	{"allow read /\nroot host", "read", "/", VERDICT_ALLOW, L1},
+	{"allow read /\nroot host", "read", "/a/b", VERDICT_ALLOW, L1},
 	/* dir/ is dir and all beneath; dir/ ** the same */
 	{"allow read /srv/**", "read", "/srv", VERDICT_ALLOW, L1},
 	{"allow read /srv/**", "read", "/srv/a/b/c", VERDICT_ALLOW, L1},
@@ -126,15 +126,15 @@ static const struct row rows[] = {
 	{"allow read /s/ except /s/k/\nallow read /s/k/x", "read", "/s/k/x", VERDICT_ALLOW, L2},
 	{"deny any /s/ except /s/k\nallow read /s/", "read", "/s/k/below", VERDICT_DENY, L1},
 	/* paths that are not in their normal form have no verdict but no */
-	{"allow read /", "read", "relative", VERDICT_DENY, NULL},
-	{"allow read /", "read", "", VERDICT_DENY, NULL},
-	{"allow read /", "read", "/a/../b", VERDICT_DENY, NULL},
-	{"allow read /", "read", "/a/..", VERDICT_DENY, NULL},
-	{"allow read /", "read", "/a/./b", VERDICT_DENY, NULL},
-	{"allow read /", "read", "/.", VERDICT_DENY, NULL},
-	{"allow read /", "read", "//a", VERDICT_DENY, NULL},
-	{"allow read /", "read", "/a/", VERDICT_DENY, NULL},
-	{"allow read /", "read", "/..a/.b/...", VERDICT_ALLOW, L1},
+	{"allow read /\nroot host", "read", "relative", VERDICT_DENY, NULL},
+	{"allow read /\nroot host", "read", "", VERDICT_DENY, NULL},
+	{"allow read /\nroot host", "read", "/a/../b", VERDICT_DENY, NULL},
+	{"allow read /\nroot host", "read", "/a/..", VERDICT_DENY, NULL},
+	{"allow read /\nroot host", "read", "/a/./b", VERDICT_DENY, NULL},
+	{"allow read /\nroot host", "read", "/.", VERDICT_DENY, NULL},
+	{"allow read /\nroot host", "read", "//a", VERDICT_DENY, NULL},
+	{"allow read /\nroot host", "read", "/a/", VERDICT_DENY, NULL},
+	{"allow read /\nroot host", "read", "/..a/.b/...", VERDICT_ALLOW, L1},
 };
 
 static void gives_the_verdict_of_each_row(void **state)
@@ -366,6 +366,8 @@ static const struct mistake related[] = {
 	{"deny any /bin/sh", "t.policy:1:10: a deny cannot hold inside /bin,"},
 	{"deny read /etc/ssl/certs/x", "t.policy:1:11: a deny cannot hold inside /etc/ssl/certs,"},
 	{"deny read /usr/*/x", "t.policy:1:11: a deny cannot hold inside /usr,"},
+	{"allow read /", "t.policy:1:12: the view cannot be the whole host"},
+	{"root empty\nallow read /**", "t.policy:2:12: the view cannot be the whole host"},
 	{"runtime /opt/tool\ndeny read /opt/tool/x", "t.policy:2:11: a deny cannot hold inside"},
 	/* exec */
 	{"allow exec /opt/x/\ndeny read /opt/x/key",
@@ -442,7 +444,7 @@ static void warns_of_a_deny_that_does_not_reach_the_runtime(void **state)
 		{"deny write,create,delete **/.git/", ""},
 		{"deny read /srv/", ""},
 		{"root empty\ndeny any **/.env", ""},
-		{"allow read /", "t.policy:1:12: this makes the view the whole host"},
+		{"root host\nallow read /", ""},
 	};
 	char buf[512];
 
