@@ -2,40 +2,85 @@
 /*
  * start.c - how long /bin/true takes in the whole cell, beside bubblewrap with an equal view.
  *
+ * As the kernel places the processes, which is how people start them, then all on one CPU.
+ *
  *     usage: start WARDER             BENCH_ROUNDS=101
  */
+#include "common/runtime.h"
 #include "sandbox/warder.h"
 #include "tests/bench/cell.h"
 
+#include <glob.h>
 #include <spawn.h>
 
 #define ROUNDS_MAX 1001
-#define ARGS_MAX   48
+#define ARGS_MAX   256
+#define FILES_MAX  32
 
-/* The same system directories that warder's default runtime shows, links kept as links. */
+static int copied[FILES_MAX]; /* files that bwrap reads from inherited descriptors */
+static size_t n_copied;
+
+/* The arguments for one entry of /etc; returns how many. */
+static size_t bwrap_entry(const char **argv, const char *path)
+{
+	static char number[FILES_MAX][12];
+	struct stat st;
+	int fd;
+
+	if (stat(path, &st) < 0)
+		return 0;
+	argv[0] = "--ro-bind";
+	argv[1] = path;
+	argv[2] = path;
+	if (!S_ISREG(st.st_mode) || n_copied == FILES_MAX)
+		return 3;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	snprintf(number[n_copied], sizeof(number[0]), "%d", fd);
+	argv[0] = "--file";
+	argv[1] = number[n_copied];
+	copied[n_copied++] = fd;
+	return 3;
+}
+
+/* bwrap inherits them, from their beginning; nobody else does. */
+static void lend_copied(bool lend)
+{
+	for (size_t i = 0; i < n_copied; i++) {
+		lseek(copied[i], 0, SEEK_SET);
+		fcntl(copied[i], F_SETFD, lend ? 0 : FD_CLOEXEC);
+	}
+}
+
+/* What warder's default runtime shows: links of the root directory kept as links, and the listed
+ * part of /etc, directories mounted and files copied, as warder does. */
 static void bwrap_args(const char **argv)
 {
-	static const char *const dirs[] = {"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"};
-	static char target[6][64];
-	static const char *const begin[] = {"bwrap", "--unshare-all", "--die-with-parent",
-		"--new-session", "--ro-bind", "/usr", "/usr"};
-	static const char *const end[] = {"--ro-bind", "/etc/alternatives", "/etc/alternatives",
-		"--ro-bind", "/etc/ld.so.cache", "/etc/ld.so.cache", "--proc", "/proc", "--dev",
-		"/dev", "--tmpfs", "/tmp", "--tmpfs", "/home", "/bin/true", NULL};
+	static const char *const begin[] = {
+		"bwrap", "--unshare-all", "--die-with-parent", "--new-session"};
+	static const char *const end[] = {"--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
+		"--tmpfs", "/home", "/bin/true", NULL};
+	static char target[16][64];
+	static glob_t found;
 	size_t n = 0;
 
 	for (size_t i = 0; i < sizeof(begin) / sizeof(*begin); i++)
 		argv[n++] = begin[i];
-	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++) {
-		ssize_t size = readlink(dirs[i], target[i], sizeof(target[i]) - 1);
+	for (size_t i = 0; runtime_trees[i] && i < 16; i++) {
+		ssize_t size = readlink(runtime_trees[i], target[i], sizeof(target[i]) - 1);
 		struct stat st;
 
-		if (size < 0 && stat(dirs[i], &st) < 0)
+		if (size < 0 && stat(runtime_trees[i], &st) < 0)
 			continue;
 		argv[n++] = size < 0 ? "--ro-bind" : "--symlink";
-		argv[n++] = size < 0 ? dirs[i] : target[i];
-		argv[n++] = dirs[i];
+		argv[n++] = size < 0 ? runtime_trees[i] : target[i];
+		argv[n++] = runtime_trees[i];
 	}
+	for (size_t i = 0; runtime_etc[i]; i++)
+		glob(runtime_etc[i], i ? GLOB_APPEND : 0, NULL, &found);
+	for (size_t i = 0; i < found.gl_pathc && n + 20 < ARGS_MAX; i++)
+		n += bwrap_entry(argv + n, found.gl_pathv[i]);
 	for (size_t i = 0; i < sizeof(end) / sizeof(*end); i++)
 		argv[n++] = end[i];
 }
@@ -73,6 +118,16 @@ static double run_spawn(const char *warder)
 	return (double)(bench_ns() - begin) / 1e6;
 }
 
+static double run_bwrap(const char *const *argv)
+{
+	double ms;
+
+	lend_copied(true);
+	ms = run(argv);
+	lend_copied(false);
+	return ms;
+}
+
 static double must(double ms, const char *what)
 {
 	if (ms < 0)
@@ -80,14 +135,42 @@ static double must(double ms, const char *what)
 	return ms;
 }
 
+static void turns(char *warder, size_t rounds, const char *where)
+{
+	static double bare[ROUNDS_MAX], bwrap[ROUNDS_MAX], cell[ROUNDS_MAX], spawn[ROUNDS_MAX];
+	const char *bare_argv[] = {"/bin/true", NULL};
+	static const char *bwrap_argv[ARGS_MAX];
+	const char *warder_argv[] = {
+		warder, "run", "-q", "--ledger", ledger, "--", "/bin/true", NULL};
+	char what[64];
+	bool have_bwrap;
+
+	if (!bwrap_argv[0])
+		bwrap_args(bwrap_argv);
+	have_bwrap = run_bwrap(bwrap_argv) >= 0;
+	must(run(warder_argv), "warder run:");
+	for (size_t i = 0; i < rounds; i++) {
+		bare[i] = must(run(bare_argv), "bare:");
+		if (have_bwrap)
+			bwrap[i] = must(run_bwrap(bwrap_argv), "bwrap:");
+		cell[i] = must(run(warder_argv), "warder run:");
+		spawn[i] = must(run_spawn(warder), "warder_spawn:");
+	}
+	snprintf(what, sizeof(what), "start of /bin/true in the cell%s", where);
+	bench_note(
+		what, bench_median(cell, rounds), "ms", "bare start", bench_median(bare, rounds));
+	if (have_bwrap)
+		bench_ratio(what, bench_median(cell, rounds), "ms", "bwrap --unshare-all",
+			bench_median(bwrap, rounds), 0.8);
+	else
+		puts("start beside bwrap: not measured, bubblewrap is missing or may not run here");
+	snprintf(what, sizeof(what), "the same by warder_spawn%s", where);
+	bench_limit(what, bench_median(spawn, rounds), "ms", 10);
+}
+
 int main(int argc, char **argv)
 {
-	static double bare[ROUNDS_MAX], bwrap[ROUNDS_MAX], warder[ROUNDS_MAX], spawn[ROUNDS_MAX];
 	size_t rounds = bench_count("BENCH_ROUNDS", 101);
-	const char *bare_argv[] = {"/bin/true", NULL}, *bwrap_argv[ARGS_MAX];
-	const char *warder_argv[] = {
-		argv[1], "run", "-q", "--ledger", ledger, "--", "/bin/true", NULL};
-	bool have_bwrap;
 
 	if (argc != 2)
 		errx(2, "usage: start WARDER");
@@ -95,24 +178,8 @@ int main(int argc, char **argv)
 		rounds = ROUNDS_MAX;
 	make_files();
 	atexit(remove_files);
-	bwrap_args(bwrap_argv);
+	turns(argv[1], rounds, "");
 	bench_one_cpu();
-	have_bwrap = run(bwrap_argv) >= 0;
-	must(run(warder_argv), "warder run:");
-	for (size_t i = 0; i < rounds; i++) {
-		bare[i] = must(run(bare_argv), "bare:");
-		if (have_bwrap)
-			bwrap[i] = must(run(bwrap_argv), "bwrap:");
-		warder[i] = must(run(warder_argv), "warder run:");
-		spawn[i] = must(run_spawn(argv[1]), "warder_spawn:");
-	}
-	bench_note("start of /bin/true in the whole cell", bench_median(warder, rounds), "ms",
-		"bare start", bench_median(bare, rounds));
-	if (have_bwrap)
-		bench_ratio("start of /bin/true in the whole cell", bench_median(warder, rounds),
-			"ms", "bwrap --unshare-all", bench_median(bwrap, rounds), 0.8);
-	else
-		puts("start beside bwrap: not measured, bubblewrap is missing or may not run here");
-	bench_limit("start of /bin/true by warder_spawn", bench_median(spawn, rounds), "ms", 10);
+	turns(argv[1], rounds, ", one CPU");
 	return 0;
 }
