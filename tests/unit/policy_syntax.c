@@ -114,7 +114,7 @@ static const char *const good[] = {
 	"deny any **/.env **/*.pem",
 	"ask read **/*.txt",
 	"allow read ~ ~/ ~/x ./ . ./y",
-	"allow read /",
+	"root host\nallow read /",
 	"allow read /srv/**",
 	"allow read /srv/*/x?[a-z].txt",
 	"allow read \"/srv/a b\" \"/srv/\\\"\\\\\\*\\?\\[\\n\\x41\"",
