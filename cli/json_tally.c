@@ -97,12 +97,20 @@ static int compare_rows(const void *a, const void *b)
 	return nx > ny ? -1 : nx < ny ? 1 : strcmp(x->rule, y->rule);
 }
 
+/* Of nothing there is no array, and qsort(3) takes none that is NULL. */
+static void sort_us(struct tally_row *row)
+{
+	if (row->n_us > 0)
+		qsort(row->us, row->n_us, sizeof(uint64_t), compare_us);
+}
+
 static void sort(struct tally_table *t)
 {
-	qsort(t->all.us, t->all.n_us, sizeof(uint64_t), compare_us);
+	sort_us(&t->all);
 	for (size_t i = 0; i < t->n_rows; i++)
-		qsort(t->rows[i].us, t->rows[i].n_us, sizeof(uint64_t), compare_us);
-	qsort(t->rows, t->n_rows, sizeof(*t->rows), compare_rows);
+		sort_us(&t->rows[i]);
+	if (t->n_rows > 0)
+		qsort(t->rows, t->n_rows, sizeof(*t->rows), compare_rows);
 }
 
 /* The latency that `percent` of the grants keep within; they are sorted. */

@@ -5,6 +5,13 @@
 
 CC=${CC:-cc}
 CXX=${CXX:-c++}
+# What links a library with sanitizers must have them itself.
+if nm -D "$BUILD/libwarder.so.0" | grep -q __asan_init; then
+	printf '#!/bin/sh\nexec %s -fsanitize=address,undefined "$@"\n' "$CC" >cc
+	printf '#!/bin/sh\nexec %s -fsanitize=address,undefined "$@"\n' "$CXX" >cxx
+	chmod +x cc cxx
+	CC=$dir/cc CXX=$dir/cxx
+fi
 mkdir include
 cp "$TOP/sandbox/warder.h" include/
 libs="$BUILD/libwarder.a $(pkg-config --libs libseccomp)"
