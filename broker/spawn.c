@@ -429,15 +429,16 @@ void cell_end(struct cell *cell)
 	/* Init meets end-of-file and exits; the kernel kills what is left in the cell, and init
 	 * itself is done only when each of them has been reaped: the worker by us. */
 	fd_close(&cell->init_fd);
+	/* The twin's mounts go here while the view's go there. */
+	fd_close(&cell->twin_fd);
+	fd_close(&cell->view_fd);
+	fd_close(&cell->proc_fd);
+	fd_close(&cell->worker_pidfd);
+	fd_close(&cell->worker_files_fd);
 	if (cell->worker_pid > 0 && !cell->is_host)
 		wait_pid(cell->worker_pid, &status);
 	cell->worker_pid = 0;
 	if (cell->init_pid > 0)
 		wait_pid(cell->init_pid, &status);
 	cell->init_pid = 0;
-	fd_close(&cell->view_fd);
-	fd_close(&cell->twin_fd);
-	fd_close(&cell->proc_fd);
-	fd_close(&cell->worker_pidfd);
-	fd_close(&cell->worker_files_fd);
 }
