@@ -75,6 +75,13 @@ int cell_prepare(const struct cell_spec *spec, struct cell_prep *prep, struct fa
 
 	if (r == 0)
 		r = check_user(spec, f);
+	for (size_t i = 0; r == 0 && spec->root != CELL_HOST && i < spec->n_trees; i++) {
+		if (strcmp(spec->trees[i].path, "/") == 0)
+			r = fail(f, -EINVAL,
+				"the policy names / as a whole, which no view can hold beside the "
+				"cell's own /proc, /dev and /tmp; name the directories that are "
+				"needed, or use `root host`");
+	}
 	if (r < 0)
 		return r;
 	prep->userns = spec->root != CELL_HOST;

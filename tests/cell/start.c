@@ -282,6 +282,16 @@ static void a_missing_tree_stops_the_start_by_name(void **state)
 	}
 }
 
+static void the_whole_root_as_a_tree_stops_the_start(void **state)
+{
+	RUN_SH(run, "true");
+
+	cell_run_tree(&run, "/", CELL_READ, false);
+	cell_run(&run);
+	assert_int_equal(run.status, 125);
+	has(&run, "names / as a whole");
+}
+
 static void a_host_cell_with_one_uid_stops_unless_accepted(void **state)
 {
 	RUN_SH(run, "true");
@@ -459,6 +469,7 @@ int main(void)
 		T(what_the_policy_adds_to_the_runtime_runs_or_stops_the_start),
 		T(a_program_without_permission_is_126),
 		T(a_missing_tree_stops_the_start_by_name),
+		T(the_whole_root_as_a_tree_stops_the_start),
 		T(a_host_cell_with_one_uid_stops_unless_accepted),
 		T(a_killed_broker_takes_the_whole_cell_along),
 		T(the_end_of_the_worker_ends_what_it_left_behind),
