@@ -36,13 +36,19 @@ static const char *env_value(char *const *envp, const char *name)
 
 /* ---- signals, session, terminal ------------------------------------------------------------ */
 
-/* The broker blocks every signal and ignores some; a program expects neither. */
+/*
+ * The broker blocks every signal and ignores some; a program expects neither.  By the system call:
+ * signal(3) does not touch the two that the C library keeps for itself, which posix_spawn(3)
+ * (make, say) hands down ignored.
+ */
 static void reset_signals(void)
 {
+	/* struct kernel_sigaction of sigaction(2): SIG_DFL, no flags, an empty mask. */
+	static const uint64_t by_default[4];
 	sigset_t none;
 
 	for (int s = 1; s < _NSIG; s++)
-		signal(s, SIG_DFL);
+		syscall(SYS_rt_sigaction, s, by_default, NULL, sizeof(uint64_t));
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
