@@ -18,9 +18,29 @@ PKG_CONFIG ?= pkg-config
 INSTALL ?= install
 OBJCOPY ?= objcopy
 
+# ---- deps: before all else, since what it installs is what the rest of this file looks for -----
+
+ifneq ($(filter deps,$(MAKECMDGOALS)),)
+AFTER_DEPS := $(filter-out deps,$(MAKECMDGOALS))
+
+.PHONY: deps $(AFTER_DEPS)
+deps:
+	@PKG_CONFIG='$(PKG_CONFIG)' mk/deps
+ifneq ($(AFTER_DEPS),)
+# `make deps check`: make is run anew for the others, all at once.
+$(firstword $(AFTER_DEPS)): deps
+	@$(MAKE) --no-print-directory $(AFTER_DEPS)
+$(wordlist 2,$(words $(AFTER_DEPS)),$(AFTER_DEPS)): $(firstword $(AFTER_DEPS))
+	@:
+endif
+else
+
 # ---- compiler: what the user gives is appended to, never replaced -----------------------------
 
-ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
+ifeq ($(ARCH),)
+$(error there is no compiler "$(CC)"; `make deps` installs what is missing, or names it)
+endif
 ifeq ($(filter x86_64 aarch64,$(ARCH)),)
 $(error warder has system call tables for x86_64 and aarch64 only, and $(CC) builds for "$(ARCH)")
 endif
@@ -173,3 +193,5 @@ clean:
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 include $(wildcard mk/*.mk)
+
+endif
