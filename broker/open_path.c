@@ -99,11 +99,14 @@ static bool writes(const struct request *q)
 /* The rights to open what exists. */
 static unsigned rights_existing(const struct request *q)
 {
+	/* Who can also read can map the file shared and write anywhere in it (mmap(2): O_APPEND is
+	 * nothing to a mapping), so that only O_WRONLY is less than writing. */
+	bool appends = (q->flags & O_ACCMODE) == O_WRONLY && (q->flags & O_APPEND) &&
+		       !(q->flags & O_TRUNC);
 	unsigned rights = reads(q) ? RIGHT_READ : 0;
 
 	if (writes(q))
-		rights |=
-			(q->flags & O_APPEND) && !(q->flags & O_TRUNC) ? RIGHT_APPEND : RIGHT_WRITE;
+		rights |= appends ? RIGHT_APPEND : RIGHT_WRITE;
 	return rights;
 }
 

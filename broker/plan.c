@@ -449,6 +449,12 @@ int plan_init(struct plan *p, const struct broker_args *a, struct failure *f)
 			},
 	};
 	r = plan_user(p, set, f);
+	/* getrlimit(2): RLIMIT_NPROC does not bind the host's uid 0, whatever its capabilities. */
+	if (r == 0 && p->spec.uid == 0 && set->tasks)
+		r = fail(f, -EINVAL,
+			"`tasks` cannot be enforced for `user root`: the kernel counts no "
+			"processes "
+			"of uid 0; name another user, or leave `tasks` out");
 	if (r == 0)
 		r = plan_trees(p, a->policy, f);
 	if (r == 0)

@@ -278,6 +278,14 @@ static int set_workers(struct policy *p, const struct word *w, int n)
 	return r;
 }
 
+/* Layers that no cell does without, each with what to do instead. */
+static const char *const layer_needed[] = {
+	[0] = "a cell cannot do without user namespaces; `root host` is one that has none",
+	[3] = "no cell is started without its seccomp filter",
+	[4] = "this version sets no cgroup limits, so that none can be missing",
+	[5] = NULL,
+};
+
 /* "missing LAYER...", each layer a setting of its own. */
 static int set_accept(struct policy *p, const struct word *w, int n)
 {
@@ -285,10 +293,13 @@ static int set_accept(struct policy *p, const struct word *w, int n)
 
 	if (!word_is(w, "missing") || n < 2)
 		return error_at(p, w->column,
-			"\"accept\" takes \"missing\" and a layer: accept missing cgroup");
+			"\"accept\" takes \"missing\" and a layer: accept missing landlock");
 	for (w++, n--; n > 0; n--, w++) {
 		int i = one_of(p, w, "layer", layer_names);
 
+		if (i >= 0 && layer_needed[i])
+			i = error_at(
+				p, w->column, "\"accept missing %s\": %s", w->s, layer_needed[i]);
 		if (i >= 0 && p->accept_origin[i] && p->accept_origin[i] != p->origin)
 			i = error_at(p, w->column, "\"accept missing %s\" is set already, at %s",
 				w->s, p->accept_origin[i]);

@@ -5,10 +5,12 @@
 #include "tests/unit/world.h"
 
 #include <sys/fsuid.h>
+#include <sys/mman.h>
 
 static const char *const rules = "allow read /data/\n"
 				 "allow rw /work/\n"
 				 "allow append /logs/\n"
+				 "allow read,append /both/\n"
 				 "allow write /only/\n"
 				 "allow create /drop/\n"
 				 "allow list /names/\n"
@@ -19,7 +21,7 @@ static const char *const rules = "allow read /data/\n"
 static int setup(void **state)
 {
 	static const char *const dirs[] = {"/data", "/data/sub", "/data/secret", "/work", "/logs",
-		"/only", "/drop", "/names", "/data2", "/masked", "/outside", "/datax"};
+		"/both", "/only", "/drop", "/names", "/data2", "/masked", "/outside", "/datax"};
 	struct world *w = world_new();
 
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
@@ -31,6 +33,7 @@ static int setup(void **state)
 	put_file(w, "/datax/a", "near miss");
 	put_file(w, "/work/w", "work");
 	put_file(w, "/logs/log", "line\n");
+	put_file(w, "/both/log", "line\n");
 	put_file(w, "/only/o", "only");
 	put_file(w, "/names/n", "n");
 	*state = world_ready(w, rules);
@@ -475,6 +478,32 @@ static void the_cells_own_places_are_the_workers_to_open(void **state)
 }
 
 /* B12: a hard link in an allowed tree is that tree's file, whoever else has a name for it. */
+/* A shared mapping of a file opened O_RDWR writes anywhere, O_APPEND or not. */
+static bool overwrites_by_mapping(int fd)
+{
+	char *p = mmap(NULL, 4, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (p == MAP_FAILED)
+		return false;
+	p[0] = 'X';
+	munmap(p, 4);
+	return true;
+}
+
+static void append_is_never_a_way_to_overwrite(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(ask_open(w, "/both/log", O_RDWR | O_APPEND), -EACCES);
+	assert_int_equal(ask_open(w, "/both/log", O_WRONLY | O_APPEND), 0);
+	assert_false(overwrites_by_mapping(w->fds[0]));
+	assert_true(holds(w, "/both/log", "line\n"));
+	/* The control: with the right to write it is one. */
+	assert_int_equal(ask_open(w, "/work/w", O_RDWR | O_APPEND), 0);
+	assert_true(overwrites_by_mapping(w->fds[0]));
+	assert_true(holds(w, "/work/w", "Xork"));
+}
+
 static void a_hard_link_inside_is_inside(void **state)
 {
 	struct world *w = *state;
@@ -595,6 +624,7 @@ int main(void)
 		T(a_refusal_tells_nothing_of_what_is_outside),
 		T(in_an_empty_root_every_refusal_is_the_same),
 		T(the_cells_own_places_are_the_workers_to_open),
+		T(append_is_never_a_way_to_overwrite),
 		T(a_hard_link_inside_is_inside),
 		T(a_file_the_user_may_not_read_names_its_owner),
 		T(batches_are_answered_in_one_message_in_order),

@@ -33,6 +33,10 @@ static const struct mistake mistakes[] = {
 	{"accept cgroup", "t.policy:1:8: \"accept\" takes \"missing\" and a layer"},
 	{"accept missing landlok", "t.policy:1:16: unknown layer \"landlok\"; did you mean "
 				   "\"landlock\"?"},
+	{"accept missing seccomp", "t.policy:1:16: \"accept missing seccomp\": no cell is started"},
+	{"accept missing userns",
+		"t.policy:1:16: \"accept missing userns\": a cell cannot do without"},
+	{"accept missing cgroup", "t.policy:1:16: \"accept missing cgroup\": this version sets no"},
 	{"accept missing uid\naccept missing uid", "t.policy:2:16: \"accept missing uid\" is set "
 						   "already, at t.policy:1"},
 	{"user a/b", "t.policy:1:6: \"a/b\" is no user's name or number"},
@@ -90,7 +94,7 @@ static const char all[] = "root empty\n"
 			  "time 20m\n"
 			  "limit requests 1000\n"
 			  "limit held 32\n"
-			  "accept missing cgroup landlock\n"
+			  "accept missing scope landlock\n"
 			  "accept missing uid\n"
 			  "ledger /var/log/warder.jsonl\n"
 			  "workers 4\n";
@@ -118,7 +122,7 @@ static void check_all(const struct policy *p)
 	assert_int_equal(s->time_ms, 1200000);
 	assert_int_equal(s->limit_requests, 1000);
 	assert_int_equal(s->limit_held, 32);
-	assert_int_equal(s->accept, LAYER_CGROUP | LAYER_LANDLOCK | LAYER_UID);
+	assert_int_equal(s->accept, LAYER_LANDLOCK_SCOPE | LAYER_LANDLOCK | LAYER_UID);
 	assert_string_equal(s->ledger, "/var/log/warder.jsonl");
 	assert_int_equal(s->workers, 4);
 }
@@ -138,7 +142,7 @@ static void every_setting_is_a_flag_too(void **state)
 		{"env", "A=b c"}, {"env", "X=y z"}, {"home", "./h"}, {"tmp", "64K"},
 		{"memory", "1G"}, {"tasks", "10"}, {"files", "256"}, {"cpu", "1h500ms"},
 		{"time", "20m"}, {"limit", "requests 1000"}, {"limit", "held 32"},
-		{"accept", "missing cgroup landlock"}, {"accept", "missing uid"},
+		{"accept", "missing scope landlock"}, {"accept", "missing uid"},
 		{"ledger", "/var/log/warder.jsonl"}, {"workers", "4"}};
 	struct policy *p = text_new(NULL);
 

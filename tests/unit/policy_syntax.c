@@ -266,7 +266,7 @@ static const struct text_file files[] = {
 	{"/etc/t.policy", "allow read /t/\n"},
 	{"/etc/root.policy", "root host\n"},
 	{"/etc/user.policy", "user root\n"},
-	{"/etc/accept.policy", "accept missing cgroup\n"},
+	{"/etc/accept.policy", "accept missing scope\n"},
 	{"/etc/runtime.policy", "runtime /opt\n"},
 	{"/etc/ledger.policy", "ledger /var/log/l\n"},
 	{"/etc/memory.policy", "memory 1G\n"},
