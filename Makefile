@@ -70,7 +70,7 @@ ifneq ($(SANITIZE),)
 FORTIFY :=
 endif
 
-PKGS := libseccomp libcap libsodium
+PKGS := libseccomp libsodium
 PKG_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(PKGS) jansson 2>/dev/null)
 
 W_CPPFLAGS = -I. -D_GNU_SOURCE $(FORTIFY) -DWARDER_VERSION='"$(VERSION)"' \

@@ -14,6 +14,7 @@
  */
 #include "cli/tty_relay.h"
 #include "common/fd.h"
+#include "sandbox/layers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/capability.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -261,10 +261,9 @@ static int keep_only(const struct relay *spec)
 /* It needs no capability: the signals it sends go to processes of its own user. */
 static int drop_capabilities(void)
 {
-	cap_t none = cap_init();
-	int r = none && cap_set_proc(none) == 0 ? 0 : -EPERM;
+	struct failure f = FAILURE_INIT;
+	int r = caps_empty(&f);
 
-	cap_free(none);
 	if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		r = -errno;
 	return r;

@@ -99,6 +99,8 @@ int caps_none(struct failure *f);
 /* All of it but the sets in force, which setresuid(2) may need: then user_take(), then caps_none().
  */
 int caps_lock(struct failure *f);
+/* Only the sets in force: for a process that will never execute, which the others are about. */
+int caps_empty(struct failure *f);
 int limits_apply(const struct cell_spec *spec, struct failure *f);
 
 /* ---- worker.c ------------------------------------------------------------------------------- */
