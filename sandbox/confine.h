@@ -43,6 +43,7 @@ enum cell_access {
 	CELL_EXEC = 1 << 4,   /* mounted exec; READ_FILE and EXECUTE in the worker's domain */
 	CELL_DEVICE = 1 << 5, /* a rule names `type char` or `block`: IOCTL_DEV, and no nodev */
 	CELL_APPEND = 1 << 6, /* a rule gives append without write: no truncation, see filter.c */
+	CELL_CHANGES = CELL_WRITE | CELL_APPEND | CELL_CREATE | CELL_DELETE,
 };
 
 /* A data tree: what the policy names. */
@@ -176,7 +177,7 @@ int cell_adopt(const struct cell_spec *spec, const struct cell_prep *prep, pid_t
 int cell_network(const struct cell_prep *prep, struct cell_ns *ns, struct failure *f);
 
 struct cell_parts {
-	int view_fd, twin_fd;
+	int view_fd, twin_fd;                 /* the same where no tree may be changed */
 	int broker_rules_fd, worker_rules_fd; /* Landlock rulesets; -1: missing, and accepted */
 };
 #define CELL_PARTS_INIT \

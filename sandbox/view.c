@@ -11,10 +11,9 @@
  *     runtime, /etc, /dev      read-only, nosuid, nodev
  *     /tmp, home               the worker's own
  *     trees                    nosuid, nodev, noexec unless exec; still writable
- *     twin                     a detached recursive clone: what the broker writes through
- *     seal                     the whole view read-only; /tmp, home and /dev/shm excepted
- *     devpts, /proc            not in the twin
- *     pivot_root               and the old root goes
+ *     twin                     a detached recursive clone: what the broker writes through, if at
+ * all seal                     the whole view read-only; /tmp, home and /dev/shm excepted devpts,
+ * /proc            not in the twin pivot_root               and the old root goes
  *
  * Attributes are set with mount_setattr(AT_RECURSIVE): a bind remounted read-only leaves what is
  * mounted below it writable.  Every mount is private, or a later mount of the host would appear in
@@ -90,20 +89,14 @@ const char *view_tmp(const struct cell_spec *spec)
 
 #define STEP (RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
 
-/* Opens the component `name` of `at_fd`, making it if it is missing.  -EXDEV: a tree is mounted
- * there. */
+/* Opens the component `name` of `at_fd`, making it if it is missing, which it mostly is.  -EXDEV: a
+ * tree is mounted there. */
 static int place_step(int at_fd, const char *name, bool is_dir, int *ret_fd)
 {
-	int fd = abi_openat2(at_fd, name, O_PATH | O_CLOEXEC, STEP | RESOLVE_NO_XDEV);
+	int fd = is_dir ? mkdirat(at_fd, name, 0755) : mknodat(at_fd, name, S_IFREG | 0444, 0);
 
-	if (fd < 0 && errno == ENOENT) {
-		int r = is_dir ? mkdirat(at_fd, name, 0755)
-			       : mknodat(at_fd, name, S_IFREG | 0444, 0);
-
-		if (r < 0)
-			return -errno;
+	if (fd == 0 || errno == EEXIST)
 		fd = abi_openat2(at_fd, name, O_PATH | O_CLOEXEC, STEP | RESOLVE_NO_XDEV);
-	}
 	if (fd < 0)
 		return -errno;
 	*ret_fd = fd;
@@ -256,22 +249,44 @@ static int own_directories(struct view *v, struct failure *f)
 	return r;
 }
 
-/* The broker's two ways in, while the trees are still writable. */
-static int make_twin(struct view *v, struct cell_parts *parts, struct failure *f)
-{
-	const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH;
+#define CLONE (OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH)
 
-	parts->twin_fd = abi_open_tree(v->trees_fd, "", flags);
-	if (parts->twin_fd < 0 || abi_mount_setattr(parts->twin_fd, 0, MOUNT_ATTR_RDONLY, 0, 0) < 0)
-		return fail(f, -errno, "the cell's mounts: cannot make the writable twin: %m");
+/* What the broker opens through to read. */
+static int make_broker_view(struct view *v, struct cell_parts *parts, struct failure *f)
+{
 	if (v->trees_fd == v->root_fd) {
 		parts->view_fd = fcntl(v->root_fd, F_DUPFD_CLOEXEC, 3);
 		return parts->view_fd < 0 ? fail(f, -errno, "the cell's mounts: no view: %m") : 0;
 	}
-	parts->view_fd = abi_open_tree(v->trees_fd, "", flags);
+	parts->view_fd = abi_open_tree(v->trees_fd, "", CLONE);
 	if (parts->view_fd < 0 ||
 		abi_mount_setattr(parts->view_fd, AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0, 0) < 0)
 		return fail(f, -errno, "the cell's mounts: cannot make the broker's view: %m");
+	return 0;
+}
+
+static bool changes_trees(const struct cell_spec *spec)
+{
+	for (size_t i = 0; i < spec->n_trees; i++) {
+		if (spec->trees[i].access & CELL_CHANGES)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What the broker changes trees through, taken while they are still writable.  Where no rule could
+ * change anything it is the view: a clone of every mount would stand for nothing.
+ */
+static int make_twin(struct view *v, struct cell_parts *parts, struct failure *f)
+{
+	if (!changes_trees(v->spec)) {
+		parts->twin_fd = fcntl(parts->view_fd, F_DUPFD_CLOEXEC, 3);
+		return parts->twin_fd < 0 ? fail(f, -errno, "the cell's mounts: no view: %m") : 0;
+	}
+	parts->twin_fd = abi_open_tree(v->trees_fd, "", CLONE);
+	if (parts->twin_fd < 0 || abi_mount_setattr(parts->twin_fd, 0, MOUNT_ATTR_RDONLY, 0, 0) < 0)
+		return fail(f, -errno, "the cell's mounts: cannot make the writable twin: %m");
 	return 0;
 }
 
@@ -406,6 +421,8 @@ static int build(struct view *v, struct cell_parts *parts, struct failure *f)
 		r = own_directories(v, f);
 	if (r == 0)
 		r = view_trees(v, f);
+	if (r == 0)
+		r = make_broker_view(v, parts, f);
 	if (r == 0)
 		r = make_twin(v, parts, f);
 	if (r == 0)

@@ -374,6 +374,45 @@ static void the_broker_writes_through_the_twin_alone(void **state)
 	}
 }
 
+/* 1: two descriptors of one mount, through which nothing can be written. */
+static int has_no_twin(const struct cell *cell, void *ctx)
+{
+	const char *name = (const char *)ctx + 1;
+	struct statx view, twin;
+
+	if (statx(cell->view_fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &view) < 0 ||
+		statx(cell->twin_fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &twin) < 0)
+		return -errno;
+	return view.stx_mnt_id == twin.stx_mnt_id &&
+	       result(openat(cell->twin_fd, name, O_WRONLY | O_CLOEXEC)) == EROFS;
+}
+
+static void a_cell_that_changes_no_tree_has_no_twin(void **state)
+{
+	RUN_SH(run, "true");
+	static const struct {
+		unsigned access;
+		const char *out;
+	} rows[] = {
+		{CELL_READ | CELL_EXEC, "BROKER 1\n"},
+		{CELL_READ | CELL_WRITE, "BROKER 0\n"},
+		{CELL_APPEND, "BROKER 0\n"},
+		{CELL_CREATE, "BROKER 0\n"},
+		{CELL_DELETE, "BROKER 0\n"},
+	};
+
+	cell_run_tree(&run, data, CELL_READ, false);
+	run.in_broker = has_no_twin;
+	run.ctx = data_file;
+	for (int i = 0; i < 10; i++) {
+		run.spec.root = i % 2 ? CELL_EMPTY : CELL_VIEW;
+		run.spec.n_fds = 0;
+		run.trees[0].access = rows[i / 2].access;
+		cell_run(&run);
+		assert_string_equal(run.out, rows[i / 2].out);
+	}
+}
+
 static int truncate_append_grant(const struct cell *cell, void *ctx)
 {
 	int fd = openat(cell->twin_fd, (const char *)ctx + 1, O_WRONLY | O_APPEND | O_CLOEXEC);
@@ -459,6 +498,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(in_a_view), cmocka_unit_test(in_the_hosts_root),
 		cmocka_unit_test(every_mount_is_read_only_but_the_workers_own),
 		cmocka_unit_test(the_broker_writes_through_the_twin_alone),
+		cmocka_unit_test(a_cell_that_changes_no_tree_has_no_twin),
 		cmocka_unit_test(an_append_grant_cannot_be_truncated),
 		cmocka_unit_test(root_empty_shows_no_tree),
 		cmocka_unit_test(a_tree_under_tmp_or_home_moves_the_private_one),
