@@ -55,19 +55,19 @@ static int mount_entry(struct view *v, const struct corner *c, const char *name,
 	return c->use ? rules_worker(&v->rules, fd, is_dir, c->use) : 0;
 }
 
-/* A mount costs ten times what a small file's copy does, at the start and at the end. */
-#define COPY_MAX (128 * 1024)
+/* A mount costs what the copy of a file of some kilobytes does, whatever the file's size. */
+#define COPY_MAX (8 * 1024)
 
 static int copy_entry(struct view *v, const struct corner *c, const char *name, size_t size)
 {
 	autofd from_fd = openat(c->host_fd, name, O_RDONLY | O_CLOEXEC);
 	autofd fd = -1;
 	autofd path_fd = -1;
-	autofree char *text = malloc(size + 1);
+	char text[COPY_MAX];
 	long n;
 	int r;
 
-	if (from_fd < 0 || !text)
+	if (from_fd < 0)
 		return -errno;
 	n = fd_read_all(from_fd, text, size);
 	if (n < 0)

@@ -91,6 +91,28 @@ static void status_shows_no_capability_and_a_filter(void **state)
 	}
 }
 
+/* Copied or mounted, by size. */
+#define SUMS \
+	"cd /etc; for f in ld.so.cache ld.so.conf services profile os-release; do " \
+	"[ -e $f ] && cksum $f; done"
+
+static void etc_holds_what_the_hosts_does(void **state)
+{
+	RUN_SH(run,
+		SUMS "; for f in ld.so.cache profile; do (echo >>$f) 2>/dev/null || echo no; done");
+	char host[4096] = "";
+	FILE *sums = popen(SUMS, "r");
+	size_t n;
+
+	assert_non_null(sums);
+	n = fread(host, 1, sizeof(host) - 8, sums);
+	pclose(sums);
+	assert_true(n > 0);
+	snprintf(host + n, sizeof(host) - n, "no\nno\n");
+	cell_run(&run);
+	assert_string_equal(run.out, host);
+}
+
 static void only_the_given_descriptors_are_open(void **state)
 {
 	RUN_SH(run, "ls /proc/self/fd");
@@ -460,6 +482,7 @@ int main(void)
 		T(exit_status_of_the_program_comes_back),
 		T(signal_of_the_program_comes_back),
 		T(status_shows_no_capability_and_a_filter),
+		T(etc_holds_what_the_hosts_does),
 		T(only_the_given_descriptors_are_open),
 		T(descriptors_land_on_their_numbers),
 		T(standard_input_that_is_a_directory_becomes_null),
