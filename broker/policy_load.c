@@ -365,7 +365,35 @@ int policy_load_quiet(const struct policy_load_args *a, struct policy **ret_poli
 	return r;
 }
 
-int policy_load(const struct policy_load_args *a, struct policy **ret_policy, FILE *err)
+/* "scan.policy:12:7" */
+static void put_place(const struct policy_diag *d, char *buf, size_t size)
+{
+	if (d->line && d->column)
+		snprintf(buf, size, "%s:%u:%u", d->file, d->line, d->column);
+	else if (d->line)
+		snprintf(buf, size, "%s:%u", d->file, d->line);
+	else
+		snprintf(buf, size, "%s", d->file);
+}
+
+static void note_first(const struct policy *p, int r, struct failure *first)
+{
+	char place[256];
+
+	for (size_t i = 0; i < policy_diag_count(p); i++) {
+		const struct policy_diag *d = policy_diag(p, i);
+
+		if (d->warning)
+			continue;
+		put_place(d, place, sizeof(place));
+		fail(first, r, "%s: error: %s", place, d->text);
+		return;
+	}
+	fail(first, r, "%s", strerror(-r));
+}
+
+int policy_load(const struct policy_load_args *a, struct policy **ret_policy, FILE *err,
+	struct failure *first)
 {
 	struct policy *p;
 	int r = policy_load_quiet(a, &p);
@@ -374,6 +402,10 @@ int policy_load(const struct policy_load_args *a, struct policy **ret_policy, FI
 		policy_print_diags(p, 0, a->warnings, err);
 	else
 		fprintf(err, "warder: cannot load the policy: %s\n", strerror(-r));
+	if (r < 0 && p)
+		note_first(p, r, first);
+	else if (r < 0)
+		fail(first, r, "%s", strerror(-r));
 	if (r < 0)
 		policy_free(p);
 	else
@@ -416,14 +448,12 @@ void policy_print_diags(const struct policy *p, size_t first, bool warnings, FIL
 		const struct policy_diag *d = policy_diag(p, i);
 		const char *on = !colour ? "" : d->warning ? "\033[1;35m" : "\033[1;31m";
 		const char *off = colour ? "\033[0m" : "";
+		char place[PATH_MAX + 32];
 
 		if (d->warning && !warnings)
 			continue;
-		put_clean(err, d->file);
-		if (d->line)
-			fprintf(err, ":%u", d->line);
-		if (d->line && d->column)
-			fprintf(err, ":%u", d->column);
+		put_place(d, place, sizeof(place));
+		put_clean(err, place);
 		fprintf(err, ": %s%s:%s ", on, d->warning ? "warning" : "error", off);
 		put_clean(err, d->text);
 		putc('\n', err);

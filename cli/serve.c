@@ -76,6 +76,7 @@ struct serve {
 	struct policy_protected protect;
 	char *default_argv[2];
 	struct policy *loaded;
+	struct failure first; /* error of the policy, for who does not see standard error */
 
 	bool listening; /* every slot was ready once, clients are let in */
 	bool failed;    /* a first worker did not start, or the socket could not be made */
@@ -494,7 +495,7 @@ static int load(struct serve *s, struct failure *f)
 	args->protect = &s->protect;
 	args->n_protect = 1;
 	args->warnings = !s->quiet;
-	r = policy_load(args, &s->loaded, stderr);
+	r = policy_load(args, &s->loaded, stderr, &s->first);
 	if (r < 0)
 		return fail(f, r, "nothing was started, because the policy has errors");
 	set = policy_settings(s->loaded);
@@ -555,14 +556,14 @@ static int serve(struct serve *s, char **command)
 
 	if (prepare(s, command, &f) < 0) {
 		say("%s", say_escape(shown, sizeof(shown), f.text, strlen(f.text)));
-		status_failed(s->status_fd, 1, f.text);
+		status_failed(s->status_fd, 1, f.text, s->first.text);
 		return 1;
 	}
 	for (unsigned i = 0; i < s->n_slots; i++)
 		slot_init(&s->slots[i], i + 1);
 	loop(s);
 	if (s->failed)
-		status_failed(s->status_fd, 1, s->why.text);
+		status_failed(s->status_fd, 1, s->why.text, "");
 	else
 		status_served(s->status_fd, 0);
 	return s->failed ? 1 : 0;
