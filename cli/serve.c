@@ -16,6 +16,7 @@
 #include "cli/serve_slot.h"
 #include "cli/serve_socket.h"
 #include "cli/status.h"
+#include "common/chan.h"
 #include "common/fd.h"
 #include "common/place.h"
 
@@ -138,7 +139,7 @@ static void begin_drain(struct serve *s)
 	}
 	s->drain_ms = slot_clock_ms();
 	serve_socket_shut(&s->socket);
-	fd_close(&s->waiting_fd);
+	chan_hang_up(&s->waiting_fd);
 	for (size_t i = 0; i < s->n_slots; i++)
 		slot_drain(&s->slots[i]);
 }
@@ -242,6 +243,7 @@ static void let_in(struct serve *s)
 			s->waiting_ms = slot_clock_ms();
 			return;
 		}
+		chan_hang_up(&fd);
 	}
 }
 
@@ -251,7 +253,7 @@ static void try_waiting(struct serve *s)
 	if (s->waiting_fd >= 0 && !hand_over(s, &s->waiting_fd, &s->waiting) &&
 		slot_clock_ms() - s->waiting_ms >= QUEUE_MS) {
 		s->stuck = true;
-		fd_close(&s->waiting_fd);
+		chan_hang_up(&s->waiting_fd);
 	}
 }
 
