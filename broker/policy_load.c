@@ -292,6 +292,39 @@ static int protect_all(struct load *l)
 	return r;
 }
 
+/* A worker whose HOME is not there fails in odd places, long after the start. */
+static int check_home(struct load *l)
+{
+	static const char *const own[] = {"/tmp", "/proc", "/dev/shm"};
+	const struct policy_settings *set = policy_settings(l->p);
+	const char *home = set->home, *why = NULL;
+	struct found f;
+	int r;
+
+	if (!home || set->root != ROOT_VIEW)
+		return 0;
+	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
+		if (strcmp(home, own[i]) == 0)
+			return 0;
+	r = find_path(home, &f);
+	if (!policy_names(l->p, home, strlen(home)) && !policy_runtime(l->p, home, strlen(home)))
+		why = "the cell has no such place; let a rule name it, as in \"allow rw DIR/\", or "
+		      "leave "
+		      "\"home\" out for a private one";
+	else if (r < 0 && r != -ENOMEM)
+		why = "it is missing, and nobody makes it; mkdir it, or leave \"home\" out for a "
+		      "private one";
+	else if (r == 0 && !f.is_directory)
+		why = "it is no directory";
+	found_deinit(&f);
+	if (r == -ENOMEM)
+		return r;
+	if (!why)
+		return 0;
+	policy_diag_file(l->p, set->home_origin, false, "home %s: %s", home, why);
+	return -EINVAL;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 /* By the password database: $HOME would be an environment variable that grants. */
@@ -333,7 +366,8 @@ static int load_all(struct load *l)
 	r = worse(protect_all(l), r);
 	if (r < 0 && r != -EINVAL)
 		return r;
-	return worse(policy_compile(l->p), r);
+	r = worse(policy_compile(l->p), r);
+	return r == 0 ? check_home(l) : r;
 }
 
 int policy_load_quiet(const struct policy_load_args *a, struct policy **ret_policy)

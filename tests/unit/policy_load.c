@@ -511,6 +511,20 @@ static void a_link_the_worker_could_replace_is_an_error(void **state)
 		"allow rw ./file\n", -EINVAL, "is a symlink that the worker may replace"));
 }
 
+static void a_home_that_the_cell_does_not_have_is_an_error(void **state)
+{
+	make_dir("h");
+	write_file("f", "");
+	policy_free(load_text("allow rw ./h/\nhome ./h\n", 0, ""));
+	policy_free(load_text("home /tmp\n", 0, ""));
+	policy_free(load_text("home /usr/share\n", 0, ""));
+	policy_free(load_text("root host\nhome ./h\n", 0, ""));
+	assert_null(load_text("home ./h\n", -EINVAL, "t.policy:1: error: home "));
+	assert_null(load_text("home ./h\n", -EINVAL, "the cell has no such place; let a rule name it"));
+	assert_null(load_text("allow rw ./h/\nhome ./h/none\n", -EINVAL, "it is missing"));
+	assert_null(load_text("allow read ./f\nhome ./f\n", -EINVAL, "it is no directory"));
+}
+
 static void the_policys_own_files_are_protected(void **state)
 {
 	struct policy_protected own = {in_top("ledger"), RIGHT_READ | RIGHT_WRITE};
@@ -592,6 +606,7 @@ int main(void)
 		T(missing_trees_fail_the_start_unless_optional),
 		T(a_directory_without_its_slash_is_an_error),
 		T(a_link_the_worker_could_replace_is_an_error),
+		T(a_home_that_the_cell_does_not_have_is_an_error),
 		T(the_policys_own_files_are_protected),
 		T(sets_lines_and_flags_of_the_command_line_count),
 	};
