@@ -62,10 +62,10 @@ struct record {
 	const char *policy_hash; /* session: hex hash of the policy's text */
 	const char *policy_text; /* session: that text, where no file beside the ledger holds it */
 	size_t policy_size;
-	const char *text;        /* session, spawn: the command; end: why */
-	bool has_fd;             /* a descriptor leaves with this record */
-	uint64_t of;             /* fail: the number of the grant that came to nothing */
-	uint64_t count;          /* so many like the record before, and this is the last of them */
+	const char *text; /* session, spawn: the command; end: why */
+	bool has_fd;      /* a descriptor leaves with this record */
+	uint64_t of;      /* fail: the number of the grant that came to nothing */
+	uint64_t count;   /* so many like the record before, and this is the last of them */
 	bool has_status;
 	int status;  /* exit: the code, or 128 + signal */
 	uint64_t us; /* latency in microseconds */

@@ -149,8 +149,8 @@ static void frames_of_rubbish_harm_nobody(void **state)
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":7}",
 		"{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"hash\"}",
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hash\",\"params\":[1]}",
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hash\",\"params\":{\"path\":"
-		"\"a\\u0000b\"}}",
+		("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hash\",\"params\":{\"path\":"
+		 "\"a\\u0000b\"}}"),
 		"\xff\xfe\xfd", "1e999999", "[[[[[[[[[[[[[[[["};
 	static char large[1024 * 1024];
 
