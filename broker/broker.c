@@ -63,6 +63,11 @@ static int open_ledger(struct run *run, struct failure *f)
 	r = ledger_init(run->ledger, &fd);
 	if (r == 0)
 		r = record_session(run->ledger, run->args);
+	if (r == -EMSGSIZE)
+		return fail(f, r,
+			"the policy's text is too long for the ledger's first record, which holds "
+			"it "
+			"where the ledger is a descriptor; give --ledger FILE");
 	if (r < 0)
 		return fail(f, r,
 			"cannot write the ledger's first record: %m; nothing is handed "

@@ -36,9 +36,13 @@ static int record_command(
 		.event = event,
 		.pid = pid,
 		.text = command,
-		.policy_hash = event == EVENT_SESSION ? a->policy_hash : NULL,
 	};
 
+	if (event == EVENT_SESSION) {
+		r.policy_hash = a->policy_hash;
+		r.policy_text = a->policy_text;
+		r.policy_size = a->policy_size;
+	}
 	join_command(a->argv, command, sizeof(command));
 	return ledger_write(l, &r);
 }

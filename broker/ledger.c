@@ -157,10 +157,10 @@ static void put_word(struct jsonl *j, const char *name, const char *word)
 		jsonl_own(j, name, word, strlen(word));
 }
 
-static void put_path(struct jsonl *j, const char *name, const char *path, size_t size)
+static void put_bytes(struct jsonl *j, const char *name, const char *bytes, size_t size)
 {
-	if (path && size > 0)
-		jsonl_bytes(j, name, path, size);
+	if (bytes && size > 0)
+		jsonl_bytes(j, name, bytes, size);
 }
 
 static void put_number(struct jsonl *j, const char *name, uint64_t v)
@@ -198,10 +198,10 @@ static void put_error(struct jsonl *j, int error)
 static void put_request(struct jsonl *j, const struct record *r)
 {
 	put_word(j, "op", r->op);
-	put_path(j, "asked", r->asked, r->asked_size);
-	put_path(j, "reached", r->reached, r->reached_size);
-	put_path(j, "asked2", r->asked2, r->asked2_size);
-	put_path(j, "reached2", r->reached2, r->reached2_size);
+	put_bytes(j, "asked", r->asked, r->asked_size);
+	put_bytes(j, "reached", r->reached, r->reached_size);
+	put_bytes(j, "asked2", r->asked2, r->asked2_size);
+	put_bytes(j, "reached2", r->reached2, r->reached2_size);
 	if (r->has_inode) {
 		jsonl_u64(j, "dev", r->dev);
 		jsonl_u64(j, "ino", r->ino);
@@ -231,6 +231,7 @@ int ledger_add(struct ledger *l, const struct record *r)
 	put_number(&j, "of", r->of);
 	put_number(&j, "count", r->count);
 	jsonl_string(&j, "policy", r->policy_hash);
+	put_bytes(&j, "policy_text", r->policy_text, r->policy_size);
 	jsonl_string(&j, "text", r->text);
 	if (r->has_fd)
 		jsonl_bool(&j, "fd", true);
@@ -300,5 +301,7 @@ int ledger_write(struct ledger *l, const struct record *r)
 			return committed;
 		added = ledger_add(l, r);
 	}
+	if (added == -ENOSPC) /* not the disk's: it fits into no buffer */
+		added = -EMSGSIZE;
 	return added < 0 ? added : ledger_commit(l);
 }

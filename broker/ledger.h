@@ -60,10 +60,12 @@ struct record {
 	int error;               /* errno of a denial, positive; written as its name */
 	const char *reason;      /* a denial in a person's words */
 	const char *policy_hash; /* session: hex hash of the policy's text */
-	const char *text;        /* session, spawn: the command; end: why */
-	bool has_fd;             /* a descriptor leaves with this record */
-	uint64_t of;             /* fail: the number of the grant that came to nothing */
-	uint64_t count;          /* so many like the record before, and this is the last of them */
+	const char *policy_text; /* session: that text, where no file beside the ledger holds it */
+	size_t policy_size;
+	const char *text; /* session, spawn: the command; end: why */
+	bool has_fd;      /* a descriptor leaves with this record */
+	uint64_t of;      /* fail: the number of the grant that came to nothing */
+	uint64_t count;   /* so many like the record before, and this is the last of them */
 	bool has_status;
 	int status;  /* exit: the code, or 128 + signal */
 	uint64_t us; /* latency in microseconds */
@@ -95,7 +97,7 @@ int ledger_add(struct ledger *l, const struct record *r);
  * the next line begins on a line of its own, and the lines before claim more than was handed
  * over, never less. */
 int ledger_commit(struct ledger *l);
-/* Add and commit. */
+/* Add and commit.  -EMSGSIZE: the record alone is too long. */
 int ledger_write(struct ledger *l, const struct record *r);
 
 #endif

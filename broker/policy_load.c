@@ -292,6 +292,39 @@ static int protect_all(struct load *l)
 	return r;
 }
 
+/* A worker whose HOME is not there fails in odd places, long after the start. */
+static int check_home(struct load *l)
+{
+	static const char *const own[] = {"/tmp", "/proc", "/dev/shm"};
+	const struct policy_settings *set = policy_settings(l->p);
+	const char *home = set->home, *why = NULL;
+	struct found f;
+	int r;
+
+	if (!home || set->root != ROOT_VIEW)
+		return 0;
+	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
+		if (strcmp(home, own[i]) == 0)
+			return 0;
+	r = find_path(home, &f);
+	if (!policy_names(l->p, home, strlen(home)) && !policy_runtime(l->p, home, strlen(home)))
+		why = "the cell has no such place; let a rule name it, as in \"allow rw DIR/\", or "
+		      "leave "
+		      "\"home\" out for a private one";
+	else if (r < 0 && r != -ENOMEM)
+		why = "it is missing, and nobody makes it; mkdir it, or leave \"home\" out for a "
+		      "private one";
+	else if (r == 0 && !f.is_directory)
+		why = "it is no directory";
+	found_deinit(&f);
+	if (r == -ENOMEM)
+		return r;
+	if (!why)
+		return 0;
+	policy_diag_file(l->p, set->home_origin, false, "home %s: %s", home, why);
+	return -EINVAL;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 /* By the password database: $HOME would be an environment variable that grants. */
@@ -333,7 +366,8 @@ static int load_all(struct load *l)
 	r = worse(protect_all(l), r);
 	if (r < 0 && r != -EINVAL)
 		return r;
-	return worse(policy_compile(l->p), r);
+	r = worse(policy_compile(l->p), r);
+	return r == 0 ? check_home(l) : r;
 }
 
 int policy_load_quiet(const struct policy_load_args *a, struct policy **ret_policy)
@@ -365,7 +399,35 @@ int policy_load_quiet(const struct policy_load_args *a, struct policy **ret_poli
 	return r;
 }
 
-int policy_load(const struct policy_load_args *a, struct policy **ret_policy, FILE *err)
+/* "scan.policy:12:7" */
+static void put_place(const struct policy_diag *d, char *buf, size_t size)
+{
+	if (d->line && d->column)
+		snprintf(buf, size, "%s:%u:%u", d->file, d->line, d->column);
+	else if (d->line)
+		snprintf(buf, size, "%s:%u", d->file, d->line);
+	else
+		snprintf(buf, size, "%s", d->file);
+}
+
+static void note_first(const struct policy *p, int r, struct failure *first)
+{
+	char place[256];
+
+	for (size_t i = 0; i < policy_diag_count(p); i++) {
+		const struct policy_diag *d = policy_diag(p, i);
+
+		if (d->warning)
+			continue;
+		put_place(d, place, sizeof(place));
+		fail(first, r, "%s: error: %s", place, d->text);
+		return;
+	}
+	fail(first, r, "%s", strerror(-r));
+}
+
+int policy_load(const struct policy_load_args *a, struct policy **ret_policy, FILE *err,
+	struct failure *first)
 {
 	struct policy *p;
 	int r = policy_load_quiet(a, &p);
@@ -374,6 +436,10 @@ int policy_load(const struct policy_load_args *a, struct policy **ret_policy, FI
 		policy_print_diags(p, 0, a->warnings, err);
 	else
 		fprintf(err, "warder: cannot load the policy: %s\n", strerror(-r));
+	if (r < 0 && p)
+		note_first(p, r, first);
+	else if (r < 0)
+		fail(first, r, "%s", strerror(-r));
 	if (r < 0)
 		policy_free(p);
 	else
@@ -416,14 +482,12 @@ void policy_print_diags(const struct policy *p, size_t first, bool warnings, FIL
 		const struct policy_diag *d = policy_diag(p, i);
 		const char *on = !colour ? "" : d->warning ? "\033[1;35m" : "\033[1;31m";
 		const char *off = colour ? "\033[0m" : "";
+		char place[PATH_MAX + 32];
 
 		if (d->warning && !warnings)
 			continue;
-		put_clean(err, d->file);
-		if (d->line)
-			fprintf(err, ":%u", d->line);
-		if (d->line && d->column)
-			fprintf(err, ":%u", d->column);
+		put_place(d, place, sizeof(place));
+		put_clean(err, place);
 		fprintf(err, ": %s%s:%s ", on, d->warning ? "warning" : "error", off);
 		put_clean(err, d->text);
 		putc('\n', err);

@@ -5,6 +5,7 @@
 #ifndef WARDER_POLICY_LOAD_H
 #define WARDER_POLICY_LOAD_H
 
+#include "common/failure.h"
 #include "policy/policy.h"
 
 #include <stdbool.h>
@@ -41,9 +42,11 @@ struct policy_load_args {
 /*
  * Builds the whole policy, ready for policy_check().  Prints the diagnostics to err, with colour
  * only if that is a terminal and NO_COLOR is unset; everything that fails has been said there.
+ * Whoever reads no standard error finds the first error in `first`, as "PLACE: error: TEXT".
  * Returns 0; -EINVAL: the policy has errors; -ENOMEM; or what reading the file failed with.
  */
-int policy_load(const struct policy_load_args *a, struct policy **ret_policy, FILE *err);
+int policy_load(const struct policy_load_args *a, struct policy **ret_policy, FILE *err,
+	struct failure *first);
 
 /*
  * The same for who shows the diagnostics himself: prints nothing, and sets *ret_policy (to be

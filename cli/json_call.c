@@ -40,18 +40,39 @@ enum { ROW_NAME, ROW_SOCKET, ROW_RAW, ROW_LINES, ROW_HELP };
 
 struct call {
 	const char *name, *socket;
+	const char *operands[2]; /* METHOD and its parameters, NULL where they are missing */
+	int n_operands;
 	bool raw, lines, help;
 	int sock;
 	json_int_t id;
 };
 
+static int take_operand(struct call *c, const struct options *o, const char *value)
+{
+	if (c->n_operands == 2) {
+		options_wrong(o,
+			"\"%s\" is one operand too many: one METHOD and one JSON at a time; quote "
+			"the JSON",
+			value);
+		return -EINVAL;
+	}
+	c->operands[c->n_operands++] = value;
+	return 0;
+}
+
+/* Options may stand after operands too: nothing that follows belongs to another program, and no
+ * parameters begin with "-". */
 static int take_options(struct call *c, struct options *o)
 {
 	const char *value;
 	int i;
 
-	while ((i = options_next(o, &value)) >= 0) {
-		if (i == ROW_NAME)
+	while ((i = options_next(o, &value)) >= 0 ||
+		(i == OPTIONS_END && (value = options_operand(o)))) {
+		if (i == OPTIONS_END) {
+			if (take_operand(c, o, value) < 0)
+				return -EINVAL;
+		} else if (i == ROW_NAME)
 			c->name = value;
 		else if (i == ROW_SOCKET)
 			c->socket = value;
@@ -68,13 +89,11 @@ static int take_options(struct call *c, struct options *o)
 		return 0;
 	if (!c->name == !c->socket)
 		options_wrong(o, "either -n NAME or -s SOCKET is needed");
-	else if (c->lines && o->at < o->argc)
+	else if (c->lines && c->n_operands > 0)
 		options_wrong(o, "--lines takes its calls from standard input, not \"%s\"",
-			o->argv[o->at]);
-	else if (!c->lines && o->at >= o->argc)
+			c->operands[0]);
+	else if (!c->lines && c->n_operands == 0)
 		options_wrong(o, "METHOD is missing");
-	else if (!c->lines && o->argc - o->at > 2)
-		options_wrong(o, "one METHOD and one JSON at a time; quote the JSON");
 	else
 		return 0;
 	return -EINVAL;
@@ -350,8 +369,7 @@ int json_call(int argc, char **argv)
 	}
 	if (connect_to(&c) < 0)
 		return EXIT_CANNOT_TELL;
-	status = c.lines ? call_lines(&c)
-			 : call_once(&c, argv[o.at], o.at + 1 < argc ? argv[o.at + 1] : NULL);
+	status = c.lines ? call_lines(&c) : call_once(&c, c.operands[0], c.operands[1]);
 	fd_close(&c.sock);
 	if (fflush(stdout) != 0) {
 		say("cannot write the result: %m");

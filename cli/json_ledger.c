@@ -11,6 +11,7 @@
 #include "cli/options.h"
 #include "cli/say.h"
 #include "common/fd.h"
+#include "common/nearest.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -44,20 +45,50 @@ struct chain {
 };
 
 struct show {
-	const char *event, *rule;
+	const char *file, *event, *rule;
 	bool denied, summary, json, help;
 	bool colour;
 	struct chain chain;
 	struct tally_table tally;
 };
 
+/* An event that no ledger holds would show an empty table. */
+static int check_event(const struct options *o, const char *event)
+{
+	static const char *const events[] = {
+		"session", "spawn", "grant", "deny", "fail", "client", "exit", "end", NULL};
+	const char *near = nearest_word(event, strlen(event), events);
+	char shown[128];
+
+	for (size_t i = 0; events[i]; i++)
+		if (strcmp(event, events[i]) == 0)
+			return 0;
+	say_escape(shown, sizeof(shown), event, strlen(event));
+	if (near)
+		options_wrong(o, "unknown event \"%s\"; did you mean \"%s\"?", shown, near);
+	else
+		options_wrong(o,
+			"unknown event \"%s\"; there are session, spawn, grant, deny, fail, "
+			"client, exit and end",
+			shown);
+	return -EINVAL;
+}
+
+/* Options may stand after FILE too. */
 static int take_options(struct show *s, struct options *o)
 {
 	const char *value;
 	int i;
 
-	while ((i = options_next(o, &value)) >= 0) {
-		if (i == ROW_DENIED)
+	while ((i = options_next(o, &value)) >= 0 ||
+		(i == OPTIONS_END && (value = options_operand(o)))) {
+		if (i == OPTIONS_END && s->file) {
+			options_wrong(o, "one FILE at a time");
+			return -EINVAL;
+		}
+		if (i == OPTIONS_END)
+			s->file = value;
+		else if (i == ROW_DENIED)
 			s->denied = true;
 		else if (i == ROW_EVENT)
 			s->event = value;
@@ -72,9 +103,13 @@ static int take_options(struct show *s, struct options *o)
 	}
 	if (i == OPTIONS_BAD)
 		return -EINVAL;
-	if (s->help || o->argc - o->at == 1)
+	if (s->help)
 		return 0;
-	options_wrong(o, o->at < o->argc ? "one FILE at a time" : "FILE is missing");
+	if (s->event && check_event(o, s->event) < 0)
+		return -EINVAL;
+	if (s->file)
+		return 0;
+	options_wrong(o, "FILE is missing");
 	return -EINVAL;
 }
 
@@ -305,22 +340,36 @@ static int show(struct show *s, const char *path)
 	return s->chain.faults ? EXIT_NO : EXIT_YES;
 }
 
+/* One verb so far. */
+static int unknown_verb(const char *word)
+{
+	static const char *const verbs[] = {"show", NULL};
+	char shown[128];
+
+	say_escape(shown, sizeof(shown), word, strlen(word));
+	if (nearest_word(word, strlen(word), verbs))
+		say("unknown word \"%s\" after \"ledger\"; did you mean \"show\"?", shown);
+	else
+		say("unknown word \"%s\" after \"ledger\"; there is show alone", shown);
+	say("usage: %s", usage);
+	return EXIT_CANNOT_TELL;
+}
+
 int json_ledger(int argc, char **argv)
 {
 	struct show s = {.event = NULL};
 	struct options o;
 
-	/* One verb so far; its options may stand before or after it is gone. */
-	if (argc > 1 && strcmp(argv[1], "show") == 0) {
+	if (argc < 2) {
+		say("a word is missing after \"ledger\": show");
+		say("usage: %s", usage);
+		return EXIT_CANNOT_TELL;
+	}
+	if (strcmp(argv[1], "show") == 0) {
 		argc--;
 		argv++;
-	} else if (argc < 2 || (strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0)) {
-		char shown[128];
-		const char *word = argc > 1 ? argv[1] : "";
-
-		say("warder ledger %s: there is `warder ledger show FILE` alone",
-			say_escape(shown, sizeof(shown), word, strlen(word)));
-		return EXIT_CANNOT_TELL;
+	} else if (strcmp(argv[1], "--help") != 0 && strcmp(argv[1], "-h") != 0) {
+		return unknown_verb(argv[1]);
 	}
 	options_init(&o, usage, rows, sizeof(rows) / sizeof(rows[0]), argc, argv);
 	if (take_options(&s, &o) < 0)
@@ -329,5 +378,5 @@ int json_ledger(int argc, char **argv)
 		options_help(&o, what, more);
 		return EXIT_YES;
 	}
-	return show(&s, argv[o.at]);
+	return show(&s, s.file);
 }

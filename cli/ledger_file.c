@@ -323,8 +323,7 @@ static int open_number(const char *where, struct ledger_file *l, struct failure 
 	l->fd = fcntl((int)fd, F_DUPFD_CLOEXEC, 3);
 	if (l->fd < 0)
 		return fail(f, -errno, "--ledger %s: descriptor %ld is not open: %m", where, fd);
-	/* No directory is known for the policy's text. */
-	return state_open("run", &l->dir_fd, f);
+	return 0;
 }
 
 static int open_path(const char *where, struct ledger_file *l, struct failure *f)
@@ -433,6 +432,8 @@ int ledger_keep_policy(const struct ledger_file *l, const struct policy *policy,
 	if (!text)
 		return fail(f, -ENOMEM, "no memory for the policy's text");
 	hash_text(text, size, ret_hash);
+	if (l->dir_fd < 0)
+		return 0;
 	snprintf(name, sizeof(name), "%s.policy", ret_hash);
 	/* One that stands there is marked as used now, so that it is kept with this ledger. */
 	if (!holds(l->dir_fd, name, text, size) ||

@@ -31,7 +31,7 @@ int state_open(const char *below, int *ret_dir_fd, struct failure *f);
 /* A ledger that was opened. */
 struct ledger_file {
 	int fd;     /* O_APPEND, locked while it is in use */
-	int dir_fd; /* where the policy's text goes */
+	int dir_fd; /* where the policy's text goes; -1: into the ledger itself ("fd:N") */
 	char path[PATH_MAX];
 };
 #define LEDGER_FILE_INIT \
@@ -49,7 +49,7 @@ int ledger_file_new(const char *below, const char *tag, struct ledger_file *ret,
 int ledger_file_named(const char *where, struct ledger_file *ret, struct failure *f);
 
 /* Keeps the policy's text beside the ledger, in a file of mode 0400 named HASH.policy, and returns
- * the hash: BLAKE2b of 256 bits in hex. */
+ * the hash: BLAKE2b of 256 bits in hex.  Without a directory beside it there is the hash alone. */
 int ledger_keep_policy(const struct ledger_file *l, const struct policy *policy,
 	char ret_hash[POLICY_HASH_SIZE], struct failure *f);
 

@@ -45,6 +45,7 @@ void options_wrong(const struct options *o, const char *fmt, ...)
 static int unknown(const struct options *o, const char *name)
 {
 	const char *words[ROWS_MAX + 1], *nearest;
+	char shown[128];
 	size_t n = 0;
 
 	for (size_t i = 0; i < o->n_rows && n < ROWS_MAX; i++)
@@ -52,10 +53,11 @@ static int unknown(const struct options *o, const char *name)
 			words[n++] = o->rows[i].name;
 	words[n] = NULL;
 	nearest = nearest_word(name, strlen(name), words);
+	say_escape(shown, sizeof(shown), name, strlen(name));
 	if (nearest)
-		options_wrong(o, "unknown option --%s; did you mean --%s?", name, nearest);
+		options_wrong(o, "unknown option --%s; did you mean --%s?", shown, nearest);
 	else
-		options_wrong(o, "unknown option --%s", name);
+		options_wrong(o, "unknown option --%s", shown);
 	return OPTIONS_BAD;
 }
 
@@ -102,6 +104,7 @@ static int next_letter(struct options *o, const char **ret_value)
 {
 	char letter = *o->cluster++;
 	char name[3] = {'-', letter, '\0'};
+	char shown[16];
 	const char *rest = *o->cluster ? o->cluster : NULL;
 
 	for (size_t i = 0; i < o->n_rows; i++) {
@@ -114,7 +117,14 @@ static int next_letter(struct options *o, const char **ret_value)
 		o->cluster = NULL;
 		return take_value(o, i, name, rest, ret_value);
 	}
-	options_wrong(o, "unknown option -%c", letter);
+	for (size_t i = 0; i < o->n_rows; i++) {
+		if (o->rows[i].name && strcmp(o->rows[i].name, o->cluster - 1) == 0) {
+			options_wrong(o, "unknown option -%s; did you mean --%s?", o->rows[i].name,
+				o->rows[i].name);
+			return OPTIONS_BAD;
+		}
+	}
+	options_wrong(o, "unknown option -%s", say_escape(shown, sizeof(shown), &letter, 1));
 	return OPTIONS_BAD;
 }
 
@@ -125,18 +135,25 @@ int options_next(struct options *o, const char **ret_value)
 	*ret_value = NULL;
 	if (o->cluster)
 		return next_letter(o, ret_value);
-	if (o->at >= o->argc)
+	if (o->at >= o->argc || o->over)
 		return OPTIONS_END;
 	arg = o->argv[o->at];
 	if (arg[0] != '-' || arg[1] == '\0')
 		return OPTIONS_END;
 	o->at++;
-	if (strcmp(arg, "--") == 0)
+	if (strcmp(arg, "--") == 0) {
+		o->over = true;
 		return OPTIONS_END;
+	}
 	if (arg[1] == '-')
 		return next_long(o, arg + 2, ret_value);
 	o->cluster = arg + 1;
 	return next_letter(o, ret_value);
+}
+
+const char *options_operand(struct options *o)
+{
+	return o->at < o->argc ? o->argv[o->at++] : NULL;
 }
 
 /* "-p, --policy FILE" */

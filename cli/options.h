@@ -23,6 +23,7 @@ struct options {
 	int argc;
 	char **argv;
 	int at;              /* next argument; after OPTIONS_END the first operand */
+	bool over;           /* "--" was met: only operands follow */
 	const char *cluster; /* rest of "-qv" */
 };
 
@@ -38,6 +39,16 @@ void options_init(struct options *o, const char *usage, const struct option_row 
  * an unknown option with the nearest one, a missing value, a value for a switch.
  */
 int options_next(struct options *o, const char **ret_value);
+
+/*
+ * The next operand among options, for commands of which nothing belongs to another program:
+ *
+ *	while ((i = options_next(o, &value)) >= 0 || (i == OPTIONS_END && (value =
+ *options_operand(o))))
+ *
+ * NULL: there is none left.
+ */
+const char *options_operand(struct options *o);
 
 /* The whole help of a command, to standard output: usage, the sentence on what it does, options,
  * and what else is worth saying (may be NULL). */

@@ -74,13 +74,14 @@ static int parse(struct inquiry *q, struct options *o, int want, const char *wha
 		if (i == OPTIONS_BAD)
 			return -EINVAL;
 		if (i == OPTIONS_END) {
-			if (o->at >= o->argc)
+			value = options_operand(o);
+			if (!value)
 				break;
 			if (q->n_operands == want) {
-				options_wrong(o, "\"%s\" is one operand too many", o->argv[o->at]);
+				options_wrong(o, "\"%s\" is one operand too many", value);
 				return -EINVAL;
 			}
-			q->operands[q->n_operands++] = o->argv[o->at++];
+			q->operands[q->n_operands++] = value;
 		} else if (rows[i].letter == 'h') {
 			options_help(o, what, more);
 			return 1;
@@ -485,6 +486,7 @@ int cmd_policy(int argc, char **argv)
 {
 	static const char *const names[] = {"check", "explain", NULL};
 	const char *near;
+	char shown[128];
 
 	if (argc < 2) {
 		say("usage: warder policy check FILE, or warder policy explain FILE RIGHT TARGET");
@@ -500,9 +502,10 @@ int cmd_policy(int argc, char **argv)
 		return YES;
 	}
 	near = nearest_word(argv[1], strlen(argv[1]), names);
+	say_escape(shown, sizeof(shown), argv[1], strlen(argv[1]));
 	if (near)
-		say("unknown word \"%s\" after \"policy\"; did you mean \"%s\"?", argv[1], near);
+		say("unknown word \"%s\" after \"policy\"; did you mean \"%s\"?", shown, near);
 	else
-		say("unknown word \"%s\" after \"policy\"; there are check and explain", argv[1]);
+		say("unknown word \"%s\" after \"policy\"; there are check and explain", shown);
 	return CANNOT_TELL;
 }

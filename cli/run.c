@@ -67,6 +67,7 @@ struct run {
 	struct policy_protected protect[2];
 	struct ledger_file ledger_file;
 	struct policy *loaded;
+	struct failure first; /* error of the policy, for who does not see standard error */
 	char hash[POLICY_HASH_SIZE];
 	struct tty tty;
 };
@@ -234,7 +235,7 @@ static int prepare(struct run *run, struct failure *f)
 	if (run->ledger)
 		policy_options_flag(&run->policy, "ledger", run->ledger);
 	protect(run);
-	r = policy_load(args, &run->loaded, stderr);
+	r = policy_load(args, &run->loaded, stderr, &run->first);
 	if (r < 0)
 		return fail(f, r, "nothing was started, because the policy has errors");
 	return open_ledger(run, f);
@@ -273,6 +274,9 @@ static int session(struct run *run, char **command, struct broker_result *result
 
 	if (r < 0)
 		return r;
+	/* No directory belongs to a descriptor, so the ledger itself says what its rules were. */
+	if (run->ledger_file.dir_fd < 0)
+		args.policy_text = policy_text(run->loaded, &args.policy_size);
 	args.tty_fd = run->tty.slave_fd;
 	args.relay_pid = run->tty.relay_pid;
 	args.ledger_fd = fd_take(&run->ledger_file.fd);
@@ -292,7 +296,7 @@ static int give_up(struct run *run, int code, const struct failure *f)
 	say_escape(shown, sizeof(shown), f->text, strlen(f->text));
 	say("%s", shown);
 	if (!run->started)
-		status_failed(run->status_fd, code, f->text);
+		status_failed(run->status_fd, code, f->text, run->first.text);
 	return code;
 }
 

@@ -16,6 +16,7 @@
 #include "cli/serve_slot.h"
 #include "cli/serve_socket.h"
 #include "cli/status.h"
+#include "common/chan.h"
 #include "common/fd.h"
 #include "common/place.h"
 
@@ -76,6 +77,7 @@ struct serve {
 	struct policy_protected protect;
 	char *default_argv[2];
 	struct policy *loaded;
+	struct failure first; /* error of the policy, for who does not see standard error */
 
 	bool listening; /* every slot was ready once, clients are let in */
 	bool failed;    /* a first worker did not start, or the socket could not be made */
@@ -137,7 +139,7 @@ static void begin_drain(struct serve *s)
 	}
 	s->drain_ms = slot_clock_ms();
 	serve_socket_shut(&s->socket);
-	fd_close(&s->waiting_fd);
+	chan_hang_up(&s->waiting_fd);
 	for (size_t i = 0; i < s->n_slots; i++)
 		slot_drain(&s->slots[i]);
 }
@@ -241,6 +243,7 @@ static void let_in(struct serve *s)
 			s->waiting_ms = slot_clock_ms();
 			return;
 		}
+		chan_hang_up(&fd);
 	}
 }
 
@@ -250,7 +253,7 @@ static void try_waiting(struct serve *s)
 	if (s->waiting_fd >= 0 && !hand_over(s, &s->waiting_fd, &s->waiting) &&
 		slot_clock_ms() - s->waiting_ms >= QUEUE_MS) {
 		s->stuck = true;
-		fd_close(&s->waiting_fd);
+		chan_hang_up(&s->waiting_fd);
 	}
 }
 
@@ -494,7 +497,7 @@ static int load(struct serve *s, struct failure *f)
 	args->protect = &s->protect;
 	args->n_protect = 1;
 	args->warnings = !s->quiet;
-	r = policy_load(args, &s->loaded, stderr);
+	r = policy_load(args, &s->loaded, stderr, &s->first);
 	if (r < 0)
 		return fail(f, r, "nothing was started, because the policy has errors");
 	set = policy_settings(s->loaded);
@@ -555,14 +558,14 @@ static int serve(struct serve *s, char **command)
 
 	if (prepare(s, command, &f) < 0) {
 		say("%s", say_escape(shown, sizeof(shown), f.text, strlen(f.text)));
-		status_failed(s->status_fd, 1, f.text);
+		status_failed(s->status_fd, 1, f.text, s->first.text);
 		return 1;
 	}
 	for (unsigned i = 0; i < s->n_slots; i++)
 		slot_init(&s->slots[i], i + 1);
 	loop(s);
 	if (s->failed)
-		status_failed(s->status_fd, 1, s->why.text);
+		status_failed(s->status_fd, 1, s->why.text, "");
 	else
 		status_served(s->status_fd, 0);
 	return s->failed ? 1 : 0;

@@ -297,7 +297,7 @@ static int send_away(struct serve_socket *s)
 	/* accept(2) looks for a descriptor before it looks for a client: there may be none. */
 	fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	r = fd < 0 && errno == EAGAIN ? -EAGAIN : -EMFILE;
-	fd_close(&fd);
+	chan_hang_up(&fd);
 	s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	return r;
 }

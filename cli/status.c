@@ -83,14 +83,15 @@ static size_t put_string(char *buf, size_t size, const char *text)
 	return at;
 }
 
-void status_failed(int fd, int code, const char *error)
+void status_failed(int fd, int code, const char *error, const char *more)
 {
-	char text[1400], line[1500];
+	char whole[1024], text[1400], line[1500];
 	int n;
 
 	if (fd < 0)
 		return;
-	put_string(text, sizeof(text), error);
+	snprintf(whole, sizeof(whole), "%s%s%s", error, *more ? ": " : "", more);
+	put_string(text, sizeof(text), whole);
 	n = snprintf(line, sizeof(line),
 		"{\"event\":\"start\",\"status\":\"failed\",\"error\":\"%s\",\"code\":%d}\n", text,
 		code);

@@ -20,7 +20,8 @@ int status_open(const char *number, int *ret_fd, struct failure *f);
 
 /* A negative fd: nobody wants to know.  A reader that has gone is no error. */
 void status_started(int fd, pid_t pid);
-void status_failed(int fd, int code, const char *error);
+/* `more`, unless it is "", follows the sentence after a colon. */
+void status_failed(int fd, int code, const char *error, const char *more);
 void status_ended(int fd, const struct broker_result *result);
 /* The end of a service, which counts nothing itself: its ledgers do. */
 void status_served(int fd, int status);

@@ -111,6 +111,9 @@ int tty_start(struct tty *tty, int stdio[3], struct failure *f)
 	relay.out_fd = is[1] ? 1 : is[2] ? 2 : 0;
 	relay.mode = !is[0] ? RELAY_OUTPUT : is[1] ? RELAY_WHOLE : RELAY_INPUT;
 	relay.controller = find_controller();
+	r = filter_find(FILTER_RELAY, NULL, &relay.filter, f);
+	if (r < 0)
+		return r;
 	r = make_pty(&relay, &relay.master_fd, &slave_fd);
 	if (r < 0)
 		return fail(f, r,

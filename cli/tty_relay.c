@@ -2,7 +2,8 @@
 /*
  * tty_relay.c - copies between the user's terminal and the worker's pty.
  *
- * Runs in: a child of the broker, without capabilities, holding the two terminals and a pipe.
+ * Runs in: a child of the broker, without capabilities, holding the two terminals and a pipe, with
+ * the system calls of sandbox/tables/relay.c alone.
  * Trusts: the user's keys; of the worker's bytes it reads none.
  *
  * It stands in the process group that the shell knows, so job control is the shell's as usual.  The
@@ -272,6 +273,7 @@ static int drop_capabilities(void)
 void relay_main(const struct relay *spec)
 {
 	struct state s = {.spec = spec, .has_input = spec->in_fd >= 0};
+	struct failure nobody_reads = FAILURE_INIT;
 	sigset_t signals;
 
 	if (keep_only(spec) < 0 || drop_capabilities() < 0)
@@ -283,7 +285,8 @@ void relay_main(const struct relay *spec)
 	sigaddset(&signals, SIGTSTP);
 	sigaddset(&signals, SIGCONT);
 	if (signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK) != SIGNALS ||
-		fd_status_flags(MASTER, O_NONBLOCK, 0) < 0)
+		fd_status_flags(MASTER, O_NONBLOCK, 0) < 0 ||
+		cell_load_filter(&spec->filter, &nobody_reads) < 0)
 		_exit(1);
 	enter_raw(&s);
 	for (;;)

@@ -5,6 +5,8 @@
 #ifndef WARDER_TTY_RELAY_H
 #define WARDER_TTY_RELAY_H
 
+#include "sandbox/confine.h"
+
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -17,11 +19,12 @@ enum relay_mode {
 
 struct relay {
 	enum relay_mode mode;
-	int in_fd;        /* the user's terminal, read; -1 with RELAY_OUTPUT */
-	int out_fd;       /* the user's terminal, written */
-	int master_fd;    /* of the worker's pty */
-	int alive_fd;     /* end-of-file: the broker has ended */
-	pid_t controller; /* the nearest ancestor of another process group: the shell */
+	int in_fd;            /* the user's terminal, read; -1 with RELAY_OUTPUT */
+	int out_fd;           /* the user's terminal, written */
+	int master_fd;        /* of the worker's pty */
+	int alive_fd;         /* end-of-file: the broker has ended */
+	pid_t controller;     /* the nearest ancestor of another process group: the shell */
+	struct filter filter; /* its system calls */
 };
 
 /* Copies until the pty or the broker ends; restores the terminal; ends the process. */

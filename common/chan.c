@@ -204,3 +204,16 @@ long chan_recv_stream(int sock, void *buf, size_t size, int *ret_fd)
 		*ret_fd = fd;
 	return got;
 }
+
+void chan_hang_up(int *sock)
+{
+	char waste[4096];
+
+	if (*sock < 0)
+		return;
+	/* From here on nothing more can come in, and the peer knows. */
+	shutdown(*sock, SHUT_RDWR);
+	while (recv(*sock, waste, sizeof(waste), MSG_DONTWAIT) > 0)
+		;
+	fd_close(sock);
+}

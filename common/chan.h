@@ -51,4 +51,11 @@ long chan_send_stream(int sock, const void *buf, size_t size, int fd, bool wait)
 /* Receives bytes and at most one descriptor (*ret_fd, -1 if none) from a stream socket. */
 long chan_recv_stream(int sock, void *buf, size_t size, int *ret_fd);
 
+/*
+ * Ends a stream connection so that the peer meets end-of-file: where bytes of its were left unread,
+ * close(2) alone gives it ECONNRESET (unix(7)).  They are thrown away, at most what its send buffer
+ * held.  Closes *sock; -1 is none.
+ */
+void chan_hang_up(int *sock);
+
 #endif

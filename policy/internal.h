@@ -65,6 +65,7 @@ struct rule {
 	size_t first_tree, n_trees;
 	size_t first_except, n_excepts;
 	uint32_t except_root; /* of a trie of its own; 0: none */
+	bool too_wide;        /* told once for many denies that it undoes, see relate.c */
 };
 
 /* Why a prefix cannot be trusted to stay what it was at load. */

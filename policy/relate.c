@@ -113,6 +113,65 @@ static bool excepted(const struct policy *p, const struct rule *r, const char *p
 	return false;
 }
 
+/* ---- denies that a grant undoes -------------------------------------------------------------- */
+
+#define TOLD_SINGLY 3
+
+/* A grant of the whole home beside `use agent` undoes some forty denies: that is one mistake. */
+static void tell_grant(struct policy *p, size_t grant, size_t n, size_t first)
+{
+	const struct tree *t = &p->trees[grant];
+	struct rule *r = &p->rules[t->pub.rule];
+	const char *start = p->env.start;
+
+	r->too_wide = true;
+	diag_of_rule(p, t->pub.rule, t->column, false,
+		"%s%s%s: it holds what %zu denies guard (%s, for one), and this grant would let "
+		"the "
+		"worker get round them",
+		start && strcmp(start, t->pub.prefix) == 0
+			? "start in a project directory, by cd or -C DIR, and not in "
+			: "grant a directory beneath ",
+		t->pub.prefix,
+		start && strcmp(start, t->pub.prefix) == 0 ? " itself" : " and not all of it", n,
+		p->rules[p->trees[first].pub.rule].name);
+}
+
+/* grants[i] is the tree whose grant undoes the deny i, or SIZE_MAX.  Each is told by `each`, many
+ * for the same grant once. */
+static int tell_all(struct policy *p, const size_t *grants,
+	void (*each)(struct policy *p, size_t deny, size_t grant))
+{
+	size_t *n = calloc(p->n_trees + 1, sizeof(*n));
+
+	if (!n)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->n_trees; i++)
+		if (grants[i] != SIZE_MAX)
+			n[grants[i]]++;
+	for (size_t i = 0; i < p->n_trees; i++) {
+		size_t grant = grants[i];
+
+		if (grant == SIZE_MAX || p->rules[p->trees[grant].pub.rule].too_wide)
+			continue;
+		if (n[grant] <= TOLD_SINGLY)
+			each(p, i, grant);
+		else
+			tell_grant(p, grant, n[grant], i);
+	}
+	free(n);
+	return 0;
+}
+
+static size_t *no_grants(const struct policy *p)
+{
+	size_t *grants = calloc(p->n_trees + 1, sizeof(*grants));
+
+	for (size_t i = 0; grants && i < p->n_trees; i++)
+		grants[i] = SIZE_MAX;
+	return grants;
+}
+
 /* ---- denies inside exec trees ---------------------------------------------------------------- */
 
 static bool gives(const struct policy_tree *t, unsigned rights)
@@ -182,17 +241,21 @@ static size_t exec_reached(const struct policy *p, const struct place *places, s
 	return SIZE_MAX;
 }
 
-static void check_exec(
-	struct policy *p, const struct place *places, size_t n, const struct tree *deny)
+static size_t check_exec(
+	const struct policy *p, const struct place *places, size_t n, const struct tree *deny)
 {
 	size_t at = exec_reached(p, places, n, deny, deny->pub.prefix);
-	const struct policy_tree *t;
 
 	if (at == SIZE_MAX && strcmp(deny->pub.prefix, deny->pub.resolved) != 0)
 		at = exec_reached(p, places, n, deny, deny->pub.resolved);
-	if (at == SIZE_MAX)
-		return;
-	t = &p->trees[at].pub;
+	return at;
+}
+
+static void tell_exec(struct policy *p, size_t at, size_t grant)
+{
+	const struct tree *deny = &p->trees[at];
+	const struct policy_tree *t = &p->trees[grant].pub;
+
 	diag_of_rule(p, deny->pub.rule, deny->column, false,
 		"a deny of reading cannot hold inside %s%s, where \"exec\" of %s lets the worker "
 		"load any file itself; allow rw instead of rwx there, or add \"except %s%s\"",
@@ -275,10 +338,12 @@ static void check_runtime(struct policy *p, const struct tree *deny, size_t *war
 int relate_denies(struct policy *p)
 {
 	struct place *places;
-	size_t n, warned = SIZE_MAX;
+	size_t n, warned = SIZE_MAX, *grants = no_grants(p);
 
-	if (exec_places(p, &places, &n) < 0)
+	if (!grants || exec_places(p, &places, &n) < 0) {
+		free(grants);
 		return -ENOMEM;
+	}
 	for (size_t i = 0; i < p->n_trees; i++) {
 		const struct tree *t = &p->trees[i];
 
@@ -291,9 +356,12 @@ int relate_denies(struct policy *p)
 			continue;
 		check_runtime(p, t, &warned);
 		if (n > 0 && (t->pub.rights & RIGHT_READ))
-			check_exec(p, places, n, t);
+			grants[i] = check_exec(p, places, n, t);
 	}
 	free(places);
+	if (tell_all(p, grants, tell_exec) < 0)
+		p->out_of_memory = true;
+	free(grants);
 	return store_result(p);
 }
 
@@ -317,17 +385,43 @@ static const char *crossed(const struct policy *p, const char *path, char *ret_a
 	return NULL;
 }
 
-static void check_crossing(struct policy *p, const struct tree *t)
+static const char *crossing_of(const struct policy *p, const struct tree *t, char *ret_at)
 {
-	char at[PATH_MAX];
-	const char *rule = crossed(p, t->pub.prefix, at);
+	const char *rule = crossed(p, t->pub.prefix, ret_at);
 
 	if (!rule && strcmp(t->pub.prefix, t->pub.resolved) != 0)
-		rule = crossed(p, t->pub.resolved, at);
+		rule = crossed(p, t->pub.resolved, ret_at);
 	for (const struct crossing *c = t->crossings; c && !rule; c = c->next)
-		rule = crossed(p, c->link, at);
-	if (!rule)
-		return;
+		rule = crossed(p, c->link, ret_at);
+	return rule;
+}
+
+static bool is_giver(const struct policy *p, size_t tree, const char *rule, const char *path)
+{
+	const struct policy_tree *t = &p->trees[tree].pub;
+	size_t size = strlen(path);
+
+	return p->rules[t->rule].name == rule && gives(t, RIGHT_CREATE | RIGHT_DELETE) &&
+	       (runtime_holds(t->prefix, path, size) || runtime_holds(t->resolved, path, size));
+}
+
+/* The tree of the rule of that name that gives `path`, likely `last`; SIZE_MAX: none. */
+static size_t giver(const struct policy *p, const char *rule, const char *path, size_t last)
+{
+	if (last != SIZE_MAX && is_giver(p, last, rule, path))
+		return last;
+	for (size_t i = 0; i < p->n_trees; i++)
+		if (is_giver(p, i, rule, path))
+			return i;
+	return SIZE_MAX;
+}
+
+static void tell_crossing(struct policy *p, size_t tree, size_t grant)
+{
+	const struct tree *t = &p->trees[tree];
+	char at[PATH_MAX];
+	const char *rule = crossing_of(p, t, at);
+
 	if (t->pub.verdict == VERDICT_DENY)
 		diag_of_rule(p, t->pub.rule, t->column, false,
 			"%s crosses a directory the worker may write (%s): it could rename or "
@@ -345,15 +439,30 @@ static void check_crossing(struct policy *p, const struct tree *t)
 int relate_crossings(struct policy *p)
 {
 	bool any = false, narrowed = false;
+	size_t last = SIZE_MAX, *grants;
 	char at[PATH_MAX];
 
 	for (size_t i = 0; i < p->n_trees && !any; i++)
 		any = gives(&p->trees[i].pub, RIGHT_CREATE | RIGHT_DELETE);
 	if (!any)
 		return 0;
-	for (size_t i = 0; i < p->n_trees; i++)
-		if (!p->trees[i].pub.missing || p->trees[i].pub.verdict == VERDICT_DENY)
-			check_crossing(p, &p->trees[i]);
+	grants = no_grants(p);
+	if (!grants)
+		return -ENOMEM;
+	for (size_t i = 0; i < p->n_trees; i++) {
+		bool deny = p->trees[i].pub.verdict == VERDICT_DENY;
+		const char *rule = NULL;
+
+		if (deny || !p->trees[i].pub.missing)
+			rule = crossing_of(p, &p->trees[i], at);
+		if (rule && deny)
+			grants[i] = last = giver(p, rule, at, last);
+		if (rule && grants[i] == SIZE_MAX)
+			tell_crossing(p, i, SIZE_MAX);
+	}
+	if (tell_all(p, grants, tell_crossing) < 0)
+		p->out_of_memory = true;
+	free(grants);
 	/* An `except` that leads elsewhere by a link of the worker's making would open that: it
 	 * keeps its own spelling alone. */
 	for (size_t i = 0; i < p->n_excepts; i++) {

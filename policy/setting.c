@@ -226,6 +226,7 @@ static int set_home(struct policy *p, const struct word *w, int n)
 {
 	bool slash;
 
+	p->settings.home_origin = p->origin;
 	return target_path(p, w, false, &p->settings.home, &slash);
 }
 

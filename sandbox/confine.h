@@ -109,9 +109,9 @@ struct filter {
 };
 
 /* Which table. */
-enum filter_table { FILTER_WORKER, FILTER_BROKER, FILTER_INIT };
+enum filter_table { FILTER_WORKER, FILTER_BROKER, FILTER_INIT, FILTER_RELAY };
 
-/* The program of a table for this cell. */
+/* The program of a table for this cell; only the worker's depends on one. */
 int filter_find(enum filter_table table, const struct cell_spec *spec, struct filter *ret,
 	struct failure *f);
 

@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 #include <magic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct warder;
@@ -42,10 +43,11 @@ void rpc_fail(struct rpc_call *c, int code, const char *path, const char *words)
 
 /*
  * Answers one frame: a request or a batch.  Returns the answer, NULL where there is none to give
- * (notifications).  *fd: -1, or a descriptor to go with it.
+ * (notifications).  *fd: -1, or a descriptor to go with it.  *ret_bad: the frame, or a part of it,
+ * was no JSON-RPC (RPC_PARSE, RPC_INVALID), so that its sender is to be left.
  */
-json_t *rpc_answer(
-	const struct rpc_method *methods, void *ctx, const void *frame, size_t size, int *fd);
+json_t *rpc_answer(const struct rpc_method *methods, void *ctx, const void *frame, size_t size,
+	int *fd, bool *ret_bad);
 /* An answer that is one error. */
 json_t *rpc_error(json_t *id, int code, const char *words);
 

@@ -32,7 +32,8 @@ static int handle(void *ctx, const struct warder_client *client, const void *fra
 	struct warder_reply *reply)
 {
 	autofd fd = -1;
-	json_t *answer = rpc_answer(files_methods, ctx, frame, size, &fd);
+	bool bad;
+	json_t *answer = rpc_answer(files_methods, ctx, frame, size, &fd, &bad);
 	int r = 0;
 
 	if (!answer)
@@ -49,6 +50,14 @@ static int handle(void *ctx, const struct warder_client *client, const void *fra
 	json_decref(answer);
 	if (r == 0 && fd >= 0)
 		r = warder_reply_fd(reply, &fd);
+	if (bad) {
+		/* Who frames rubbish may mean anything by what follows. */
+		fprintf(stderr,
+			"warder-files: client %llu (uid %u): sent what is no JSON-RPC 2.0, and "
+			"was left\n",
+			(unsigned long long)client->number, (unsigned)client->uid);
+		r = -1;
+	}
 	return r;
 }
 

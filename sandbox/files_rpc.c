@@ -4,9 +4,9 @@
  *
  * Runs in: worker.  Trusts: nothing that clients send.
  *
- * Broken input is an answer and no reason to die: jansson bounds the nesting (2048) and refuses
- * integers that do not fit; a batch is bounded here, since each of its elements costs more as an
- * answer than it did as a request.
+ * Broken input is an answer, the last on its connection, and no reason to die: jansson bounds the
+ * nesting (2048) and refuses integers that do not fit; a batch is bounded here, since each of its
+ * elements costs more as an answer than it did as a request.
  */
 #include "common/fd.h"
 #include "sandbox/files.h"
@@ -131,15 +131,22 @@ static void call_method(const struct rpc_method *methods, json_t *request, struc
 		rpc_fail(c, RPC_INTERNAL, NULL, "out of memory");
 }
 
+static json_t *answer_bad(int code, const char *words, bool *bad)
+{
+	*bad = true;
+	return rpc_error(NULL, code, words);
+}
+
 /* One request.  NULL: a notification, which is never answered (JSON-RPC 2.0, 4.1). */
-static json_t *answer_one(const struct rpc_method *methods, void *ctx, json_t *request, int *fd)
+static json_t *answer_one(
+	const struct rpc_method *methods, void *ctx, json_t *request, int *fd, bool *bad)
 {
 	struct rpc_call c = {.ctx = ctx, .fd = fd};
 	json_t *id = json_object_get(request, "id"), *answer = NULL;
 	int before = *fd;
 
 	if (!is_request(request))
-		return rpc_error(NULL, RPC_INVALID, "not a request of JSON-RPC 2.0");
+		return answer_bad(RPC_INVALID, "not a request of JSON-RPC 2.0", bad);
 	call_method(methods, request, &c);
 	if (id && c.error)
 		answer = json_pack("{s:s, s:O, s:O}", "jsonrpc", "2.0", "error", c.error, "id", id);
@@ -154,18 +161,19 @@ static json_t *answer_one(const struct rpc_method *methods, void *ctx, json_t *r
 	return answer;
 }
 
-static json_t *answer_batch(const struct rpc_method *methods, void *ctx, json_t *batch, int *fd)
+static json_t *answer_batch(
+	const struct rpc_method *methods, void *ctx, json_t *batch, int *fd, bool *bad)
 {
 	size_t n = json_array_size(batch);
 	json_t *answers;
 
 	if (n == 0)
-		return rpc_error(NULL, RPC_INVALID, "an empty batch");
+		return answer_bad(RPC_INVALID, "an empty batch", bad);
 	if (n > RPC_BATCH_MAX)
-		return rpc_error(NULL, RPC_INVALID, "more than 256 requests in a batch");
+		return answer_bad(RPC_INVALID, "more than 256 requests in a batch", bad);
 	answers = json_array();
 	for (size_t i = 0; i < n; i++) {
-		json_t *answer = answer_one(methods, ctx, json_array_get(batch, i), fd);
+		json_t *answer = answer_one(methods, ctx, json_array_get(batch, i), fd, bad);
 
 		if (answer)
 			json_array_append_new(answers, answer);
@@ -176,18 +184,19 @@ static json_t *answer_batch(const struct rpc_method *methods, void *ctx, json_t 
 	return NULL;
 }
 
-json_t *rpc_answer(
-	const struct rpc_method *methods, void *ctx, const void *frame, size_t size, int *fd)
+json_t *rpc_answer(const struct rpc_method *methods, void *ctx, const void *frame, size_t size,
+	int *fd, bool *ret_bad)
 {
 	json_error_t where;
 	json_t *request, *answer;
 
+	*ret_bad = false;
 	/* With a name given twice two readers could see two requests. */
 	request = json_loadb(frame, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &where);
 	if (!request)
-		return rpc_error(NULL, RPC_PARSE, where.text);
-	answer = json_is_array(request) ? answer_batch(methods, ctx, request, fd)
-					: answer_one(methods, ctx, request, fd);
+		return answer_bad(RPC_PARSE, where.text, ret_bad);
+	answer = json_is_array(request) ? answer_batch(methods, ctx, request, fd, ret_bad)
+					: answer_one(methods, ctx, request, fd, ret_bad);
 	json_decref(request);
 	return answer;
 }

@@ -72,7 +72,7 @@ struct client *client_new(const struct msg_client *m, int *fd)
 	struct client *c = calloc(1, sizeof(*c));
 
 	if (!c) {
-		fd_close(fd);
+		chan_hang_up(fd);
 		return NULL;
 	}
 	c->who = (struct warder_client){m->number, m->uid, m->gid, (pid_t)m->pid};
@@ -84,7 +84,7 @@ void client_free(struct client *c)
 {
 	for (unsigned i = 0; i < c->n_fds; i++)
 		fd_close(&c->fds[i].fd);
-	fd_close(&c->fd);
+	chan_hang_up(&c->fd);
 	frame_deinit(&c->in);
 	buffer_free(&c->out);
 	free(c);

@@ -89,7 +89,7 @@ static void drop(struct serve *s, struct client *c)
 	/* Closing alone would leave it in the epoll set (epoll(7)): whoever handed it over may hold
 	 * a copy for a moment longer. */
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
-	fd_close(&c->fd);
+	chan_hang_up(&c->fd);
 	if (s->api->closed)
 		s->api->closed(s->api->ctx, &c->who, c->why);
 	client_free(c);

@@ -43,6 +43,12 @@ expect_text "and prints to standard output" "usage: warder call" out
 expect_status "a service must be named" 2 "$warder" call stat /
 expect_status "but not twice" 2 "$warder" call -n a -s b stat /
 expect_status "a method must be named" 2 call
+expect_status "an option may stand after the method" 0 call stat --raw -h
+expect_text "and is one" "usage: warder call" out
+expect_status "one that there is not is said to be that" 2 call stat --timeout 3 "$dir/data"
+expect_text "and is no JSON" "unknown option --timeout"
+expect_status "a third operand is one too many" 2 call stat "$dir/data" x
+expect_text "and said to be that" '"x" is one operand too many'
 expect_status "parameters must be JSON" 2 call stat '{path}'
 expect_text "and it says where" "column"
 expect_status "a service that is not there cannot be asked" 2 "$warder" call -n nobody stat /

@@ -33,11 +33,26 @@ expect_text "and prints to standard output" "usage: warder ledger show" out
 expect_status "a file must be named" 2 show
 expect_status "one at a time" 2 show a b
 expect_status "a verb must be named" 2 "$warder" ledger
+expect_text "with the usage" "usage: warder ledger show"
 expect_status "and known" 2 "$warder" ledger verify whole.jsonl
+expect_status "a mistyped verb gets the nearest" 2 "$warder" ledger shwo whole.jsonl
+expect_text "by name" 'did you mean "show"?'
+expect_status "a mistyped event gets the nearest" 2 show -e grnat whole.jsonl
+expect_text "by name" 'did you mean "grant"?'
+check "and no empty table" test ! -s out
+expect_status "an event that is like none gets the list" 2 show -e x whole.jsonl
+expect_text "of all" "session, spawn, grant"
+expect_status "options may stand after the file" 0 show whole.jsonl -s --json
+expect_text "and count" '"granted":3' out
+: >-s
+expect_status "but not after --" 0 show -s -- -s
 expect_status "a file that is not there cannot be read" 2 show none.jsonl
 expect_status "nor can a directory" 2 show .
 expect_status "an unknown option gets the nearest" 2 show --denid whole.jsonl
 expect_text "by name" "--denied"
+
+expect_status "a long option with one dash gets the other" 2 show -json whole.jsonl
+expect_text "by name" "did you mean --json?"
 
 expect_status "a whole ledger" 0 show whole.jsonl
 expect_text "has its times" "2026-01-02 03:04:05.000  grant" out

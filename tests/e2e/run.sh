@@ -143,6 +143,20 @@ expect_status "a file that others can write is no ledger" 125 run --ledger ./ope
 expect_status "a ledger may be an open descriptor" 0 \
 	sh -c '"$1" run --ledger fd:6 true 6>>six.jsonl' sh "$warder"
 check "which is written to" test -s six.jsonl
+check "and says itself what its rules were" grep -q '"policy_text":"' six.jsonl
+expect_status "then no directory for ledgers is needed" 0 sh -c \
+	'env -u HOME XDG_STATE_HOME=/proc/none "$1" run --ledger fd:6 -e "allow read /etc/" true 6>seven.jsonl' \
+	sh "$warder"
+check "the rules stand in the first record" sh -c \
+	'head -n 1 seven.jsonl | grep -q "\"policy_text\":\"[^\"]*allow read /etc/"'
+expect_status "without that there is one" 125 env XDG_STATE_HOME=/proc/none "$warder" run true
+expect_text "and what to do is said" "give --ledger FILE"
+awk 'BEGIN { for (i = 0; i < 9000; i++) printf "deny any /srv/none-%030d\n", i }' >long.policy
+expect_status "a policy that fits into no record stops the start" 125 \
+	sh -c '"$1" run -p ./long.policy --ledger fd:6 true 6>eight.jsonl' sh "$warder"
+expect_text "with what to do" "give --ledger FILE"
+expect_status "a file has room for it" 0 run -p ./long.policy --ledger ./eight.jsonl true
+check "beside it" sh -c '! grep policy_text eight.jsonl'
 expect_status "a pipe is none" 125 sh -c '"$1" run --ledger fd:6 true 6>&1 | cat; exit 125' sh "$warder"
 expect_status "the ledger's descriptor cannot be handed in" 125 \
 	sh -c '"$1" run --ledger fd:6 --fd 6 true 6>>six.jsonl' sh "$warder"

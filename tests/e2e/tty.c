@@ -338,6 +338,47 @@ static void terminal_is_restored_when_the_broker_is_killed(void **state)
 	expect_restored();
 }
 
+/* A number of /proc/PID/status. */
+static int status_of(pid_t pid, const char *name)
+{
+	char path[64], line[256];
+	int value = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		if (strncmp(line, name, strlen(name)) == 0)
+			sscanf(line + strlen(name), ": %d", &value);
+	fclose(file);
+	return value;
+}
+
+/* The relay, the cell's init and the worker. */
+static void every_child_of_the_broker_has_a_filter(void **state)
+{
+	char path[64];
+	FILE *file;
+	int pid, n = 0;
+
+	start(-1, "echo ready; exec sleep 30");
+	wait_for("ready");
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)user.job_pid,
+		(int)user.job_pid);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	while (fscanf(file, "%d", &pid) == 1) {
+		assert_int_equal(status_of(pid, "NoNewPrivs"), 1);
+		assert_int_not_equal(status_of(pid, "Seccomp"), 0);
+		n++;
+	}
+	fclose(file);
+	assert_int_equal(n, 3);
+	kill(user.job_pid, SIGKILL);
+	assert_int_equal(hear('E'), 128 + SIGKILL);
+}
+
 static void a_pipe_stays_a_pipe(void **state)
 {
 	char buf[64] = "";
@@ -416,6 +457,7 @@ int main(void)
 		cmocka_unit_test_teardown(ctrl_z_is_a_key_for_a_worker_that_wants_it, stop_all),
 		cmocka_unit_test_teardown(all_output_arrives_before_the_end, stop_all),
 		cmocka_unit_test_teardown(terminal_is_restored_when_the_broker_is_killed, stop_all),
+		cmocka_unit_test_teardown(every_child_of_the_broker_has_a_filter, stop_all),
 		cmocka_unit_test_teardown(a_pipe_stays_a_pipe, stop_all),
 		cmocka_unit_test_teardown(ctrl_c_reaches_a_worker_that_writes_to_a_pipe, stop_all),
 		cmocka_unit_test_teardown(names_of_standard_output_lead_to_the_terminal, stop_all),

@@ -44,7 +44,8 @@ static void check_one(const json_t *answer)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	int fd = -1;
-	json_t *answer = rpc_answer(methods, NULL, data, size, &fd);
+	bool bad;
+	json_t *answer = rpc_answer(methods, NULL, data, size, &fd, &bad);
 	char *text;
 
 	assert(fd == -1);

@@ -47,6 +47,23 @@ static int ask(int s, int id)
 	return frame_send(s, text, strlen(text));
 }
 
+/* A frame of any text, and behind it more requests than the worker reads at once. */
+static void send_much(int s, const char *first)
+{
+	static char text[2 * 65536 + 2 * PATH_MAX];
+	char *at = text;
+
+	frame_put_head((uint8_t *)at, (uint32_t)strlen(first));
+	at = stpcpy(at + FRAME_HEAD_SIZE, first);
+	while (at < text + sizeof(text) - 2 * PATH_MAX) {
+		int n = snprintf(at + FRAME_HEAD_SIZE, PATH_MAX + 128, request_text, 2, data);
+
+		frame_put_head((uint8_t *)at, (uint32_t)n);
+		at += FRAME_HEAD_SIZE + n;
+	}
+	assert_true(send(s, text, (size_t)(at - text), MSG_NOSIGNAL) > 65536);
+}
+
 /* The id of the next answer; negative: none came, or no result. */
 static int answered(int s)
 {
@@ -132,8 +149,8 @@ static void frames_of_rubbish_harm_nobody(void **state)
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":7}",
 		"{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"hash\"}",
 		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hash\",\"params\":[1]}",
-		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hash\",\"params\":{\"path\":"
-		"\"a\\u0000b\"}}",
+		("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hash\",\"params\":{\"path\":"
+		 "\"a\\u0000b\"}}"),
 		"\xff\xfe\xfd", "1e999999", "[[[[[[[[[[[[[[[["};
 	static char large[1024 * 1024];
 
@@ -153,6 +170,43 @@ static void frames_of_rubbish_harm_nobody(void **state)
 		assert_true(answered(s) < 0);
 		close(s);
 	}
+	assert_serves();
+}
+
+/* Who sends what is no JSON-RPC gets the error and then end-of-file, not ECONNRESET, although
+ * requests of its own are left unread; nothing after the error is done. */
+static void a_frame_that_is_no_request_ends_its_connection_alone(void **state)
+{
+	static const char *const bad[] = {"{", "nonsense", "[]", "{\"jsonrpc\":\"1.0\"}", "[1]"};
+	static const char *const fair[] = {"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"shutdown\"}",
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"hash\",\"params\":{\"path\":7}}"};
+	int other = dial();
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		autofree char *text = NULL;
+		int s = dial(), fd;
+		size_t size;
+		char byte;
+
+		assert_int_equal(frame_send(s, bad[i], strlen(bad[i])), 0);
+		assert_int_equal(frame_recv(s, FRAME_SIZE_MAX, &text, &size, &fd), 0);
+		assert_non_null(strstr(text, "\"code\":-32"));
+		ask(s, 1);
+		assert_int_equal(recv(s, &byte, 1, 0), 0);
+		close(s);
+		s = dial();
+		send_much(s, bad[i]);
+		assert_true(answered(s) < 0);
+		assert_int_equal(recv(s, &byte, 1, 0), 0);
+		close(s);
+	}
+	for (size_t i = 0; i < sizeof(fair) / sizeof(*fair); i++) {
+		assert_int_equal(frame_send(other, fair[i], strlen(fair[i])), 0);
+		assert_true(answered(other) < 0);
+	}
+	assert_int_equal(ask(other, 3), 0);
+	assert_int_equal(answered(other), 3);
+	close(other);
 	assert_serves();
 }
 
@@ -421,6 +475,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(every_bad_length_closes_its_connection_alone),
 		T(frames_of_rubbish_harm_nobody),
+		T(a_frame_that_is_no_request_ends_its_connection_alone),
 		T(many_requests_at_once_are_answered_in_order),
 		T(out_of_band_bytes_harm_nobody),
 		T(a_slow_client_holds_up_nobody),

@@ -306,6 +306,29 @@ static void a_peer_that_is_gone_is_an_error_not_a_signal(void **state)
 	assert_int_equal(fd, -1);
 }
 
+/* The control: close(2) alone resets who was not read. */
+static void whoever_is_left_meets_end_of_file(void **state)
+{
+	for (int polite = 0; polite < 2; polite++) {
+		int ends[2], held;
+		char byte;
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+		held = dup(0);
+		assert_int_equal(chan_send_stream(ends[0], "unread", 6, held, false), 6);
+		close(held);
+		if (polite)
+			chan_hang_up(&ends[1]);
+		else
+			fd_close(&ends[1]);
+		assert_int_equal(ends[1], -1);
+		assert_int_equal(recv(ends[0], &byte, 1, 0), polite ? 0 : -1);
+		assert_true(polite || errno == ECONNRESET);
+		assert_int_equal(send(ends[0], "x", 1, MSG_NOSIGNAL), -1);
+		close(ends[0]);
+	}
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -323,6 +346,7 @@ int main(void)
 		T(unread_descriptors_end_with_the_socket),
 		T(a_peer_that_does_not_read_is_an_error_not_a_wait),
 		T(a_peer_that_is_gone_is_an_error_not_a_signal),
+		T(whoever_is_left_meets_end_of_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,24 @@ static void command_lines_mean_what_they_should(void **state)
 	}
 }
 
+static void operands_may_stand_between_options_until_the_end_of_options(void **state)
+{
+	const char *argv[] = {"call", "a", "-q", "b", "--", "-v", "c", NULL};
+	struct options o;
+	const char *value;
+	char got[128] = "";
+	int i;
+
+	options_init(&o, "test", rows, sizeof(rows) / sizeof(rows[0]), 7, (char **)(uintptr_t)argv);
+	while ((i = options_next(&o, &value)) >= 0 ||
+		(i == OPTIONS_END && (value = options_operand(&o)))) {
+		strcat(got, i == OPTIONS_END ? value : rows[i].name);
+		strcat(got, " ");
+	}
+	assert_int_equal(i, OPTIONS_END);
+	assert_string_equal(got, "a quiet b -v c ");
+}
+
 static void numbers_are_decimal_and_whole(void **state)
 {
 	static const char *const bad[] = {
@@ -88,6 +106,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(command_lines_mean_what_they_should),
+		TEST(operands_may_stand_between_options_until_the_end_of_options),
 		TEST(numbers_are_decimal_and_whole),
 	};
 

@@ -2,10 +2,10 @@
 /*
  * policy_load.c - real files and directories: what is read, what is refused, where paths lead.
  */
-#include "tests/unit/policy_lib.h"
-
 #include "broker/policy_find.h"
 #include "broker/policy_load.h"
+
+#include "tests/unit/policy_lib.h" /* cmocka's fail() comes after ours */
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -87,17 +87,21 @@ static int teardown(void **state)
 static int load(const char *file, struct policy **ret, char *said, size_t size)
 {
 	struct policy_load_args a = {.file = file, .start = top, .home = top, .warnings = true};
+	struct failure first = FAILURE_INIT;
 	FILE *f = tmpfile();
 	size_t n;
 	int r;
 
 	assert_non_null(f);
 	*ret = NULL;
-	r = policy_load(&a, ret, f);
+	r = policy_load(&a, ret, f, &first);
 	rewind(f);
 	n = fread(said, 1, size - 1, f);
 	said[n] = '\0';
 	fclose(f);
+	/* The first error, for who does not see standard error. */
+	assert_int_equal(first.error, r);
+	assert_true(r == 0 || (strstr(said, first.text) && strstr(first.text, ": error: ")));
 	return r;
 }
 
@@ -507,6 +511,21 @@ static void a_link_the_worker_could_replace_is_an_error(void **state)
 		"allow rw ./file\n", -EINVAL, "is a symlink that the worker may replace"));
 }
 
+static void a_home_that_the_cell_does_not_have_is_an_error(void **state)
+{
+	make_dir("h");
+	write_file("f", "");
+	policy_free(load_text("allow rw ./h/\nhome ./h\n", 0, ""));
+	policy_free(load_text("home /tmp\n", 0, ""));
+	policy_free(load_text("home /usr/share\n", 0, ""));
+	policy_free(load_text("root host\nhome ./h\n", 0, ""));
+	assert_null(load_text("home ./h\n", -EINVAL, "t.policy:1: error: home "));
+	assert_null(
+		load_text("home ./h\n", -EINVAL, "the cell has no such place; let a rule name it"));
+	assert_null(load_text("allow rw ./h/\nhome ./h/none\n", -EINVAL, "it is missing"));
+	assert_null(load_text("allow read ./f\nhome ./f\n", -EINVAL, "it is no directory"));
+}
+
 static void the_policys_own_files_are_protected(void **state)
 {
 	struct policy_protected own = {in_top("ledger"), RIGHT_READ | RIGHT_WRITE};
@@ -524,7 +543,7 @@ static void the_policys_own_files_are_protected(void **state)
 	write_file("sub/real.policy", "");
 	make_link("sub/real.policy", "inc.policy");
 	write_file("t.policy", "include inc.policy\n");
-	assert_int_equal(policy_load(&args, &p, stderr), 0);
+	assert_int_equal(policy_load(&args, &p, stderr, &(struct failure)FAILURE_INIT), 0);
 	assert_int_equal(check(p, RIGHT_WRITE, "x", &a), VERDICT_ALLOW);
 	assert_string_equal(a.rule, "-e 1");
 	assert_int_equal(check(p, RIGHT_WRITE, "t.policy", &a), VERDICT_DENY);
@@ -553,7 +572,7 @@ static void sets_lines_and_flags_of_the_command_line_count(void **state)
 	struct policy_answer a;
 	struct policy *p;
 
-	assert_int_equal(policy_load(&args, &p, stderr), 0);
+	assert_int_equal(policy_load(&args, &p, stderr, &(struct failure)FAILURE_INIT), 0);
 	assert_int_equal(check(p, RIGHT_READ, "/usr/x", &a), VERDICT_ALLOW);
 	assert_int_equal(policy_settings(p)->tasks, 5);
 	policy_free(p);
@@ -561,7 +580,9 @@ static void sets_lines_and_flags_of_the_command_line_count(void **state)
 	assert_int_equal(policy_load_quiet(&args, &p), -EINVAL);
 	assert_string_equal(policy_diag(p, 0)->file, "--set");
 	policy_free(p);
-	assert_int_equal(policy_load(&(struct policy_load_args){.file = NULL}, &p, stderr), 0);
+	assert_int_equal(policy_load(&(struct policy_load_args){.file = NULL}, &p, stderr,
+				 &(struct failure)FAILURE_INIT),
+		0);
 	assert_int_equal(check(p, RIGHT_READ, "/usr/x", &a), VERDICT_DENY);
 	policy_free(p);
 }
@@ -586,6 +607,7 @@ int main(void)
 		T(missing_trees_fail_the_start_unless_optional),
 		T(a_directory_without_its_slash_is_an_error),
 		T(a_link_the_worker_could_replace_is_an_error),
+		T(a_home_that_the_cell_does_not_have_is_an_error),
 		T(the_policys_own_files_are_protected),
 		T(sets_lines_and_flags_of_the_command_line_count),
 	};

@@ -402,6 +402,33 @@ static void says_which_rules_cannot_stand_together(void **state)
 		check_mistake(&related[i], NULL);
 }
 
+/* `use agent` in the home directory: one mistake is one error, with its remedy, at the grant. */
+static void a_grant_that_undoes_many_denies_is_told_once(void **state)
+{
+	static const struct mistake wide[] = {
+		{"deny any ./a/x ./b/x ./c/x ./d/x\nallow rw ./",
+			"t.policy:2:10: start in a project directory, by cd or -C DIR, and not in "
+			"/start itself: it holds what 4 denies guard (t.policy:1, for one)"},
+		{"deny any ./a/x ./b/x ./c/x ./d/x\nallow rwx ./",
+			"t.policy:2:11: start in a project"},
+		{"deny any /w/a/x /w/b/x\ndeny any /w/c/x /w/d/x\nallow rw /v/ /w/",
+			"t.policy:3:14: grant a directory beneath /w and not all of it"},
+		{"deny any ./a/x ./b/x ./c/x\nallow rw ./", "t.policy:1:10: /start/a/x crosses"},
+	};
+	char buf[512];
+
+	for (size_t i = 0; i < sizeof(wide) / sizeof(*wide); i++) {
+		struct policy *p = text_unfinished(wide[i].text);
+
+		assert_int_equal(policy_compile(p), -EINVAL);
+		assert_int_equal(policy_error_count(p), i < 3 ? 1 : 3);
+		text_error(p, false, buf, sizeof(buf));
+		if (strncmp(buf, wide[i].error, strlen(wide[i].error)) != 0)
+			fail_msg("%s\ngot %s", wide[i].text, buf);
+		policy_free(p);
+	}
+}
+
 static void rules_that_can_stand_together_do(void **state)
 {
 	static const char *const good[] = {
@@ -700,6 +727,7 @@ int main(void)
 			a_missing_tree_is_an_error_unless_optional_and_then_grants_nothing),
 		cmocka_unit_test(a_bare_path_that_is_a_directory_is_an_error_naming_both_spellings),
 		cmocka_unit_test(says_which_rules_cannot_stand_together),
+		cmocka_unit_test(a_grant_that_undoes_many_denies_is_told_once),
 		cmocka_unit_test(rules_that_can_stand_together_do),
 		cmocka_unit_test(warns_of_a_deny_that_does_not_reach_the_runtime),
 		cmocka_unit_test(where_a_prefix_leads_counts_for_these_checks_too),

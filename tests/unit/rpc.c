@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include <cmocka.h>
 
 static unsigned calls;
+static bool bad; /* what the last answer said of its sender */
 
 static void method_ping(struct rpc_call *c)
 {
@@ -62,7 +64,7 @@ static const struct rpc_method methods[] = {
 
 static char *answer_sized(const char *frame, size_t size, int *fd)
 {
-	json_t *answer = rpc_answer(methods, NULL, frame, size, fd);
+	json_t *answer = rpc_answer(methods, NULL, frame, size, fd, &bad);
 	char *text = answer ? json_dumps(answer, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
 
 	json_decref(answer);
@@ -129,6 +131,7 @@ static void answers_are_those_of_the_specification(void **state)
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		char *text = answer(table[i].in);
 
+		assert_int_equal(bad, table[i].out && strstr(table[i].out, "-32600"));
 		if (table[i].out) {
 			assert_non_null(text);
 			assert_string_equal(text, table[i].out);
@@ -181,6 +184,7 @@ static void broken_input_is_an_error_and_no_call(void **state)
 		assert_non_null(text);
 		if (code_of(text) != table[i].code)
 			fail_msg("%s: %s", table[i].in, text);
+		assert_int_equal(bad, table[i].code == RPC_PARSE || table[i].code == RPC_INVALID);
 		free(text);
 	}
 	assert_int_equal(calls, 0);
@@ -299,7 +303,7 @@ static void every_method_of_the_worker_checks_its_params(void **state)
 
 			snprintf(frame, sizeof(frame), "{" RPC ",\"method\":\"%s\",\"id\":1%s}",
 				m->name, wrong[i]);
-			got = rpc_answer(files_methods, &files, frame, strlen(frame), &fd);
+			got = rpc_answer(files_methods, &files, frame, strlen(frame), &fd, &bad);
 			text = json_dumps(got, 0);
 			assert_non_null(text);
 			assert_int_equal(code_of(text), RPC_PARAMS);

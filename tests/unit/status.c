@@ -41,7 +41,7 @@ static void every_sentence_gives_a_line_that_parses(void **state)
 			sentence[i] = (char)(1 + rand_r(&seed) % 255);
 		sentence[n ? n - 1 : 0] = '\0';
 		assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-		status_failed(fds[1], 125, sentence);
+		status_failed(fds[1], 125, sentence, "");
 		close(fds[1]);
 		read_pipe(fds[0], line, sizeof(line));
 		close(fds[0]);
