@@ -359,17 +359,28 @@ static int open_or_create_once(struct session *s, struct request *q)
 	return r == -EEXIST && !(q->flags & O_EXCL) ? -ESTALE : r;
 }
 
+/* "name/", "." and "..": only what is on the way there can be said before "a directory". */
+static int create_no_file(struct session *s, struct request *q)
+{
+	struct target *t = &q->target;
+	int r = resolve_name(s, q, t, s->cell->twin_fd);
+
+	if (r < 0)
+		return r;
+	return !t->name && (q->flags & O_EXCL) ? -EEXIST : -EISDIR;
+}
+
 static int open_or_create(struct session *s, struct request *q)
 {
 	struct target *t = &q->target;
 	int r = -ESTALE;
 
-	if (t->must_be_directory)
-		return -EISDIR;
 	/* Whoever may neither open nor make it learns nothing of what is there. */
 	t->rights = rights_new(q);
 	if (decide(s, q) != VERDICT_ALLOW && !decide_would_allow(s, t, rights_existing(q)))
 		return decide_refuse(s, q);
+	if (t->must_be_directory)
+		return create_no_file(s, q);
 	for (int i = 0; r == -ESTALE && i < CREATE_TRIES; i++)
 		r = open_or_create_once(s, q);
 	return r == -ESTALE ? -EAGAIN : r;

@@ -140,7 +140,10 @@ static void a_slash_at_the_end_demands_a_directory(void **state)
 		{"/data/link/", O_RDONLY | O_NOFOLLOW, 0},
 		{"/data/link", O_RDONLY | O_NOFOLLOW, -ELOOP},
 		{"/work/new/", O_WRONLY | O_CREAT, -EISDIR},
-		{"/work/new/.", O_WRONLY | O_CREAT, -EISDIR},
+		{"/work/new/.", O_WRONLY | O_CREAT, -ENOENT},
+		{"/work/.", O_WRONLY | O_CREAT, -EISDIR},
+		{"/work/.", O_WRONLY | O_CREAT | O_EXCL, -EEXIST},
+		{"/work/none/new/", O_WRONLY | O_CREAT, -ENOENT},
 		{"/work/", O_WRONLY, -EISDIR},
 	};
 
