@@ -228,7 +228,7 @@ static int open_reached(struct session *s, struct request *q)
 	int r;
 
 	if (S_ISLNK(t->mode))
-		return -ELOOP;
+		return q->flags & O_DIRECTORY ? -ENOTDIR : -ELOOP;
 	t->rights = rights_existing(q);
 	if (S_ISDIR(t->mode) && !writes(q))
 		t->rights = RIGHT_LIST;
@@ -397,7 +397,7 @@ static int open_tmpfile(struct session *s, struct request *q)
 	t->rights = rights_new(q);
 	if (decide(s, q) != VERDICT_ALLOW)
 		return decide_refuse(s, q);
-	r = resolve_inode(s, q, t, s->cell->twin_fd, true);
+	r = resolve_inode(s, q, t, s->cell->twin_fd, !(q->flags & O_NOFOLLOW));
 	if (r < 0)
 		return r;
 	if (!S_ISDIR(t->mode))
