@@ -307,6 +307,10 @@ static void modes_are_masked_and_files_are_the_workers(void **state)
 	put_link(w, ".", "/work/self");
 	assert_int_equal(ask_open(w, "/work/self", O_RDWR | O_TMPFILE), 0);
 	assert_int_equal(ask_open(w, "/work/self", O_RDWR | O_TMPFILE | O_NOFOLLOW), -ENOTDIR);
+	/* open(2): the mode binds later opens only. */
+	assert_int_equal(ask(w, MSG_OPEN, request("/work/closed", O_CREAT, 0020)), ANSWER_FD);
+	assert_int_equal(fstat(w->fds[0], &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0020);
 }
 
 static void a_truncating_open_cuts_the_file(void **state)
