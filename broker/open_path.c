@@ -228,7 +228,7 @@ static int open_reached(struct session *s, struct request *q)
 	int r;
 
 	if (S_ISLNK(t->mode))
-		return -ELOOP;
+		return q->flags & O_DIRECTORY ? -ENOTDIR : -ELOOP;
 	t->rights = rights_existing(q);
 	if (S_ISDIR(t->mode) && !writes(q))
 		t->rights = RIGHT_LIST;
@@ -281,6 +281,31 @@ static mode_t new_mode(const struct request *q)
 }
 
 /*
+ * open(2) reads what it makes, whatever the mode says of later opens.  What is opened twice (see
+ * below) must let its owner read until then.
+ */
+static mode_t first_mode(const struct request *q)
+{
+	return new_mode(q) | (writes(q) ? 0 : S_IRUSR);
+}
+
+static int settle_mode(struct session *s, struct request *q, int fd)
+{
+	unsigned as = q->answer.as;
+	int r;
+
+	if (first_mode(q) == new_mode(q))
+		return 0;
+	r = identity_take(s, as);
+	if (r < 0)
+		return r;
+	if (fchmod(fd, new_mode(q)) < 0)
+		r = -errno;
+	identity_drop(s, as);
+	return r;
+}
+
+/*
  * What is only read leaves through the view: a descriptor from the writable twin could be opened
  * again for writing.
  */
@@ -289,17 +314,20 @@ static int made_to_view(struct session *s, struct request *q, int *fd)
 	struct target *t = &q->target;
 	dev_t dev = t->dev;
 	ino_t ino = t->ino;
+	autofd made = -1;
 	int r;
 
 	if (writes(q))
 		return 0;
-	fd_close(fd);
+	made = fd_take(fd);
 	r = resolve_inode(s, q, t, s->cell->view_fd, false);
-	if (r < 0)
-		return r;
-	if (t->dev != dev || t->ino != ino)
-		return -EAGAIN;
-	return open_as(s, q, t->fd, NULL, q->flags & FLAGS_KEPT, 0, fd);
+	if (r == 0 && (t->dev != dev || t->ino != ino))
+		r = -EAGAIN;
+	if (r == 0)
+		r = open_as(s, q, t->fd, NULL, q->flags & FLAGS_KEPT, 0, fd);
+	if (r == 0)
+		r = settle_mode(s, q, made);
+	return r;
 }
 
 /* Makes the file that resolve_name() found missing.  -EEXIST: someone was faster. */
@@ -320,7 +348,7 @@ static int create_here(struct session *s, struct request *q)
 	if (r == 0)
 		r = kernel_fs_check(s, q, t, parent.st_dev, t->fd);
 	if (r == 0)
-		r = open_as(s, q, t->fd, t->name, flags, new_mode(q), &fd);
+		r = open_as(s, q, t->fd, t->name, flags, first_mode(q), &fd);
 	if (r == 0)
 		r = note_opened(t, fd);
 	if (r == 0)
@@ -359,17 +387,28 @@ static int open_or_create_once(struct session *s, struct request *q)
 	return r == -EEXIST && !(q->flags & O_EXCL) ? -ESTALE : r;
 }
 
+/* "name/", "." and "..": only what is on the way there can be said before "a directory". */
+static int create_no_file(struct session *s, struct request *q)
+{
+	struct target *t = &q->target;
+	int r = resolve_name(s, q, t, s->cell->twin_fd);
+
+	if (r < 0)
+		return r;
+	return !t->name && (q->flags & O_EXCL) ? -EEXIST : -EISDIR;
+}
+
 static int open_or_create(struct session *s, struct request *q)
 {
 	struct target *t = &q->target;
 	int r = -ESTALE;
 
-	if (t->must_be_directory)
-		return -EISDIR;
 	/* Whoever may neither open nor make it learns nothing of what is there. */
 	t->rights = rights_new(q);
 	if (decide(s, q) != VERDICT_ALLOW && !decide_would_allow(s, t, rights_existing(q)))
 		return decide_refuse(s, q);
+	if (t->must_be_directory)
+		return create_no_file(s, q);
 	for (int i = 0; r == -ESTALE && i < CREATE_TRIES; i++)
 		r = open_or_create_once(s, q);
 	return r == -ESTALE ? -EAGAIN : r;
@@ -386,7 +425,7 @@ static int open_tmpfile(struct session *s, struct request *q)
 	t->rights = rights_new(q);
 	if (decide(s, q) != VERDICT_ALLOW)
 		return decide_refuse(s, q);
-	r = resolve_inode(s, q, t, s->cell->twin_fd, true);
+	r = resolve_inode(s, q, t, s->cell->twin_fd, !(q->flags & O_NOFOLLOW));
 	if (r < 0)
 		return r;
 	if (!S_ISDIR(t->mode))

@@ -46,7 +46,19 @@ static int check_parent(struct session *s, struct request *q, const struct targe
 	return kernel_fs_check(s, q, t, st.st_dev, t->fd);
 }
 
-/* Decides on each name, resolves its parent, decides on what that reached, charges. */
+/* link(2) looks for what is linked before it looks where the link is to stand. */
+static int reach_linked(struct session *s, struct request *q, struct target *t)
+{
+	/* A slash at the end follows, and what it leads to is a directory. */
+	if (t->must_be_directory)
+		return resolve_inode(s, q, t, s->cell->twin_fd, true);
+	return t->mode == 0 ? -ENOENT : 0;
+}
+
+/*
+ * Decides on each name, resolves its parent, decides on what that reached, charges.  -EBUSY: one of
+ * them is no name; then its `name` is NULL.
+ */
 static int reach_names(struct session *s, struct request *q, struct target *a, struct target *b)
 {
 	int r;
@@ -54,12 +66,16 @@ static int reach_names(struct session *s, struct request *q, struct target *a, s
 	if (decide(s, q) != VERDICT_ALLOW)
 		return decide_refuse(s, q);
 	r = resolve_name(s, q, a, s->cell->twin_fd);
+	if (r == 0 && q->op == MSG_LINK)
+		r = reach_linked(s, q, a);
 	if (r == 0 && b)
 		r = resolve_name(s, q, b, s->cell->twin_fd);
 	if (r < 0)
 		return r;
 	if (decide(s, q) != VERDICT_ALLOW)
 		return decide_refuse(s, q);
+	if ((!a->name && q->op != MSG_LINK) || (b && !b->name))
+		return -EBUSY;
 	r = charge(s, q, false);
 	if (r == 0)
 		r = check_parent(s, q, a);
@@ -95,7 +111,7 @@ int handle_mkdir(struct session *s, struct request *q, uint8_t *data)
 
 	t->rights = RIGHT_CREATE;
 	r = reach_names(s, q, t, NULL);
-	if (r == -EBUSY || r == -EINVAL) /* "/", "." and ".." are there */
+	if (r == -EBUSY) /* "/", "." and ".." are there */
 		return -EEXIST;
 	if (r == 0 && t->mode != 0)
 		return -EEXIST;
@@ -106,6 +122,15 @@ int handle_mkdir(struct session *s, struct request *q, uint8_t *data)
 	return change_end(s, q, mkdirat(t->fd, t->name, q->mode & 0777 & q->answer.mode_max), t);
 }
 
+/* What rmdir(2) says of a path that ends in no name. */
+static int rmdir_no_name(const struct target *t)
+{
+	if (!t->ends_in_dots)
+		return -EBUSY;
+	return t->raw[t->raw_size - 2] == '.' ? -ENOTEMPTY : -EINVAL;
+}
+
+/* Whether a name is of the wrong type is the kernel's to say: after who may remove it at all. */
 static int remove_name(struct session *s, struct request *q, int flags)
 {
 	struct target *t = &q->target;
@@ -113,14 +138,15 @@ static int remove_name(struct session *s, struct request *q, int flags)
 
 	t->rights = RIGHT_DELETE;
 	r = reach_names(s, q, t, NULL);
+	if (r == -EBUSY)
+		return flags & AT_REMOVEDIR ? rmdir_no_name(t) : -EISDIR;
 	if (r < 0)
 		return r;
 	if (t->mode == 0)
 		return -ENOENT;
-	if (flags & AT_REMOVEDIR ? !S_ISDIR(t->mode) : !S_ISDIR(t->mode) && t->must_be_directory)
-		return -ENOTDIR;
-	if (!(flags & AT_REMOVEDIR) && S_ISDIR(t->mode))
-		return -EISDIR;
+	/* unlink(2) of "name/" is none of a name. */
+	if (!(flags & AT_REMOVEDIR) && t->must_be_directory)
+		return S_ISDIR(t->mode) ? -EISDIR : -ENOTDIR;
 	r = change_begin(s, q);
 	if (r < 0)
 		return r;
@@ -144,7 +170,7 @@ int handle_symlink(struct session *s, struct request *q, uint8_t *data)
 
 	t->rights = RIGHT_CREATE;
 	r = reach_names(s, q, t, NULL);
-	if (r == -EBUSY || r == -EINVAL)
+	if (r == -EBUSY)
 		return -EEXIST;
 	if (r < 0)
 		return r;
@@ -212,14 +238,20 @@ static int check_ends(struct request *q)
 {
 	const struct target *from = &q->target, *to = &q->target2;
 
+	bool exchange = q->flags & RENAME_EXCHANGE;
+
+	/* In the order of renameat2(2). */
 	if (from->mode == 0)
-		return -ENOENT;
-	if ((from->must_be_directory || to->must_be_directory) && !S_ISDIR(from->mode))
-		return -ENOTDIR;
-	if ((q->flags & RENAME_EXCHANGE) && to->mode == 0)
 		return -ENOENT;
 	if ((q->flags & RENAME_NOREPLACE) && to->mode != 0)
 		return -EEXIST;
+	if (exchange && to->mode == 0)
+		return -ENOENT;
+	if (exchange && to->must_be_directory && !S_ISDIR(to->mode))
+		return -ENOTDIR;
+	if ((from->must_be_directory || (to->must_be_directory && !exchange)) &&
+		!S_ISDIR(from->mode))
+		return -ENOTDIR;
 	return 0;
 }
 
@@ -231,6 +263,8 @@ int handle_rename(struct session *s, struct request *q, uint8_t *data)
 
 	if (r == 0)
 		r = reach_names(s, q, from, to);
+	if (r == -EBUSY && from->name && (q->flags & RENAME_NOREPLACE))
+		r = -EEXIST;
 	if (r == 0)
 		r = check_ends(q);
 	if (r == 0)
@@ -257,18 +291,16 @@ int handle_link(struct session *s, struct request *q, uint8_t *data)
 	from->rights = RIGHT_READ | RIGHT_WRITE;
 	to->rights = RIGHT_CREATE;
 	r = reach_names(s, q, from, to);
+	if (r == -EBUSY)
+		return -EEXIST;
 	if (r < 0)
 		return r;
-	if (from->mode == 0)
-		return -ENOENT;
-	if (from->must_be_directory && !S_ISDIR(from->mode))
-		return -ENOTDIR;
-	if (!S_ISREG(from->mode))
-		return refuse(q, EPERM, "only regular files are linked");
 	if (to->mode != 0)
 		return -EEXIST;
 	if (to->must_be_directory)
 		return -ENOENT;
+	if (!S_ISREG(from->mode))
+		return refuse(q, EPERM, "only regular files are linked");
 	r = check_widening(s, q, from, to);
 	if (r == 0)
 		r = change_begin(s, q);
@@ -361,9 +393,9 @@ int handle_utimes(struct session *s, struct request *q, uint8_t *data)
 
 	if (q->flags & ~(uint32_t)AT_SYMLINK_NOFOLLOW)
 		return refuse(q, EINVAL, "unknown flags %#x", q->flags);
-	if (!is_time(&q->times[0]) || !is_time(&q->times[1]))
-		return refuse(q, EINVAL, "a time that is none");
 	r = reach_inode(s, q, !(q->flags & AT_SYMLINK_NOFOLLOW));
+	if (r == 0 && (!is_time(&q->times[0]) || !is_time(&q->times[1])))
+		r = refuse(q, EINVAL, "a time that is none");
 	/* A symlink has times of its own and nothing else that could be had by them. */
 	if (r == 0 && !S_ISLNK(t->mode))
 		r = decide_inode(s, q, t, t->fd);

@@ -75,7 +75,8 @@ int target_ask(struct target *t, const char *path, size_t size)
 	t->ends_in_dots = ends_with(path, size, "/.") || ends_with(path, size, "/..");
 	if (t->ends_in_dots)
 		t->must_be_directory = true;
-	if (!has_dotdot(path, size))
+	/* "/." at the end asks for leave to search what the normal form ends with. */
+	if (!t->ends_in_dots && !has_dotdot(path, size))
 		return 0;
 	memcpy(t->raw, path, size);
 	t->raw[size] = '\0';
@@ -260,16 +261,13 @@ int resolve_inode(
 	return r;
 }
 
-/* Cuts the last component off a path.  False: there is none that is a name. */
-static bool cut_name(char *path, char **ret_name)
+/* Cuts the last component off a path. */
+static char *cut_name(char *path)
 {
 	char *slash = strrchr(path, '/');
 
-	if (!slash || !slash[1] || strcmp(slash, "/.") == 0 || strcmp(slash, "/..") == 0)
-		return false;
 	*slash = '\0';
-	*ret_name = slash + 1;
-	return true;
+	return slash + 1;
 }
 
 /* What the name in t->fd is now; a missing one is no error. */
@@ -298,18 +296,19 @@ static int append_name(struct target *t, const char *name, size_t size)
 static int name_as_we_are(struct session *s, struct target *t, int root_fd)
 {
 	char parent[PATH_MAX], raw_parent[PATH_MAX];
-	char *name, *raw_name;
 	autofd fd = -1;
+	char *name;
 	size_t size;
 	int r;
 
+	/* Such a path is walked whole, and leads to a directory. */
+	if (t->ends_in_dots || t->asked_size == 1)
+		return inode_as_we_are(s, t, root_fd, true);
 	memcpy(parent, t->asked, t->asked_size + 1);
-	if (!cut_name(parent, &name))
-		return -EBUSY;
+	name = cut_name(parent);
 	if (t->raw_size > 0) {
 		memcpy(raw_parent, t->raw, t->raw_size + 1);
-		if (!cut_name(raw_parent, &raw_name))
-			return -EINVAL;
+		cut_name(raw_parent);
 	}
 	size = strlen(name);
 	r = resolve_path(s, t, root_fd, parent[0] ? parent : "/",
@@ -327,7 +326,7 @@ static int name_as_we_are(struct session *s, struct target *t, int root_fd)
 int resolve_name(struct session *s, const struct request *q, struct target *t, int root_fd)
 {
 	unsigned as = walk_as(q);
-	int r = t->ends_in_dots ? -EINVAL : identity_take(s, as);
+	int r = identity_take(s, as);
 
 	if (r < 0)
 		return r;

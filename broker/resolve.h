@@ -29,8 +29,9 @@ int resolve_inode(
 /*
  * Resolves the directory that holds t's last component, which may exist or not: t->fd is the
  * parent, t->name the component, `reached` the parent's with the name.  dev, ino and mode are the
- * named inode's, 0 where there is none; a symlink is not followed.
- * -EBUSY: the path is the root itself; -EINVAL: it ends in "." or ".."; else as above.
+ * named inode's, 0 where there is none; a symlink is not followed.  Where the last component is no
+ * name (the root itself, "." or ".."), t->fd is the inode and t->name is NULL.
+ * 0, or as above.
  */
 int resolve_name(struct session *s, const struct request *q, struct target *t, int root_fd);
 

@@ -139,8 +139,12 @@ static void a_slash_at_the_end_demands_a_directory(void **state)
 		{"/data/sub/.", O_RDONLY, 0},
 		{"/data/link/", O_RDONLY | O_NOFOLLOW, 0},
 		{"/data/link", O_RDONLY | O_NOFOLLOW, -ELOOP},
+		{"/data/link", O_RDONLY | O_NOFOLLOW | O_DIRECTORY, -ENOTDIR},
 		{"/work/new/", O_WRONLY | O_CREAT, -EISDIR},
-		{"/work/new/.", O_WRONLY | O_CREAT, -EISDIR},
+		{"/work/new/.", O_WRONLY | O_CREAT, -ENOENT},
+		{"/work/.", O_WRONLY | O_CREAT, -EISDIR},
+		{"/work/.", O_WRONLY | O_CREAT | O_EXCL, -EEXIST},
+		{"/work/none/new/", O_WRONLY | O_CREAT, -ENOENT},
 		{"/work/", O_WRONLY, -EISDIR},
 	};
 
@@ -300,6 +304,13 @@ static void modes_are_masked_and_files_are_the_workers(void **state)
 	assert_int_equal(ask_open(w, "/data", O_RDWR | O_TMPFILE), -EACCES);
 	assert_int_equal(ask_open(w, "/work/m", O_RDWR | O_TMPFILE), -ENOTDIR);
 	assert_int_equal(ask_open(w, "/work", O_RDONLY | O_TMPFILE), -EINVAL);
+	put_link(w, ".", "/work/self");
+	assert_int_equal(ask_open(w, "/work/self", O_RDWR | O_TMPFILE), 0);
+	assert_int_equal(ask_open(w, "/work/self", O_RDWR | O_TMPFILE | O_NOFOLLOW), -ENOTDIR);
+	/* open(2): the mode binds later opens only. */
+	assert_int_equal(ask(w, MSG_OPEN, request("/work/closed", O_CREAT, 0020)), ANSWER_FD);
+	assert_int_equal(fstat(w->fds[0], &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0020);
 }
 
 static void a_truncating_open_cuts_the_file(void **state)

@@ -267,6 +267,10 @@ static void directories_are_made_and_removed(void **state)
 	assert_last(w, "event", "fail");
 	assert_int_equal(ask_path(w, MSG_RMDIR, "/work/f"), -ENOTDIR);
 	assert_int_equal(ask_path(w, MSG_RMDIR, "/work/sub/."), -EINVAL);
+	assert_int_equal(ask_path(w, MSG_RMDIR, "/work/sub/.."), -ENOTEMPTY);
+	assert_int_equal(ask_path(w, MSG_RMDIR, "/work/f/."), -ENOTDIR);
+	assert_int_equal(ask(w, MSG_MKDIR, request("/work/none/.", 0, 0755)), -ENOENT);
+	assert_int_equal(ask(w, MSG_MKDIR, request("/work/f/..", 0, 0755)), -ENOTDIR);
 	assert_int_equal(ask_path(w, MSG_RMDIR, "/data/sub"), -EACCES);
 	assert_int_equal(ask_path(w, MSG_RMDIR, "/"), -EACCES);
 }
@@ -282,6 +286,9 @@ static void unlink_takes_the_name_and_not_where_it_leads(void **state)
 	assert_int_equal(ask_path(w, MSG_UNLINK, "/trash/t"), 0);
 	assert_int_equal(ask_path(w, MSG_UNLINK, "/work/g/"), -ENOTDIR);
 	assert_int_equal(ask_path(w, MSG_UNLINK, "/work/sub"), -EISDIR);
+	assert_int_equal(ask_path(w, MSG_UNLINK, "/work/sub/"), -EISDIR);
+	assert_int_equal(ask_path(w, MSG_UNLINK, "/work/sub/."), -EISDIR);
+	assert_int_equal(ask_path(w, MSG_UNLINK, "/work/none/."), -ENOENT);
 	assert_int_equal(ask_path(w, MSG_UNLINK, "/work/none"), -ENOENT);
 	assert_int_equal(ask_path(w, MSG_UNLINK, "/work/out/x"), -ENOENT);
 	assert_int_equal(ask_path(w, MSG_UNLINK, "/data/a"), -EACCES);
@@ -315,7 +322,13 @@ static void a_rename_needs_both_ends(void **state)
 		{"/work/f", "/work/g", RENAME_NOREPLACE | RENAME_EXCHANGE, -EINVAL},
 		{"/work/f", "/drop/there", 0, -EACCES},
 		{"/work/f", "/work/new/", 0, -ENOTDIR},
-		{"/work/sub/.", "/work/new", 0, -EINVAL},
+		{"/work/sub/.", "/work/new", 0, -EBUSY},
+		{"/work/f/.", "/work/new", 0, -ENOTDIR},
+		{"/work/f", "/work/sub/..", 0, -EBUSY},
+		{"/work/f", "/work/sub/.", RENAME_NOREPLACE, -EEXIST},
+		{"/work/sub/.", "/work/none/x", 0, -ENOENT},
+		{"/work/f/", "/work/new", 0, -ENOTDIR},
+		{"/work/f", "/work/g/", RENAME_NOREPLACE, -EEXIST},
 		{"/trash/t", "/drop/t", 0, 0},
 		{"/trash/u", "/drop/there", RENAME_EXCHANGE, -EACCES},
 		{"/work/f", "/drop/f", 0, 0},
@@ -407,6 +420,11 @@ static void links_are_made_of_regular_files_one_could_write(void **state)
 	assert_int_equal(ask(w, MSG_LINK, request2("/work/out", "/work/out2", 0)), -EPERM);
 	assert_int_equal(ask(w, MSG_LINK, request2("/work/out/x", "/work/x", 0)), -ENOENT);
 	assert_int_equal(ask(w, MSG_LINK, request2("/work/none", "/work/x", 0)), -ENOENT);
+	/* What is asked for is looked at in the order of link(2). */
+	assert_int_equal(ask(w, MSG_LINK, request2("/work/none", "/work/f/x", 0)), -ENOENT);
+	assert_int_equal(ask(w, MSG_LINK, request2("/work/sub", "/work/g", 0)), -EEXIST);
+	assert_int_equal(ask(w, MSG_LINK, request2("/work/f", "/work/sub/.", 0)), -EEXIST);
+	assert_int_equal(ask(w, MSG_LINK, request2("/work/f/.", "/work/x", 0)), -ENOTDIR);
 	assert_int_equal(ask(w, MSG_LINK, request2("/work/f", "/data/f", 0)), -EACCES);
 	assert_int_equal(ask(w, MSG_LINK, request2("/work/f", "/outside/f", 0)), -ENOENT);
 	assert_false(there(w, "/outside/f"));

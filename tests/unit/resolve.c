@@ -122,10 +122,18 @@ static void names_are_resolved_within_their_parent(void **state)
 	target_deinit(&t);
 	target_init(&t);
 	assert_int_equal(target_ask(&t, "/", 1), 0);
-	assert_int_equal(resolve_name(&w->s, &q, &t, w->cell.twin_fd), -EBUSY);
+	assert_int_equal(resolve_name(&w->s, &q, &t, w->cell.twin_fd), 0);
+	assert_null(t.name);
+	target_deinit(&t);
 	target_init(&t);
 	assert_int_equal(target_ask(&t, "/data/..", 8), 0);
-	assert_int_equal(resolve_name(&w->s, &q, &t, w->cell.twin_fd), -EINVAL);
+	assert_int_equal(resolve_name(&w->s, &q, &t, w->cell.twin_fd), 0);
+	assert_null(t.name);
+	assert_true(S_ISDIR(t.mode));
+	target_deinit(&t);
+	target_init(&t);
+	assert_int_equal(target_ask(&t, "/data/none/.", 12), 0);
+	assert_int_equal(resolve_name(&w->s, &q, &t, w->cell.twin_fd), -ENOENT);
 }
 
 /* ---- races ----------------------------------------------------------------------------------- */
