@@ -116,26 +116,6 @@ size_t ask_undelivered(struct session *s)
 
 /* ---- from the message to the request --------------------------------------------------------- */
 
-static void request_init(const struct session *s, struct request *q, enum msg_op op)
-{
-	q->door = DOOR_ASK;
-	q->op = op;
-	q->pid = s->cell->worker_pid;
-	target_init(&q->target);
-	target_init(&q->target2);
-	q->link_size = 0;
-	memset(&q->answer, 0, sizeof(q->answer));
-	q->blamed = NULL;
-	q->blamed_rights = 0;
-	q->blamed_reached = q->refused = q->charged = q->truncate = q->by_limit = false;
-	q->grant = 0;
-	q->reason[0] = '\0';
-	q->result = -EACCES;
-	q->fd = -1;
-	q->data_size = 0;
-	q->began_ns = clock_ns();
-}
-
 static int take_path(struct request *q, struct target *t, const char *path, size_t size)
 {
 	int r = target_ask(t, path, size);
@@ -175,7 +155,7 @@ static int serve_request(
 	struct request *q = &s->ask->request;
 	int r;
 
-	request_init(s, q, op);
+	request_init(q, DOOR_ASK, op, s->cell->worker_pid);
 	r = request_fill(q, m);
 	if (r == 0)
 		r = handlers[op](s, q, data);
@@ -219,7 +199,8 @@ static void truncate_granted(struct session *s, size_t n)
 		o->result = -errno;
 		fd_close(&o->fd);
 		s->tally.granted--;
-		record_undelivered(s, o->grant, "the file could not be cut to size 0");
+		record_undelivered(
+			s, DOOR_ASK, o->grant, -o->result, "the file could not be cut to size 0");
 		ledger_commit(s->ledger);
 	}
 }
@@ -255,7 +236,7 @@ static int send_without(struct session *s, const char *reason)
 	struct enc e;
 
 	for (size_t i = 0; i < a->n_fds; i++)
-		record_undelivered(s, a->grants[i], reason);
+		record_undelivered(s, DOOR_ASK, a->grants[i], EBUSY, reason);
 	ledger_commit(s->ledger);
 	s->tally.granted -= a->n_fds;
 	s->tally.denied += a->n_fds;

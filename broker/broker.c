@@ -12,6 +12,7 @@
 #include "broker/events.h"
 #include "broker/loop.h"
 #include "broker/plan.h"
+#include "broker/trap.h"
 #include "common/chan.h"
 #include "common/fd.h"
 
@@ -94,6 +95,7 @@ static void init_session(struct run *run)
 	s->gid = run->plan.spec.gid;
 	s->privileged = run->plan.privileged;
 	s->phase = PHASE_HELLO;
+	s->n_own = cell_own_places(&run->plan.spec, s->own);
 }
 
 /* Steps 1 to 5 of the order of start. */
@@ -127,6 +129,8 @@ static int start(struct run *run, int *ret_status)
 	init_session(run);
 	r = ask_init(&run->session);
 	if (r == 0)
+		r = trap_init(&run->session);
+	if (r == 0)
 		r = record_spawn(run->ledger, run->args, run->cell.worker_pid);
 	if (r < 0) {
 		*ret_status = 125;
@@ -152,6 +156,7 @@ static void finish(struct run *run, const char *why)
 	result->granted = run->session.tally.granted;
 	result->denied = run->session.tally.denied;
 	result->limited = run->session.tally.limited;
+	trap_deinit(&run->session);
 	ask_deinit(&run->session);
 	cell_end(&run->cell);
 	if (run->ledger) {

@@ -10,6 +10,7 @@
  */
 #include "broker/decide.h"
 #include "broker/kernel_fs.h"
+#include "broker/own.h"
 #include "broker/resolve.h"
 
 #include <errno.h>
@@ -17,8 +18,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What every cell has for itself, in a view: the worker opens it without help. */
-static const char *const own_places[] = {"/tmp", "/dev", "/proc", CELL_HOME};
+/* Rights on what the cell only reads: its runtime, /proc and /dev. */
+#define RIGHTS_SHARED (RIGHT_READ | RIGHT_LIST | RIGHT_EXEC)
 
 static bool reached_elsewhere(const struct target *t)
 {
@@ -39,6 +40,25 @@ static void merge(struct policy_answer *all, const struct policy_answer *a)
 	all->mode_max &= a->mode_max;
 }
 
+/*
+ * Whether a path needs no rule: the worker may do that by itself, its domain and its view allow it.
+ * What a trapped call asked for may also be a name there that leads elsewhere: then what it reaches
+ * decides.
+ */
+static bool is_own(const struct session *s, const struct target *t, bool reached, unsigned rights)
+{
+	enum owner owner = owner_of(
+		s, reached ? t->reached : t->asked, reached ? t->reached_size : t->asked_size);
+
+	if (owner == OWNER_NONE || owner == OWNER_POLICY)
+		return false;
+	if (!reached && !t->trapped)
+		return false;
+	if (!reached && (t->reached_size == 0 || reached_elsewhere(t)))
+		return true;
+	return owner == OWNER_WORKER || (rights & ~(unsigned)RIGHTS_SHARED) == 0;
+}
+
 static enum verdict check(struct session *s, struct request *q, const struct target *t,
 	bool reached, struct policy_answer *all)
 {
@@ -50,6 +70,8 @@ static enum verdict check(struct session *s, struct request *q, const struct tar
 		merge(all, &a);
 		return v;
 	}
+	if (is_own(s, t, reached, t->rights))
+		return VERDICT_ALLOW;
 	q->answer = a;
 	q->blamed = t;
 	q->blamed_reached = reached;
@@ -61,19 +83,30 @@ enum verdict decide(struct session *s, struct request *q)
 {
 	const struct target *targets[] = {&q->target, &q->target2};
 	struct policy_answer all = {.rule = NULL};
+	bool any = false;
 
+	q->own = false;
 	for (size_t i = 0; i < 2; i++) {
 		const struct target *t = targets[i];
 
 		if (t->rights == 0)
 			continue;
+		any = true;
 		if (check(s, q, t, false, &all) != VERDICT_ALLOW)
 			return VERDICT_DENY;
 		if (reached_elsewhere(t) && check(s, q, t, true, &all) != VERDICT_ALLOW)
 			return VERDICT_DENY;
 	}
-	if (!all.rule) /* no path needs any right: there is nothing that could allow it */
+	if (!any) /* no path needs any right: there is nothing that could allow it */
 		return VERDICT_DENY;
+	if (!all.rule) {
+		q->own = true;
+		all = (struct policy_answer){
+			.verdict = VERDICT_ALLOW,
+			.types = TYPE_FIFO,
+			.mode_max = 0777,
+		};
+	}
 	q->answer = all;
 	return VERDICT_ALLOW;
 }
@@ -82,9 +115,19 @@ bool decide_would_allow(struct session *s, const struct target *t, unsigned righ
 {
 	struct policy_answer a;
 
-	return policy_check(s->policy, t->asked, t->asked_size, rights, &a) == VERDICT_ALLOW &&
-	       (!reached_elsewhere(t) || policy_check(s->policy, t->reached, t->reached_size,
-						 rights, &a) == VERDICT_ALLOW);
+	return (policy_check(s->policy, t->asked, t->asked_size, rights, &a) == VERDICT_ALLOW ||
+		       is_own(s, t, false, rights)) &&
+	       (!reached_elsewhere(t) ||
+		       policy_check(s->policy, t->reached, t->reached_size, rights, &a) ==
+			       VERDICT_ALLOW ||
+		       is_own(s, t, true, rights));
+}
+
+bool decide_by_rule(struct session *s, const struct target *t, unsigned rights)
+{
+	struct policy_answer a;
+
+	return policy_check(s->policy, t->asked, t->asked_size, rights, &a) == VERDICT_ALLOW;
 }
 
 unsigned decide_rights(struct session *s, const struct target *t, unsigned among)
@@ -101,15 +144,20 @@ unsigned decide_rights(struct session *s, const struct target *t, unsigned among
 bool decide_may_move(
 	struct session *s, const struct target *from, const struct target *to, unsigned rights)
 {
+	if (is_own(s, from, true, rights) && is_own(s, to, true, rights))
+		return true;
 	return policy_may_move(s->policy, from->asked, from->asked_size, to->asked, to->asked_size,
 		       rights) &&
 	       policy_may_move(s->policy, from->reached, from->reached_size, to->reached,
 		       to->reached_size, rights);
 }
 
-static bool visible(struct session *s, const char *path, size_t size)
+static bool visible(struct session *s, const struct target *t, const char *path, size_t size)
 {
-	return policy_names(s->policy, path, size) || policy_runtime(s->policy, path, size);
+	enum owner owner = owner_of(s, path, size);
+
+	return owner == OWNER_POLICY || owner == OWNER_RUNTIME ||
+	       (t->trapped && owner != OWNER_NONE) || policy_names(s->policy, path, size);
 }
 
 bool decide_visible(struct session *s, const struct target *t)
@@ -119,8 +167,8 @@ bool decide_visible(struct session *s, const struct target *t)
 
 	if (s->root == ROOT_EMPTY)
 		return decide_rights(s, t, any) != 0;
-	return visible(s, t->asked, t->asked_size) &&
-	       (!reached_elsewhere(t) || visible(s, t->reached, t->reached_size));
+	return visible(s, t, t->asked, t->asked_size) &&
+	       (!reached_elsewhere(t) || visible(s, t, t->reached, t->reached_size));
 }
 
 int refuse(struct request *q, int error, const char *fmt, ...)
@@ -132,19 +180,6 @@ int refuse(struct request *q, int error, const char *fmt, ...)
 	vsnprintf(q->reason, sizeof(q->reason), fmt, ap);
 	va_end(ap);
 	return -error;
-}
-
-static const char *own_place(struct session *s, const char *path)
-{
-	if (s->root == ROOT_HOST)
-		return NULL;
-	for (size_t i = 0; i < sizeof(own_places) / sizeof(own_places[0]); i++) {
-		size_t n = strlen(own_places[i]);
-
-		if (strncmp(path, own_places[i], n) == 0 && (path[n] == '/' || path[n] == '\0'))
-			return own_places[i];
-	}
-	return NULL;
 }
 
 /* Whether the blamed path is missing, as far as the worker may know. */
@@ -184,21 +219,23 @@ int decide_refuse(struct session *s, struct request *q)
 	const char *path = q->blamed_reached ? t->reached : t->asked;
 	size_t size = q->blamed_reached ? t->reached_size : t->asked_size;
 	const char *where = q->blamed_reached ? " where the path leads" : "";
-	const char *place;
+	enum owner owner;
 
 	if (s->root == ROOT_EMPTY)
 		return refuse_rights(q, where);
 	if (!policy_names(s->policy, path, size)) {
-		place = own_place(s, path);
-		if (place)
-			return refuse(q, EACCES,
-				"%s is the cell's own: the worker opens it without the warder",
-				place);
-		place = policy_runtime(s->policy, path, size);
-		if (place)
-			return refuse(q, EACCES,
-				"%s is the runtime: the worker opens it without the warder", place);
-		return refuse(q, ENOENT, "outside every tree of the policy%s", where);
+		owner = owner_of(s, path, size);
+		if (owner == OWNER_NONE)
+			return refuse(q, ENOENT, "outside every tree of the policy%s", where);
+		if (q->door == DOOR_TRAP && !q->blamed_reached && is_missing(s, q, t))
+			return -ENOENT;
+		if (q->door == DOOR_TRAP)
+			return refuse(q, EROFS, "%s changes%s",
+				owner == OWNER_RUNTIME ? "the runtime never"
+						       : "nothing in /proc and /dev",
+				where);
+		return refuse(q, EACCES, "%s: the worker opens it without the warder",
+			owner == OWNER_RUNTIME ? "the runtime" : "the cell's own");
 	}
 	if (!q->blamed_reached && is_missing(s, q, t)) {
 		refuse_rights(q, where);

@@ -17,6 +17,9 @@ enum verdict decide(struct session *s, struct request *q);
 /* Whether some right set is allowed on a path that q has resolved or not, without noting blame. */
 bool decide_would_allow(struct session *s, const struct target *t, unsigned rights);
 
+/* Whether a rule of the policy allows it on what was asked: not that it is the cell's own. */
+bool decide_by_rule(struct session *s, const struct target *t, unsigned rights);
+
 /* The rights that a target has of `among`, on both of its names. */
 unsigned decide_rights(struct session *s, const struct target *t, unsigned among);
 

@@ -10,6 +10,7 @@
 #include "broker/loop.h"
 #include "broker/ask.h"
 #include "broker/events.h"
+#include "broker/trap.h"
 #include "common/chan.h"
 #include "common/codec.h"
 #include "common/fd.h"
@@ -29,6 +30,7 @@
 
 enum source {
 	SOURCE_CHANNEL,
+	SOURCE_TRAP,
 	SOURCE_SIGNAL,
 	SOURCE_WORKER,
 	SOURCE_INIT,
@@ -151,6 +153,25 @@ static const char *on_channel(struct loop *l, struct session *s)
 	fail(&l->failure, r, "the worker's session was ended: %s",
 		why ? why : "the channel failed");
 	return end_session(l, 125, why ? why : "the channel failed");
+}
+
+static const char *on_trap(struct loop *l, struct session *s)
+{
+	const char *why = NULL;
+	int r;
+
+	if (!(l->revents & EPOLLIN)) {
+		/* Nobody is left to make a call; the worker's end comes next. */
+		epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, notify_fd(s->cell->notify), NULL);
+		return NULL;
+	}
+	affinity_request(&l->affinity, monotonic_ns());
+	r = trap_serve(s, &why);
+	if (r == 0)
+		return NULL;
+	fail(&l->failure, r, "the trap door failed, and the worker's session was ended: %s",
+		why ? why : "%m");
+	return end_session(l, 125, why ? why : "the trap door failed");
 }
 
 /* As whom a signal ends the cell: the worker may tidy up after the first, none waits for it after
@@ -319,6 +340,7 @@ static const char *on_quiet(struct loop *l, struct session *s)
 
 static const char *(*const handlers[])(struct loop *, struct session *) = {
 	[SOURCE_CHANNEL] = on_channel,
+	[SOURCE_TRAP] = on_trap,
 	[SOURCE_SIGNAL] = on_signal,
 	[SOURCE_WORKER] = on_worker,
 	[SOURCE_INIT] = on_init,
@@ -332,6 +354,8 @@ static int watch_all(struct loop *l, struct session *s)
 {
 	int r = watch(l, s->channel_fd, SOURCE_CHANNEL, EPOLLIN);
 
+	if (r == 0)
+		r = watch(l, notify_fd(s->cell->notify), SOURCE_TRAP, EPOLLIN);
 	if (r == 0)
 		r = watch(l, l->signal_fd, SOURCE_SIGNAL, EPOLLIN);
 	if (r == 0)
@@ -384,8 +408,10 @@ const char *loop_run(struct loop *l, struct session *s)
 			why = on_worker(l, s);
 			continue;
 		}
-		for (int i = 0; i < n && !l->over; i++)
+		for (int i = 0; i < n && !l->over; i++) {
+			l->revents = events[i].events;
 			why = handlers[events[i].data.u32](l, s);
+		}
 	}
 	return why;
 }

@@ -16,6 +16,7 @@ struct loop {
 	int timer_fd;          /* `time`, and the end of a drain; -1: neither */
 	int clients_fd;        /* the broker's end of the clients channel; -1: none, or drained */
 	int control_fd;        /* borrowed; -1: none, or the supervisor closed it */
+	uint32_t revents;      /* EPOLL... of the source being served */
 	bool waits_to_write;   /* the worker does not read: requests wait until it does */
 	unsigned asked_to_end; /* signals that ask for the end, so far */
 	bool waits_for_worker; /* it has not read its clients: none is taken in until it does */

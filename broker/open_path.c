@@ -116,6 +116,11 @@ static unsigned rights_new(const struct request *q)
 	return RIGHT_CREATE | (reads(q) ? RIGHT_READ : 0);
 }
 
+unsigned open_rights(const struct request *q)
+{
+	return is_tmpfile(q) || (q->flags & O_CREAT) ? rights_new(q) : rights_existing(q);
+}
+
 int open_flags(struct request *q)
 {
 	if (q->flags & O_PATH)
@@ -187,7 +192,7 @@ static int open_as(struct session *s, struct request *q, int dir_fd, const char 
 
 static bool may_go_short(const struct session *s, const struct request *q)
 {
-	return s->root != ROOT_HOST && !s->devices && q->answer.types == 0 &&
+	return s->root != ROOT_HOST && !s->devices && q->answer.types == 0 && !q->own &&
 	       q->target.raw_size == 0;
 }
 

@@ -27,6 +27,9 @@ int open_again(struct session *s, int path_fd, uint64_t flags, mode_t mode, int 
 /* Checks the flags of an open and says which rights they need.  0 or -EINVAL (refused). */
 int open_flags(struct request *q);
 
+/* The rights that an open with these flags needs, if what it names is a file. */
+unsigned open_rights(const struct request *q);
+
 /* The whole way of an open, with what lies between: q->fd on success.  0 or -errno. */
 int open_path(struct session *s, struct request *q);
 

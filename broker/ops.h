@@ -18,5 +18,12 @@ typedef int op_handler(struct session *s, struct request *q, uint8_t *data);
 #define X(name, NAME, fields, most, phase) op_handler handle_##name;
 MSG_TABLE(X)
 #undef X
+/* Through the trap door alone. */
+op_handler handle_chown, handle_setxattr, handle_removexattr, handle_mknod;
+
+/* Between these two a change is made: written down, and with the authority of the rule.  `made` is
+ * what the system call returned, with its errno. */
+int change_begin(struct session *s, struct request *q);
+int change_end(struct session *s, struct request *q, long made, const struct target *t);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ops_change.c - the rows of the message table that change something: handle_<op>() answers
+ * ops_change.c - the operations that make, move or remove names: handle_<op>() answers
  * warder_<op>().
  *
  * Runs in: broker.  Trusts: nothing the worker sent.
@@ -84,15 +84,14 @@ static int reach_names(struct session *s, struct request *q, struct target *a, s
 	return r;
 }
 
-/* Between these two a change is made: written down, and with the authority of the rule. */
-static int change_begin(struct session *s, struct request *q)
+int change_begin(struct session *s, struct request *q)
 {
 	int r = record_change(s, q);
 
 	return r < 0 ? r : identity_take(s, q->answer.as);
 }
 
-static int change_end(struct session *s, struct request *q, long made, const struct target *t)
+int change_end(struct session *s, struct request *q, long made, const struct target *t)
 {
 	int r = made < 0 ? -errno : 0;
 
@@ -102,24 +101,67 @@ static int change_end(struct session *s, struct request *q, long made, const str
 	return r;
 }
 
-/* ---- names ----------------------------------------------------------------------------------- */
-
-int handle_mkdir(struct session *s, struct request *q, uint8_t *data)
+/* mkdir(2) and its like say of a name that is taken that it is, whoever asks: names are no secret
+ * in a view. */
+static int refuse_new(struct session *s, struct request *q, struct target *t, int r)
 {
-	struct target *t = &q->target;
+	if (!q->refused || s->root == ROOT_EMPTY || !decide_visible(s, t) ||
+		resolve_inode(s, q, t, s->cell->view_fd, false) < 0)
+		return r;
+	q->refused = false;
+	q->reason[0] = '\0';
+	return -EEXIST;
+}
+
+/* Where something is to be made: 0 with the name's parent in t->fd; -EEXIST; or as reach_names().
+ */
+static int reach_new(struct session *s, struct request *q, struct target *t)
+{
 	int r;
 
 	t->rights = RIGHT_CREATE;
 	r = reach_names(s, q, t, NULL);
 	if (r == -EBUSY) /* "/", "." and ".." are there */
 		return -EEXIST;
-	if (r == 0 && t->mode != 0)
-		return -EEXIST;
+	if (r < 0)
+		return refuse_new(s, q, t, r);
+	return t->mode != 0 ? -EEXIST : 0;
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+int handle_mkdir(struct session *s, struct request *q, uint8_t *data)
+{
+	struct target *t = &q->target;
+	mode_t mode_max;
+	int r = reach_new(s, q, t);
+
 	if (r == 0)
 		r = change_begin(s, q);
 	if (r < 0)
 		return r;
-	return change_end(s, q, mkdirat(t->fd, t->name, q->mode & 0777 & q->answer.mode_max), t);
+	mode_max = q->own ? 01777 : q->answer.mode_max & 0777;
+	return change_end(s, q, mkdirat(t->fd, t->name, q->mode & mode_max), t);
+}
+
+/* A file as open(2) would make it; a FIFO where no rule has a say.  No right gives a device, and a
+ * socket comes by bind(2). */
+int handle_mknod(struct session *s, struct request *q, uint8_t *data)
+{
+	struct target *t = &q->target;
+	mode_t type = q->mode & S_IFMT ? q->mode & S_IFMT : S_IFREG;
+	int r = reach_new(s, q, t);
+
+	if (r == 0 && type != S_IFREG && !(type == S_IFIFO && q->own))
+		r = refuse(q, EPERM, "a special file: no right gives one");
+	if (r == 0 && t->must_be_directory)
+		r = -ENOENT;
+	if (r == 0)
+		r = change_begin(s, q);
+	if (r < 0)
+		return r;
+	return change_end(
+		s, q, mknodat(t->fd, t->name, type | (q->mode & 0777 & q->answer.mode_max), 0), t);
 }
 
 /* What rmdir(2) says of a path that ends in no name. */
@@ -166,19 +208,12 @@ int handle_unlink(struct session *s, struct request *q, uint8_t *data)
 int handle_symlink(struct session *s, struct request *q, uint8_t *data)
 {
 	struct target *t = &q->target2;
-	int r;
+	int r = reach_new(s, q, t);
 
-	t->rights = RIGHT_CREATE;
-	r = reach_names(s, q, t, NULL);
-	if (r == -EBUSY)
-		return -EEXIST;
-	if (r < 0)
-		return r;
-	if (t->mode != 0)
-		return -EEXIST;
-	if (t->must_be_directory)
-		return -ENOENT;
-	r = change_begin(s, q);
+	if (r == 0 && t->must_be_directory)
+		r = -ENOENT;
+	if (r == 0)
+		r = change_begin(s, q);
 	if (r < 0)
 		return r;
 	return change_end(s, q, symlinkat(q->link_text, t->fd, t->name), t);
@@ -307,102 +342,4 @@ int handle_link(struct session *s, struct request *q, uint8_t *data)
 	if (r < 0)
 		return r;
 	return change_end(s, q, linkat(from->fd, from->name, to->fd, to->name, 0), to);
-}
-
-/* ---- what an inode holds --------------------------------------------------------------------- */
-
-static int reach_inode(struct session *s, struct request *q, bool follow)
-{
-	struct target *t = &q->target;
-	int r;
-
-	t->rights = RIGHT_WRITE;
-	if (decide(s, q) != VERDICT_ALLOW)
-		return decide_refuse(s, q);
-	r = resolve_inode(s, q, t, s->cell->twin_fd, follow);
-	if (r < 0)
-		return r;
-	if (decide(s, q) != VERDICT_ALLOW)
-		return decide_refuse(s, q);
-	return charge(s, q, false);
-}
-
-int handle_truncate(struct session *s, struct request *q, uint8_t *data)
-{
-	struct target *t = &q->target;
-	autofd fd = -1;
-	int r;
-
-	if (q->offset > INT64_MAX)
-		return refuse(q, EINVAL, "a size that no file can have");
-	r = reach_inode(s, q, true);
-	if (r < 0)
-		return r;
-	if (!S_ISREG(t->mode))
-		return S_ISDIR(t->mode) ? -EISDIR : -EINVAL;
-	r = decide_inode(s, q, t, t->fd);
-	if (r == 0)
-		r = identity_take(s, q->answer.as);
-	if (r < 0)
-		return r;
-	r = open_again(s, t->fd, O_WRONLY, 0, &fd);
-	identity_drop(s, q->answer.as);
-	if (r == -EACCES)
-		decide_explain(s, q, t);
-	if (r == 0)
-		r = change_begin(s, q);
-	if (r < 0)
-		return r;
-	return change_end(s, q, ftruncate(fd, (off_t)q->offset), t);
-}
-
-int handle_chmod(struct session *s, struct request *q, uint8_t *data)
-{
-	struct target *t = &q->target;
-	char name[16];
-	int r;
-
-	if (q->mode & ~(mode_t)0777)
-		return refuse(q, EPERM, "mode %#o: neither setuid, setgid nor sticky is given",
-			(unsigned)q->mode);
-	r = reach_inode(s, q, true);
-	if (r == 0)
-		r = decide_inode(s, q, t, t->fd);
-	if (r == 0 && (q->mode & ~q->answer.mode_max))
-		r = refuse(q, EPERM, "mode %#o is more than %s has with \"mode %#o\"",
-			(unsigned)q->mode, q->answer.rule, (unsigned)q->answer.mode_max);
-	if (r == 0)
-		r = change_begin(s, q);
-	if (r < 0)
-		return r;
-	/* fchmod(2) takes no O_PATH descriptor; its name in /proc leads to the inode itself. */
-	snprintf(name, sizeof(name), "%d", t->fd);
-	return change_end(s, q, fchmodat(s->cell->proc_fd, name, q->mode, 0), t);
-}
-
-static bool is_time(const struct timespec *t)
-{
-	return (t->tv_nsec >= 0 && t->tv_nsec < 1000000000) || t->tv_nsec == UTIME_NOW ||
-	       t->tv_nsec == UTIME_OMIT;
-}
-
-int handle_utimes(struct session *s, struct request *q, uint8_t *data)
-{
-	struct target *t = &q->target;
-	int r;
-
-	if (q->flags & ~(uint32_t)AT_SYMLINK_NOFOLLOW)
-		return refuse(q, EINVAL, "unknown flags %#x", q->flags);
-	r = reach_inode(s, q, !(q->flags & AT_SYMLINK_NOFOLLOW));
-	if (r == 0 && (!is_time(&q->times[0]) || !is_time(&q->times[1])))
-		r = refuse(q, EINVAL, "a time that is none");
-	/* A symlink has times of its own and nothing else that could be had by them. */
-	if (r == 0 && !S_ISLNK(t->mode))
-		r = decide_inode(s, q, t, t->fd);
-	if (r == 0)
-		r = change_begin(s, q);
-	if (r < 0)
-		return r;
-	/* utimensat(2): AT_EMPTY_PATH takes an O_PATH descriptor since Linux 5.8. */
-	return change_end(s, q, utimensat(t->fd, "", q->times, AT_EMPTY_PATH), t);
 }

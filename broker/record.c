@@ -89,7 +89,7 @@ static const struct flag_name watch_names[] = {
 	{0, NULL},
 };
 
-static const struct flag_name *const names_of[MSG__COUNT] = {
+static const struct flag_name *const names_of[OP__COUNT] = {
 	[MSG_OPEN] = open_names,
 	[MSG_RENAME] = rename_names,
 	[MSG_ACCESS] = access_names,
@@ -186,7 +186,7 @@ static int add_request(struct session *s, const struct request *q, enum ledger_e
 	struct record r = {
 		.event = event,
 		.door = q->door,
-		.op = msg_rows[q->op].name,
+		.op = request_op_name(q->op),
 		.pid = q->pid,
 		.asked = q->op == MSG_SYMLINK ? q->link_text : t->asked,
 		.asked_size = q->op == MSG_SYMLINK ? q->link_size : t->asked_size,
@@ -260,9 +260,9 @@ static void note_denial(struct session *s, const struct request *q)
 
 static bool repeats(const struct repeat *last, const struct request *q)
 {
-	return last->written > 0 && last->op == q->op && last->flags == q->flags &&
-	       last->error == -q->result && last->rule == q->answer.rule &&
-	       last->asked_size == q->target.asked_size &&
+	return last->written > 0 && last->door == q->door && last->op == q->op &&
+	       last->flags == q->flags && last->error == -q->result &&
+	       last->rule == q->answer.rule && last->asked_size == q->target.asked_size &&
 	       last->asked2_size == q->target2.asked_size &&
 	       memcmp(last->asked, q->target.asked, last->asked_size) == 0 &&
 	       memcmp(last->asked2, q->target2.asked, last->asked2_size) == 0;
@@ -279,6 +279,7 @@ static bool may_be_counted(const struct repeat *last, const struct request *q)
 static void remember(struct repeat *last, const struct request *q)
 {
 	if (!repeats(last, q)) {
+		last->door = q->door;
 		last->op = q->op;
 		last->flags = q->flags;
 		last->error = -q->result;
@@ -298,8 +299,8 @@ static int add_count(struct session *s)
 	struct repeat *last = s->repeat;
 	const struct record r = {
 		.event = EVENT_DENY,
-		.door = DOOR_ASK,
-		.op = msg_rows[last->op].name,
+		.door = last->door,
+		.op = request_op_name(last->op),
 		.asked = last->asked,
 		.asked_size = last->asked_size,
 		.asked2 = last->asked2,
@@ -339,6 +340,9 @@ int record(struct session *s, struct request *q)
 	enum ledger_event event = event_of(q);
 	int r;
 
+	/* What a worker does in its own places is nobody's business but its own. */
+	if (q->own && event != EVENT_DENY)
+		return 0;
 	tally(s, q, event);
 	if (event == EVENT_GRANT && q->grant)
 		return 0;
@@ -358,8 +362,11 @@ int record(struct session *s, struct request *q)
 
 int record_change(struct session *s, struct request *q)
 {
-	int r = add_request(s, q, EVENT_GRANT);
+	int r;
 
+	if (q->own)
+		return 0;
+	r = add_request(s, q, EVENT_GRANT);
 	if (r == 0)
 		r = ledger_commit(s->ledger);
 	if (r < 0)
@@ -368,13 +375,14 @@ int record_change(struct session *s, struct request *q)
 	return 0;
 }
 
-int record_undelivered(struct session *s, uint64_t grant, const char *reason)
+int record_undelivered(
+	struct session *s, enum door door, uint64_t grant, int error, const char *reason)
 {
 	const struct record r = {
 		.event = EVENT_FAIL,
-		.door = DOOR_ASK,
+		.door = door,
 		.of = grant,
-		.error = EBUSY,
+		.error = error,
 		.reason = reason,
 	};
 

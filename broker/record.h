@@ -20,8 +20,9 @@ int record(struct session *s, struct request *q);
  */
 int record_change(struct session *s, struct request *q);
 
-/* A grant that was written and yet not delivered. */
-int record_undelivered(struct session *s, uint64_t grant, const char *reason);
+/* A grant that was written and yet not delivered; error > 0. */
+int record_undelivered(
+	struct session *s, enum door door, uint64_t grant, int error, const char *reason);
 
 /* Adds the count of denials that were not written one by one. */
 int record_flush(struct session *s);

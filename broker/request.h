@@ -38,16 +38,34 @@ struct target {
 	mode_t mode; /* its st_mode; 0 where there is none */
 	uid_t uid;   /* its owner, for the reason of a denial */
 	gid_t gid;
+	bool trapped; /* through the trap door: the cell's own places count as allowed */
+	int given_fd; /* O_PATH: the call named this very inode by a descriptor; -1; owned */
 	bool must_be_directory; /* the path ended in a slash */
 	bool ends_in_dots;      /* its last component is "." or "..": no name to make or remove */
 };
 
 #define REASON_MAX 256
 
+/* What a request does: the rows of the message table, then what the trap door alone brings. */
+enum request_op {
+	OP_CHOWN = MSG__COUNT,
+	OP_SETXATTR,
+	OP_REMOVEXATTR,
+	OP_MKNOD,
+	OP_EXEC,
+	OP_UMASK,
+	OP__COUNT,
+};
+const char *request_op_name(unsigned op);
+
+/* Of chown and setxattr. */
+#define XATTR_NAME_SIZE  256   /* XATTR_NAME_MAX and its NUL; xattr(7) */
+#define XATTR_VALUE_SIZE 65536 /* XATTR_SIZE_MAX */
+
 struct request {
 	enum door door;
-	enum msg_op op;
-	pid_t pid; /* who asks, in the broker's pid namespace */
+	unsigned op; /* enum msg_op or enum request_op */
+	pid_t pid;   /* who asks, in the broker's pid namespace */
 	uint32_t flags;
 	mode_t mode;
 	uint64_t offset;
@@ -56,6 +74,11 @@ struct request {
 	struct target target2;    /* rename, link, symlink: the new name */
 	char link_text[PATH_MAX]; /* symlink: what it is to hold */
 	size_t link_size;
+	uid_t owner; /* chown; -1: as it is */
+	gid_t group;
+	char xattr[XATTR_NAME_SIZE];
+	const void *value; /* setxattr; borrowed from the door */
+	size_t value_size;
 
 	/* On the way. */
 	struct policy_answer answer; /* the rule it rests on */
@@ -63,6 +86,7 @@ struct request {
 	bool blamed_reached;         /* on what it reached, not on what was asked */
 	unsigned blamed_rights;      /* and what was missing or denied there */
 	bool refused;                /* the warder said no, not the file system */
+	bool own;                    /* it touches the cell's own places alone: no record */
 	bool charged;
 	bool truncate;           /* open: cut to size 0 once the record is written */
 	uint64_t grant;          /* number of the record that stands already; 0: none */
@@ -101,7 +125,8 @@ struct known_fs {
 /* The denial that came last, and how often since it was last written: a worker that asks for the
  * same thing a million times fills no disk. */
 struct repeat {
-	enum msg_op op;
+	enum door door;
+	unsigned op;
 	uint32_t flags;
 	int error;
 	const char *rule;
@@ -112,7 +137,10 @@ struct repeat {
 	uint64_t count;      /* not written yet */
 };
 
-struct ask; /* ask.h: buffers of the ask door */
+struct ask;  /* ask.h: buffers of the ask door */
+struct trap; /* trap.h: buffers of the trap door */
+
+#define OWN_PLACES_MAX 4
 
 /* One broker's whole state; no global stands beside it. */
 struct session {
@@ -132,9 +160,17 @@ struct session {
 	bool devices; /* some rule names `type char` or `block`: not every mount is nodev */
 	struct known_fs fs[KNOWN_FS_MAX];
 	size_t n_fs;
-	struct roots *roots;   /* owned; made and freed with `ask` */
-	struct repeat *repeat; /* owned by `ask` */
-	struct ask *ask;       /* owned; ask_init() and ask_deinit() */
+	struct roots *roots;             /* owned; made and freed with `ask` */
+	struct repeat *repeat;           /* owned by `ask` */
+	struct ask *ask;                 /* owned; ask_init() and ask_deinit() */
+	struct trap *trap;               /* owned; trap_init() and trap_deinit() */
+	const char *own[OWN_PLACES_MAX]; /* the cell's private directories */
+	size_t n_own;
 };
+
+/* Everything but what is asked; `tid` is who waits for the answer. */
+void request_init(struct request *q, enum door door, unsigned op, pid_t tid);
+/* Closes what is left open. */
+void request_deinit(struct request *q);
 
 #endif

@@ -34,12 +34,14 @@ void target_init(struct target *t)
 	t->dev = 0;
 	t->ino = 0;
 	t->mode = 0;
-	t->must_be_directory = t->ends_in_dots = false;
+	t->must_be_directory = t->ends_in_dots = t->trapped = false;
+	t->given_fd = -1;
 }
 
 void target_deinit(struct target *t)
 {
 	fd_close(&t->fd);
+	fd_close(&t->given_fd);
 }
 
 /* Whether ".." is a component of the path. */

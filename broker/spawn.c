@@ -9,7 +9,7 @@
  *     2  open init's namespaces
  *     3  take the Landlock domain
  *     4  a helper enters the namespaces and makes the worker, this process's child
- *     5  cage_broker(): capabilities, filter
+ *     5  cage_broker(): capabilities, filter; the worker's listener comes in, its exec is answered
  *
  * 3 comes after 1 because a domain forbids mounts, and before 4 because the worker must inherit it;
  * 2 comes before 3 because a process in a domain may no longer inspect one outside.
@@ -25,6 +25,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -256,27 +257,84 @@ static int not_found(const struct cell_spec *spec, struct failure *f)
 		spec->program, path, word);
 }
 
-/* End-of-file: the program runs. */
-static int await_worker(struct spawn *s, int *ret_exec, struct failure *f)
+/* A worker that could not start says why. */
+static int read_report(
+	struct spawn *s, struct worker_report *report, int *ret_exec, struct failure *f)
+{
+	report->failure.text[sizeof(report->failure.text) - 1] = '\0';
+	if (report->exec == 0)
+		return fail(f, report->failure.error, "%s", report->failure.text);
+	*ret_exec = report->exec;
+	if (report->exec == 127)
+		return not_found(s->spec, f);
+	return fail(f, report->failure.error == -ENOENT ? -EACCES : report->failure.error, "%s",
+		report->failure.text);
+}
+
+/* The listener of the worker's filter: until it is here, and the worker without it, no instruction
+ * of the program runs. */
+static int await_listener(struct spawn *s, int *ret_exec, struct failure *f)
 {
 	struct worker_report report;
-	long n;
+	autofd fd = -1;
+	size_t n = 0;
+	long size = chan_recv(s->status_fd[0], &report, sizeof(report), &fd, 1, &n, true);
+	int r;
 
-	n = fd_read_all(s->status_fd[0], &report, sizeof(report));
-	if (n == 0) /* end-of-file: the program runs */
-		return 0;
-	if (n != (long)sizeof(report))
-		return fail(f, n < 0 ? (int)n : -EPROTO, "the worker ended before its program ran");
-	if (report.exec == 0) {
-		report.failure.text[sizeof(report.failure.text) - 1] = '\0';
-		return fail(f, report.failure.error, "%s", report.failure.text);
+	if (size == (long)sizeof(report) && n == 0)
+		return read_report(s, &report, ret_exec, f);
+	if (size != 1 || n != 1)
+		return fail(f, size < 0 ? (int)size : -EPROTO,
+			"the worker ended before its filter was loaded");
+	r = notify_attach(s->cell->notify, &fd);
+	return r < 0 ? fail(f, r, "cannot take the trap door's listener: %m") : 0;
+}
+
+/* The calls of our own last steps: execve along PATH.  Nothing of the program's has run yet, so
+ * that all may go on; Landlock says what is runnable. */
+static int answer_exec(struct spawn *s, struct failure *f)
+{
+	struct notice notice;
+	int r = notify_receive(s->cell->notify, &notice);
+
+	if (r == 0 && notice.nr == SYS_execve)
+		r = notify_continue(s->cell->notify, notice.id);
+	else if (r == 0)
+		r = notify_refuse(s->cell->notify, notice.id, EPERM);
+	return r < 0 && r != -ENOENT ? fail(f, r, "cannot let the worker start: %m") : 0;
+}
+
+/* End-of-file: the program runs.  It comes before any call of the program's, since the exec that
+ * closes the socket does. */
+static int await_exec(struct spawn *s, int *ret_exec, struct failure *f)
+{
+	struct pollfd polls[] = {
+		{.fd = s->status_fd[0], .events = POLLIN},
+		{.fd = notify_fd(s->cell->notify), .events = POLLIN},
+	};
+	struct worker_report report;
+	size_t n = 0;
+	long size;
+	int r;
+
+	while (true) {
+		if (poll(polls, 2, -1) < 0 && errno != EINTR)
+			return fail(f, -errno, "cannot wait for the worker's start: %m");
+		if (polls[0].revents)
+			break;
+		r = polls[1].revents & POLLIN ? answer_exec(s, f) : 0;
+		if (r < 0)
+			return r;
+		if (polls[1].revents & POLLHUP)
+			polls[1].fd = -1;
 	}
-	*ret_exec = report.exec;
-	if (report.exec == 127)
-		return not_found(s->spec, f);
-	report.failure.text[sizeof(report.failure.text) - 1] = '\0';
-	return fail(f, report.failure.error == -ENOENT ? -EACCES : report.failure.error, "%s",
-		report.failure.text);
+	size = chan_recv(s->status_fd[0], &report, sizeof(report), NULL, 0, &n, true);
+	if (size == 0)
+		return 0;
+	if (size != (long)sizeof(report))
+		return fail(f, size < 0 ? (int)size : -EPROTO,
+			"the worker ended before its program ran");
+	return read_report(s, &report, ret_exec, f);
 }
 
 static int find_worker(struct cell *c, struct failure *f)
@@ -352,19 +410,27 @@ static int start(struct spawn *s, int *ret_exec, struct failure *f)
 	if (r < 0)
 		return r;
 	s->cell->proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (s->cell->proc_fd < 0)
+	s->cell->procs_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (s->cell->proc_fd < 0 || s->cell->procs_fd < 0)
 		return fail(f, -errno, "cannot open /proc/self/fd: %m; warder needs /proc");
-	if (pipe2(s->status_fd, O_CLOEXEC) < 0)
-		return fail(f, -errno, "cannot make the worker's status pipe: %m");
+	r = notify_new(&s->cell->notify);
+	if (r < 0)
+		return fail(f, r, "seccomp: no user notification (%m); use Linux 5.19 or newer");
+	r = chan_pair(&s->status_fd[0], &s->status_fd[1]);
+	if (r < 0)
+		return fail(f, r, "cannot make the worker's status socket: %m");
 	r = s->spec->root == CELL_HOST ? start_host(s, f) : start_cell(s, f);
 	if (r == 0)
 		r = find_worker(s->cell, f);
 	s->cell->view_fd = fd_take(&s->parts.view_fd);
 	s->cell->twin_fd = fd_take(&s->parts.twin_fd);
+	s->cell->pid_ns_fd = fd_take(&s->ns.fds[CELL_NS_PID]);
 	/* While the worker goes its last steps. */
 	if (r == 0)
 		r = cage_broker(s->spec, s->cage, f);
-	return r < 0 ? r : await_worker(s, ret_exec, f);
+	if (r == 0)
+		r = await_listener(s, ret_exec, f);
+	return r < 0 ? r : await_exec(s, ret_exec, f);
 }
 
 int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struct cell *ret,
@@ -433,6 +499,9 @@ void cell_end(struct cell *cell)
 	fd_close(&cell->twin_fd);
 	fd_close(&cell->view_fd);
 	fd_close(&cell->proc_fd);
+	fd_close(&cell->procs_fd);
+	fd_close(&cell->pid_ns_fd);
+	cell->notify = notify_free(cell->notify);
 	fd_close(&cell->worker_pidfd);
 	fd_close(&cell->worker_files_fd);
 	if (cell->worker_pid > 0 && !cell->is_host)

@@ -7,16 +7,20 @@
 #ifndef WARDER_SPAWN_H
 #define WARDER_SPAWN_H
 
+#include "broker/notify.h"
 #include "sandbox/confine.h"
 
 #include <sys/types.h>
 
 /* A running cell, as its broker sees it. */
 struct cell {
-	int view_fd; /* O_PATH root of the view: read-only */
-	int twin_fd; /* O_PATH root of its writable clone; `root host`: the same directory */
-	int proc_fd; /* the broker's own /proc/self/fd: reopening an inode */
-	int init_fd; /* socket to init: the cell lives until this is closed */
+	int view_fd;   /* O_PATH root of the view: read-only */
+	int twin_fd;   /* O_PATH root of its writable clone; `root host`: the same directory */
+	int proc_fd;   /* the broker's own /proc/self/fd: reopening an inode */
+	int init_fd;   /* socket to init: the cell lives until this is closed */
+	int procs_fd;  /* O_PATH of the broker's own /proc: working directories of the cell's */
+	int pid_ns_fd; /* the cell's pid namespace; -1: it has none of its own */
+	struct notify *notify; /* the trap door's listener */
 	int worker_pidfd;
 	int worker_files_fd; /* /proc/PID/fd of the worker, for `limit held` */
 	pid_t init_pid;
@@ -26,8 +30,8 @@ struct cell {
 
 #define CELL_INIT \
 	{ \
-		.view_fd = -1, .twin_fd = -1, .proc_fd = -1, .init_fd = -1, .worker_pidfd = -1, \
-		.worker_files_fd = -1, \
+		.view_fd = -1, .twin_fd = -1, .proc_fd = -1, .init_fd = -1, .procs_fd = -1, \
+		.pid_ns_fd = -1, .worker_pidfd = -1, .worker_files_fd = -1, \
 	}
 
 /* What the broker itself still needs after its cage. */
@@ -47,13 +51,6 @@ struct cage_spec {
  */
 int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struct cell *ret,
 	int *ret_exec, struct failure *f);
-
-/*
- * After worker_pidfd has become readable: reaps the worker (`root host`: reads what init says of
- * it) and returns how it ended for the shell: its exit status, or 128 + signal.  Negative errno
- * where that cannot be told; the cell is over all the same.
- */
-int cell_wait(struct cell *cell);
 
 /*
  * After worker_pidfd has become readable: reaps the worker (`root host`: reads what init says of

@@ -89,6 +89,10 @@ static inline int abi_fsmount(int fs_fd, unsigned attributes)
 	return (int)syscall(SYS_fsmount, fs_fd, FSMOUNT_CLOEXEC, attributes);
 }
 
+/* ---- seccomp(2), seccomp_unotify(2) ---------------------------------------------------------- */
+
+#define ABI_SECCOMP_WAIT_KILLABLE_RECV (1U << 5) /* filter flag; Linux 5.19 */
+
 /* ---- the rest ------------------------------------------------------------------------------ */
 
 static inline int abi_openat2(int dir_fd, const char *path, uint64_t flags, uint64_t resolve)

@@ -96,6 +96,10 @@ struct cell_spec {
 	int tty_fd; /* the slave of a relayed pty, to become the controlling terminal; -1: none */
 };
 
+#define CELL_OWN_MAX 3
+/* The private directories that a cell of this kind has, as its worker names them: how many. */
+size_t cell_own_places(const struct cell_spec *spec, const char *ret[CELL_OWN_MAX]);
+
 /* ---- entry points, in the order in which spawn.c calls them ------------------------------------
  *
  * Each returns 0 or -errno with the sentence in f, unless it says otherwise.
@@ -155,6 +159,7 @@ void cell_init_host(const struct cell_spec *spec, const struct cell_prep *prep, 
 
 #define CELL_NAMESPACES 7
 #define CELL_NS_USER    0
+#define CELL_NS_PID     2
 #define CELL_NS_NET     3
 struct cell_ns {
 	int fds[CELL_NAMESPACES]; /* user, mnt, pid, net, ipc, uts, cgroup; -1: shared */
@@ -192,7 +197,11 @@ int cell_host_parts(const struct cell_spec *spec, const struct cell_prep *prep,
 /* Sets no_new_privs and takes the domain.  rules_fd -1: only no_new_privs. */
 int cell_restrict(int rules_fd, struct failure *f);
 
-/* What the worker says when it cannot start: nothing, and end-of-file, means that it runs. */
+/*
+ * The worker's last words to the broker, on a SOCK_SEQPACKET socket that closes on exec.  First one
+ * byte on which the listener of its filter rides: from then on its calls are trapped, the exec too.
+ * Then nothing, and end-of-file, where the program runs; else this.  A report can also come first.
+ */
 struct worker_report {
 	int exec; /* 126 or 127 where the program could not be executed, else 0 */
 	struct failure failure;
@@ -206,7 +215,9 @@ pid_t cell_enter(const struct cell_spec *spec, const struct cell_prep *prep,
 
 /* Capabilities of the broker: none, or what `as broker` needs. */
 int caps_broker(bool as_broker, struct failure *f);
-/* Sets no_new_privs and loads the filter; an empty one is none. */
+/* Sets no_new_privs and loads the filter. */
 int cell_load_filter(const struct filter *filter, struct failure *f);
+/* The same for the worker's: *ret_listener_fd, close-on-exec, is where trapped calls are served. */
+int cell_load_trap(const struct filter *filter, int *ret_listener_fd, struct failure *f);
 
 #endif

@@ -137,10 +137,11 @@ static int probe_seccomp(struct failure *f)
 {
 	struct cell_spec spec = {.root = CELL_VIEW, .tty_fd = -1};
 	struct filter filter;
+	autofd listener_fd = -1;
 	int r = filter_find(FILTER_WORKER, &spec, &filter, f);
 
 	if (r == 0)
-		r = cell_load_filter(&filter, f);
+		r = cell_load_trap(&filter, &listener_fd, f);
 	if (r < 0)
 		return r;
 	if (syscall(SYS_keyctl, 0, 0, 0, 0, 0) >= 0 || errno != ENOSYS)

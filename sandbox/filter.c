@@ -20,40 +20,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
-/*
- * Whether no file of the host's can be open to change in this cell: no tree is written to, and what
- * the worker inherits is pipes, sockets and devices of others.  Only then may it change metadata,
- * in its /tmp and home: chmod(2) and its like follow /proc/self/fd/N to the mount of the
- * descriptor, where neither Landlock nor the read-only view stops them.
- */
-static bool owns_files(const struct cell_spec *spec)
-{
-	struct stat st, tty = {0};
-
-	if (spec->root == CELL_HOST)
-		return false;
-	for (size_t i = 0; i < spec->n_trees; i++) {
-		if (spec->trees[i].access & (CELL_WRITE | CELL_APPEND | CELL_CREATE))
-			return false;
-	}
-	if (spec->tty_fd >= 0 && fstat(spec->tty_fd, &tty) < 0)
-		return false;
-	for (size_t i = 0; i < spec->n_fds; i++) {
-		if (fstat(spec->fds[i].from, &st) < 0)
-			return false;
-		if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode))
-			continue;
-		if (spec->fds[i].to <= 2 && S_ISDIR(st.st_mode)) /* becomes /dev/null */
-			continue;
-		if (S_ISCHR(st.st_mode) &&
-			(st.st_uid != spec->uid ||
-				(spec->tty_fd >= 0 && st.st_rdev == tty.st_rdev)))
-			continue;
-		return false;
-	}
-	return true;
-}
-
 /* Whether a tree that is appended to is also written to, by a rule of its own or of a tree above
  * or below. */
 static bool append_meets_write(const struct cell_spec *spec)
@@ -79,8 +45,6 @@ unsigned filter_cell(const struct cell_spec *spec)
 
 	for (size_t i = 0; i < spec->n_trees; i++)
 		appends |= (spec->trees[i].access & CELL_APPEND) != 0;
-	if (owns_files(spec))
-		cell |= CELL_OWNS_FILES;
 	cell |= appends ? CELL_APPENDS : CELL_NO_APPENDS;
 	cell |= append_meets_write(spec) ? CELL_NO_TRUNCATE : CELL_MAY_TRUNCATE;
 	return cell;
@@ -103,16 +67,35 @@ int filter_find(enum filter_table table, const struct cell_spec *spec, struct fi
 	return fail(f, -ENOENT, "seccomp: this build has no filter for such a cell (%#x)", cell);
 }
 
-int cell_load_filter(const struct filter *filter, struct failure *f)
+static long load(const struct filter *filter, unsigned flags)
 {
 	struct sock_fprog program = {(unsigned short)filter->n, (struct sock_filter *)filter->code};
 
-	if (filter->n == 0) /* seccomp is missing, and that is accepted */
-		return 0;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-		syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -1;
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+}
+
+int cell_load_filter(const struct filter *filter, struct failure *f)
+{
+	if (load(filter, 0) < 0)
 		return fail(f, -errno,
 			"seccomp: cannot load the filter: %m; the kernel needs "
 			"CONFIG_SECCOMP_FILTER");
+	return 0;
+}
+
+int cell_load_trap(const struct filter *filter, int *ret_listener_fd, struct failure *f)
+{
+	/* WAIT_KILLABLE_RECV (Linux 5.19): a signal does not take a call back that is being served,
+	 * which would then be made twice. */
+	long fd = load(filter, SECCOMP_FILTER_FLAG_NEW_LISTENER | ABI_SECCOMP_WAIT_KILLABLE_RECV);
+
+	if (fd < 0)
+		return fail(f, -errno,
+			"seccomp: cannot load the filter with a listener: %m; use Linux 5.19 or "
+			"newer, and start warder in no sandbox that has a listener of its own "
+			"(EBUSY)");
+	*ret_listener_fd = (int)fd;
 	return 0;
 }

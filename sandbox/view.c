@@ -85,6 +85,24 @@ const char *view_tmp(const struct cell_spec *spec)
 	return spec->root == CELL_VIEW ? first_free(spec, places) : NULL;
 }
 
+static bool has_shm(const struct cell_spec *spec)
+{
+	return spec->root == CELL_VIEW && !view_meets_tree(spec, "/dev");
+}
+
+size_t cell_own_places(const struct cell_spec *spec, const char *ret[CELL_OWN_MAX])
+{
+	const char *const all[] = {
+		view_tmp(spec), view_home(spec), has_shm(spec) ? "/dev/shm" : NULL};
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		if (all[i])
+			ret[n++] = all[i];
+	}
+	return n;
+}
+
 /* ---- places to mount upon ------------------------------------------------------------------ */
 
 #define STEP (RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
@@ -243,7 +261,7 @@ static int own_directories(struct view *v, struct failure *f)
 	r = own_directory(v, v->tmp, "01777", v->spec->tmp_size, QUIET, &v->tmp_fd, f);
 	if (r == 0)
 		r = own_directory(v, v->home, "0700", v->spec->tmp_size, QUIET, &v->home_fd, f);
-	if (r == 0 && !view_meets_tree(v->spec, "/dev"))
+	if (r == 0 && has_shm(v->spec))
 		r = own_directory(v, "/dev/shm", "01777", v->spec->tmp_size,
 			QUIET | MOUNT_ATTR_NOEXEC, &v->shm_fd, f);
 	return r;

@@ -5,9 +5,11 @@
  * Runs in: worker, before exec.  Trusts: the cell's description.
  *
  * The order: identity; session and terminal; descriptors; directory; limits; Landlock;
- * capabilities; filter; exec.  What needs a right comes before what takes it away.  Whatever fails
- * is reported on status_fd, which exec closes: end-of-file means that the program runs.
+ * capabilities; filter; exec.  What needs a right comes before what takes it away.  The filter's
+ * listener goes to the broker before any instruction of the program runs: who holds it approves its
+ * own calls.  Whatever fails is reported on status_fd, which exec closes.
  */
+#include "common/chan.h"
 #include "common/fd.h"
 #include "sandbox/abi.h"
 #include "sandbox/layers.h"
@@ -251,8 +253,8 @@ static int execute(const struct cell_spec *spec, char **envp, struct worker_repo
 	return explain_exec(report, *denied ? denied : spec->program, error);
 }
 
-static int confine(const struct cell_spec *spec, const struct cell_prep *prep, int rules_fd,
-	const struct filter *filter, struct failure *f)
+static int confine(
+	const struct cell_spec *spec, const struct cell_prep *prep, int rules_fd, struct failure *f)
 {
 	int r = limits_apply(spec, f);
 
@@ -269,7 +271,19 @@ static int confine(const struct cell_spec *spec, const struct cell_prep *prep, i
 	/* A second line: it fails silently across uids, and init's socket is the first. */
 	if (r == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		r = fail(f, -errno, "the worker: cannot tie its life to the broker's: %m");
-	return r < 0 ? r : cell_load_filter(filter, f);
+	return r;
+}
+
+/* From here on the broker answers what this process opens or runs. */
+static int hand_over_listener(const struct filter *filter, int status_fd, struct failure *f)
+{
+	int fd = -1;
+	int r = cell_load_trap(filter, &fd, f);
+
+	if (r < 0)
+		return r;
+	r = chan_send(status_fd, "l", 1, &fd, 1, true);
+	return r < 0 ? fail(f, r, "seccomp: cannot hand the filter's listener over: %m") : 0;
 }
 
 static int start(const struct cell_spec *spec, const struct cell_prep *prep, int rules_fd,
@@ -297,7 +311,9 @@ static int start(const struct cell_spec *spec, const struct cell_prep *prep, int
 	if (!envp)
 		r = fail(f, -ENOMEM, "the worker's environment: %m");
 	if (r == 0)
-		r = confine(spec, prep, kept[1], filter, f);
+		r = confine(spec, prep, kept[1], f);
+	if (r == 0)
+		r = hand_over_listener(filter, *status_fd, f);
 	return r < 0 ? r : execute(spec, envp, report);
 }
 
@@ -308,6 +324,6 @@ void worker_main(const struct cell_spec *spec, const struct cell_prep *prep, int
 
 	start(spec, prep, rules_fd, filter, &status_fd, &report);
 	/* The broker reads the whole report or calls the start failed. */
-	fd_write_all(status_fd, &report, sizeof(report));
+	chan_send(status_fd, &report, sizeof(report), NULL, 0, true);
 	_exit(125);
 }

@@ -10,10 +10,14 @@
 #include "sandbox/abi.h"
 #include "sandbox/tables/table.h"
 
+#include <linux/seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+
+#define NOTIF_SET_FLAGS_     SECCOMP_IOW(4, __u64) /* seccomp_unotify(2); Linux 6.6 */
+#define NS_GET_PID_IN_PIDNS_ _IOR(0xb7, 0x8, int)  /* ioctl_nsfs(2); Linux 6.11 */
 
 /* clang-format off */
 static const struct table_row rows[] = {
@@ -110,6 +114,21 @@ static const struct table_row rows[] = {
 	ALLOW(setsockopt, "SO_PASSRIGHTS, SO_PEERCRED on its own channels"),
 	ALLOW(getsockopt, "SO_PASSRIGHTS, SO_PEERCRED on its own channels"),
 	ALLOW(shutdown, "channels"),
+
+	/* the trap door */
+	ALLOW_IF(ioctl, IS(1, SECCOMP_IOCTL_NOTIF_RECV), "a worker's call that waits"),
+	ALLOW_IF(ioctl, IS(1, SECCOMP_IOCTL_NOTIF_SEND), "its answer"),
+	ALLOW_IF(ioctl, IS(1, SECCOMP_IOCTL_NOTIF_ID_VALID), "whether it still waits"),
+	ALLOW_IF(ioctl, IS(1, SECCOMP_IOCTL_NOTIF_ADDFD), "its answer, a descriptor"),
+	ALLOW_IF(ioctl, IS(1, NOTIF_SET_FLAGS_), "once, when the listener comes in"),
+	ALLOW_IF(ioctl, IS(1, NS_GET_PID_IN_PIDNS_), "the umask, in the cell's /proc"),
+	ALLOW(process_vm_readv, "paths, once; Landlock: of processes in its own domain"),
+	ALLOW(pidfd_open, "inotify_add_watch: whose descriptor it is"),
+	ALLOW(pidfd_getfd, "inotify_add_watch; Landlock: of processes in its own domain"),
+	ALLOW_IF(mknodat, IS_BUT(2, 07777, S_IFREG), "op mknod"),
+	ALLOW_IF(mknodat, IS_BUT(2, 07777, S_IFIFO), "op mknod, in the cell's own places"),
+	ALLOW(setxattr, "op setxattr, by /proc/self/fd/N"),
+	ALLOW(removexattr, "op removexattr, by /proc/self/fd/N"),
 
 	/* the cell and its children */
 	ALLOW(wait4, "reaping"),

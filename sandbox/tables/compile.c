@@ -21,9 +21,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static uint32_t action_of(const struct table_row *row)
+{
+	if (row->error == TABLE_TRAP)
+		return SCMP_ACT_NOTIFY;
+	return row->error ? SCMP_ACT_ERRNO((uint32_t)row->error) : SCMP_ACT_ALLOW;
+}
+
 static int add_row(scmp_filter_ctx ctx, const struct table_row *row, uint32_t otherwise)
 {
-	uint32_t action = row->error ? SCMP_ACT_ERRNO((uint32_t)row->error) : SCMP_ACT_ALLOW;
+	uint32_t action = action_of(row);
 	int r;
 
 	if (row->nr < 0 ||

@@ -4,6 +4,7 @@
  *
  * A row that a machine lacks (open on arm64) has a negative number and is passed over.  A call with
  * several rows is allowed where one of them matches; a call without a row gets the table's default.
+ * TRAP: the broker is notified and answers (broker/trap.c); without a broker the call is ENOSYS.
  */
 #ifndef WARDER_TABLE_H
 #define WARDER_TABLE_H
@@ -12,10 +13,12 @@
 
 #include <seccomp.h>
 
+#define TABLE_TRAP (-1) /* in table_row.error: SECCOMP_RET_USER_NOTIF */
+
 struct table_row {
 	const char *name;
 	int nr;
-	int error;       /* 0: allowed; else refused with it */
+	int error;       /* 0: allowed; TABLE_TRAP; else refused with it */
 	unsigned need;   /* CELL_...: the row counts only where the cell has all of them */
 	unsigned n_args; /* conditions, all of which must hold */
 	struct scmp_arg_cmp args[2];
@@ -46,6 +49,12 @@ struct table {
 #define ONLY(arg, bits) \
 	{ \
 		(arg), SCMP_CMP_MASKED_EQ, LOW32 & ~(scmp_datum_t)(uint32_t)(bits), 0 \
+	}
+/* All of `bits` are set. */
+#define HAS(arg, bits) \
+	{ \
+		(arg), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(uint32_t)(bits), \
+			(scmp_datum_t)(uint32_t)(bits) \
 	}
 /* All but `bits` is v. */
 #define IS_BUT(arg, bits, v) \
@@ -81,6 +90,15 @@ struct table {
 #define REFUSE(error, call, why) \
 	{ \
 #call, SCMP_SYS(call), error, 0, 0, {{0 } }, why \
+	}
+
+#define TRAP(call, why) \
+	{ \
+#call, SCMP_SYS(call), TABLE_TRAP, 0, 0, {{0 } }, why \
+	}
+#define TRAP_IF(call, a, why) \
+	{ \
+#call, SCMP_SYS(call), TABLE_TRAP, 0, 1, {a }, why \
 	}
 
 extern const struct table table_worker;

@@ -4,12 +4,11 @@
  *
  * Runs in: worker.  Trusts: nothing.
  *
- * The filter stops what Landlock and the read-only view do not.  The guarantee comes first: a call
- * that changes metadata (mode, owner, times, xattr) acts on whatever mount a descriptor came from,
- * by its number or by /proc/self/fd/N, so it is allowed only in a cell where no file of the host's
- * can be open at all (CELL_OWNS_FILES): there the read-only view answers EROFS for the host's
- * files, and /tmp and home work as elsewhere.  In every other cell these calls answer EPERM, and a
- * worker asks the broker for them.
+ * Three kinds.  What concerns descriptors and the process itself is allowed.  What opens, runs or
+ * changes something by its name is trapped: the broker is notified, and answers (broker/trap.c has
+ * a row for each).  So is what changes the metadata of a descriptor: mode, owner, times and xattr
+ * act on whatever mount it came from, by its number or by /proc/self/fd/N, and neither Landlock nor
+ * the read-only view is asked.  The rest is refused.
  *
  * A call that is not here answers EPERM; one newer than libseccomp's list, ENOSYS.
  */
@@ -30,8 +29,6 @@
 #define RWF_NOAPPEND_        0x20 /* Linux 6.9 */
 #define FALLOC_FL_KEEP_SIZE_ 0x01
 #define F_DUPFD_QUERY_       1027 /* Linux 6.10 */
-#define RENAME_NOREPLACE_    (1 << 0)
-#define RENAME_EXCHANGE_     (1 << 1)
 #define PR_SET_VMA_          0x53564d41
 #define TCGETS2_             0x802c542a
 #define TCSETS2_             0x402c542b
@@ -119,11 +116,7 @@ static const struct table_row rows[] = {
 	ALLOW_IF_IN(CELL_NO_APPENDS, fcntl, IS(1, F_SETFL), "O_NONBLOCK; no append grant whose O_APPEND could go"),
 	ALLOW_IF2_IN(CELL_APPENDS, fcntl, IS(1, F_SETFL), IS_BUT(2, ~O_APPEND, O_APPEND), "only with O_APPEND kept: one cannot tell an append grant from the rest here"),
 
-	/* names: Landlock decides on opens, the view is read-only, stat is nobody's secret here */
-	ALLOW(open, "Landlock"),
-	ALLOW(openat, "Landlock"),
-	ALLOW(openat2, "Landlock"),
-	ALLOW(creat, "Landlock"),
+	/* names: seen natively, since the view holds only what may be seen */
 	ALLOW(stat, "names and metadata are visible"),
 	ALLOW(lstat, "names and metadata are visible"),
 	ALLOW(fstat, "names and metadata are visible"),
@@ -132,9 +125,9 @@ static const struct table_row rows[] = {
 	ALLOW(statfs, "names and metadata are visible"),
 	ALLOW(fstatfs, "names and metadata are visible"),
 	ALLOW(ustat, "names and metadata are visible"),
-	ALLOW(access, "the same"),
-	ALLOW(faccessat, "the same"),
-	ALLOW(faccessat2, "the same"),
+	ALLOW_IF(access, NONE(1, W_OK), "the same"),
+	ALLOW_IF(faccessat, NONE(2, W_OK), "the same"),
+	ALLOW_IF(faccessat2, NONE(2, W_OK), "the same"),
 	ALLOW(readlink, "the same"),
 	ALLOW(readlinkat, "the same"),
 	ALLOW(getcwd, "the same"),
@@ -142,46 +135,57 @@ static const struct table_row rows[] = {
 	ALLOW(getdents64, "of an opened directory"),
 	ALLOW(chdir, "opens nothing"),
 	ALLOW(fchdir, "opens nothing"),
-	ALLOW(umask, "its own"),
-	ALLOW(mkdir, "Landlock: in its own /tmp and home"),
-	ALLOW(mkdirat, "Landlock: in its own /tmp and home"),
-	ALLOW(rmdir, "Landlock: in its own /tmp and home"),
-	ALLOW(unlink, "Landlock: in its own /tmp and home"),
-	ALLOW(unlinkat, "Landlock: in its own /tmp and home"),
-	ALLOW(link, "Landlock: in its own /tmp and home"),
-	ALLOW(linkat, "Landlock: in its own /tmp and home"),
-	ALLOW(symlink, "Landlock: in its own /tmp and home"),
-	ALLOW(symlinkat, "Landlock: in its own /tmp and home"),
-	ALLOW(mknod, "Landlock: in its own /tmp and home"),
-	ALLOW(mknodat, "Landlock: in its own /tmp and home"),
-	ALLOW(truncate, "Landlock: in its own /tmp and home"),
-	ALLOW(rename, "Landlock, the same"),
-	ALLOW(renameat, "Landlock, the same"),
-	ALLOW_IF(renameat2, ONLY(4, RENAME_NOREPLACE_ | RENAME_EXCHANGE_), "Landlock; RENAME_WHITEOUT would make a device node past it"),
 	ALLOW(getxattr, "metadata is visible"),
 	ALLOW(lgetxattr, "metadata is visible"),
 	ALLOW(fgetxattr, "metadata is visible"),
 	ALLOW(listxattr, "metadata is visible"),
 	ALLOW(llistxattr, "metadata is visible"),
 	ALLOW(flistxattr, "metadata is visible"),
-	ALLOW_IF_IN(CELL_OWNS_FILES, chmod, NONE(1, S_ISUID | S_ISGID), "its own files; see owns_files(); no setuid file leaves a cell"),
-	ALLOW_IF_IN(CELL_OWNS_FILES, fchmod, NONE(1, S_ISUID | S_ISGID), "its own files; see owns_files(); no setuid file leaves a cell"),
-	ALLOW_IF_IN(CELL_OWNS_FILES, fchmodat, NONE(2, S_ISUID | S_ISGID), "its own files; see owns_files(); no setuid file leaves a cell"),
-	ALLOW_IN(CELL_OWNS_FILES, chown, "its own files; see owns_files()"),
-	ALLOW_IN(CELL_OWNS_FILES, lchown, "its own files; see owns_files()"),
-	ALLOW_IN(CELL_OWNS_FILES, fchown, "its own files; see owns_files()"),
-	ALLOW_IN(CELL_OWNS_FILES, fchownat, "its own files; see owns_files()"),
-	ALLOW_IN(CELL_OWNS_FILES, utime, "its own files; see owns_files()"),
-	ALLOW_IN(CELL_OWNS_FILES, utimes, "its own files; see owns_files()"),
-	ALLOW_IN(CELL_OWNS_FILES, futimesat, "its own files; see owns_files()"),
-	ALLOW_IN(CELL_OWNS_FILES, utimensat, "its own files; see owns_files()"),
-	ALLOW_IN(CELL_OWNS_FILES, setxattr, "its own files; see owns_files()"),
-	ALLOW_IN(CELL_OWNS_FILES, lsetxattr, "its own files; see owns_files()"),
-	ALLOW_IN(CELL_OWNS_FILES, fsetxattr, "its own files; see owns_files()"),
-	ALLOW_IN(CELL_OWNS_FILES, removexattr, "its own files; see owns_files()"),
-	ALLOW_IN(CELL_OWNS_FILES, lremovexattr, "its own files; see owns_files()"),
-	ALLOW_IN(CELL_OWNS_FILES, fremovexattr, "its own files; see owns_files()"),
-	REFUSE(EACCES, inotify_add_watch, "what a data tree does is the broker's to tell (watch)"),
+
+	/* names: opened, run and changed by the broker; Landlock is what holds behind a CONTINUE */
+	TRAP(open, "the policy, and a record"),
+	TRAP(openat, "the policy, and a record"),
+	TRAP(openat2, "the policy, and a record"),
+	TRAP(creat, "the policy, and a record"),
+	TRAP(execve, "`exec`: a record; Landlock decides again"),
+	TRAP(execveat, "the same"),
+	TRAP_IF(access, HAS(1, W_OK), "a read-only view would always say no"),
+	TRAP_IF(faccessat, HAS(2, W_OK), "a read-only view would always say no"),
+	TRAP_IF(faccessat2, HAS(2, W_OK), "a read-only view would always say no"),
+	TRAP(mkdir, "create"),
+	TRAP(mkdirat, "create"),
+	TRAP(mknod, "create: files and FIFOs, no devices"),
+	TRAP(mknodat, "create: files and FIFOs, no devices"),
+	TRAP(symlink, "create"),
+	TRAP(symlinkat, "create"),
+	TRAP(link, "create, read and write"),
+	TRAP(linkat, "create, read and write"),
+	TRAP(rmdir, "delete"),
+	TRAP(unlink, "delete"),
+	TRAP(unlinkat, "delete"),
+	TRAP(rename, "delete and create"),
+	TRAP(renameat, "delete and create"),
+	TRAP(renameat2, "delete and create; no RENAME_WHITEOUT, which makes a device node"),
+	TRAP(truncate, "write"),
+	TRAP(chmod, "write; no setuid or setgid file leaves a cell"),
+	TRAP(fchmod, "write, also by descriptor: nothing else stops it"),
+	TRAP(fchmodat, "write"),
+	TRAP(chown, "write; to its own user alone"),
+	TRAP(lchown, "write; to its own user alone"),
+	TRAP(fchown, "write, by descriptor: nothing else stops it"),
+	TRAP(fchownat, "write; to its own user alone"),
+	TRAP(utime, "write"),
+	TRAP(utimes, "write"),
+	TRAP(futimesat, "write"),
+	TRAP(utimensat, "write, also by descriptor: nothing else stops it"),
+	TRAP(setxattr, "write; user.* alone"),
+	TRAP(lsetxattr, "write; user.* alone"),
+	TRAP(fsetxattr, "write, by descriptor: nothing else stops it"),
+	TRAP(removexattr, "write; user.* alone"),
+	TRAP(lremovexattr, "write; user.* alone"),
+	TRAP(fremovexattr, "write, by descriptor: nothing else stops it"),
+	TRAP(inotify_add_watch, "read: what a data tree does is the policy's to tell"),
+	TRAP(umask, "its own; the broker, which applies it, hears of a change"),
 
 	/* memory */
 	ALLOW(brk, "its own; mmap of a write grant to run is stopped by the noexec mount"),
@@ -230,8 +234,6 @@ static const struct table_row rows[] = {
 	ALLOW(fork, "as clone"),
 	ALLOW(vfork, "as clone"),
 	ALLOW_IF(unshare, ONLY(0, CLONE_FILES | CLONE_FS | CLONE_SYSVSEM), "its own tables; no namespace"),
-	ALLOW(execve, "Landlock: where a tree is exec"),
-	ALLOW(execveat, "Landlock: where a tree is exec"),
 	ALLOW(exit, "ends"),
 	ALLOW(exit_group, "ends"),
 	ALLOW(wait4, "ends"),

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tracee.c - what a waiting call's arguments mean: memory, directories and descriptors of the
+ * thread that made it.
+ *
+ * Runs in: broker.  Trusts: the kernel's word on the thread; nothing in its memory.
+ *
+ * The broker may look because the worker's domain is nested in its own (landlock(7), "Ptrace
+ * restrictions") and its user namespace is the broker's.  Of /proc only O_PATH descriptors and
+ * links are had: those Landlock does not ask about, and no file of the host's /proc is opened.  The
+ * one that must be opened, for the umask, is the cell's own.
+ */
+#include "broker/tracee.h"
+#include "common/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define NS_GET_PID_IN_PIDNS_ _IOR(0xb7, 0x8, int) /* ioctl_nsfs(2), Linux 6.11 */
+#define STATUS_BYTES         512                  /* "Umask:" is the second line */
+
+int tracee_read(pid_t tid, uint64_t address, void *buf, size_t size)
+{
+	struct iovec to = {.iov_base = buf, .iov_len = size};
+	struct iovec from = {.iov_base = (void *)(uintptr_t)address, .iov_len = size};
+	ssize_t n = process_vm_readv(tid, &to, 1, &from, 1, 0);
+
+	if (n < 0)
+		return -errno;
+	return (size_t)n == size ? 0 : -EFAULT;
+}
+
+int tracee_string(pid_t tid, uint64_t address, char *buf, size_t size)
+{
+	const size_t page = 4096; /* never more than the smallest page: the next may be missing */
+	size_t have = 0;
+
+	while (have < size) {
+		size_t chunk = page - (size_t)((address + have) % page);
+		char *end;
+		int r;
+
+		if (chunk > size - have)
+			chunk = size - have;
+		/* A short name near the end of a page costs one call, as most do. */
+		r = tracee_read(tid, address + have, buf + have, chunk);
+		if (r < 0)
+			return r;
+		end = memchr(buf + have, '\0', chunk);
+		if (end)
+			return (int)(end - buf);
+		have += chunk;
+	}
+	return -ENAMETOOLONG;
+}
+
+int tracee_link(const struct session *s, pid_t tid, const char *name, char buf[PATH_MAX])
+{
+	char path[48];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%d/%s", (int)tid, name);
+	n = readlinkat(s->cell->procs_fd, path, buf, PATH_MAX);
+	if (n < 0)
+		return -errno;
+	if (n >= PATH_MAX)
+		return -ENAMETOOLONG;
+	buf[n] = '\0';
+	return (int)n;
+}
+
+/* "/" stands for every directory that has left its mount, and the kernel adds " (deleted)": only
+ * these two texts may be untrue, and only they are looked at again. */
+static bool may_lie(const char *text, size_t size)
+{
+	static const char tail[] = " (deleted)";
+	const size_t n = sizeof(tail) - 1;
+
+	return size == 1 || (size > n && memcmp(text + size - n, tail, n) == 0);
+}
+
+static int prove(const struct session *s, pid_t tid, const char *name, const char *text)
+{
+	struct stat there, said;
+	char path[48];
+
+	snprintf(path, sizeof(path), "%d/%s", (int)tid, name);
+	if (fstatat(s->cell->procs_fd, path, &there, 0) < 0)
+		return -errno;
+	while (*text == '/')
+		text++;
+	if (fstatat(s->cell->view_fd, *text ? text : ".", &said, AT_SYMLINK_NOFOLLOW) < 0)
+		return -ENOENT;
+	return there.st_ino == said.st_ino && there.st_dev == said.st_dev ? 0 : -ENOENT;
+}
+
+int tracee_directory(const struct session *s, pid_t tid, int dir_fd, char buf[PATH_MAX])
+{
+	char name[24] = "cwd";
+	int n, r;
+
+	if (dir_fd != AT_FDCWD) {
+		if (dir_fd < 0)
+			return -EBADF;
+		snprintf(name, sizeof(name), "fd/%d", dir_fd);
+	}
+	n = tracee_link(s, tid, name, buf);
+	if (n == -ENOENT && dir_fd != AT_FDCWD)
+		return -EBADF;
+	if (n < 0)
+		return n;
+	if (buf[0] != '/') /* a pipe, a socket */
+		return -ENOTDIR;
+	r = may_lie(buf, (size_t)n) ? prove(s, tid, name, buf) : 0;
+	return r < 0 ? r : n;
+}
+
+int tracee_descriptor(
+	const struct session *s, pid_t tid, int fd, int *ret_path_fd, char buf[PATH_MAX])
+{
+	autofd path_fd = -1;
+	char name[48];
+	int n;
+
+	if (fd < 0)
+		return -EBADF;
+	snprintf(name, sizeof(name), "%d/fd/%d", (int)tid, fd);
+	path_fd = openat(s->cell->procs_fd, name, O_PATH | O_CLOEXEC);
+	if (path_fd < 0)
+		return errno == ENOENT ? -EBADF : -errno;
+	/* Of our copy, which nobody can exchange: text and descriptor are of one file. */
+	snprintf(name, sizeof(name), "%d", path_fd);
+	n = (int)readlinkat(s->cell->proc_fd, name, buf, PATH_MAX);
+	if (n < 0)
+		return -errno;
+	if (n >= PATH_MAX)
+		return -ENAMETOOLONG;
+	buf[n] = '\0';
+	*ret_path_fd = fd_take(&path_fd);
+	return n;
+}
+
+/* The process that the thread belongs to, for pidfd_open(2), which takes no other. */
+static int open_process(pid_t tid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, tid, 0);
+
+	/* O_EXCL is PIDFD_THREAD; Linux 6.9. */
+	if (fd < 0)
+		fd = (int)syscall(SYS_pidfd_open, tid, O_EXCL);
+	return fd < 0 ? -errno : fd;
+}
+
+int tracee_take_fd(pid_t tid, int fd, int *ret_fd)
+{
+	autofd pidfd = open_process(tid);
+	int copy;
+
+	if (pidfd < 0)
+		return pidfd;
+	copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	if (copy < 0)
+		return -errno;
+	*ret_fd = copy;
+	return 0;
+}
+
+/* The thread's number in the cell's own /proc. */
+static int number_in_cell(const struct session *s, pid_t tid)
+{
+	if (s->cell->pid_ns_fd < 0)
+		return tid;
+	return ioctl(s->cell->pid_ns_fd, NS_GET_PID_IN_PIDNS_, tid);
+}
+
+mode_t tracee_umask(const struct session *s, pid_t tid)
+{
+	char path[48], text[STATUS_BYTES];
+	int number = number_in_cell(s, tid);
+	const char *at;
+	autofd fd = -1;
+	ssize_t n;
+
+	if (number <= 0)
+		return 0777;
+	snprintf(path, sizeof(path), "proc/%d/status", number);
+	fd = openat(s->cell->view_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return 0777;
+	text[n] = '\0';
+	at = strstr(text, "\nUmask:\t");
+	return at ? (mode_t)strtoul(at + strlen("\nUmask:\t"), NULL, 8) & 0777 : 0777;
+}

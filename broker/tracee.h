@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tracee.h - what a waiting call's arguments mean: memory, directories and descriptors of the
+ * thread that made it.
+ *
+ * Everything is copied once.  A thread's number may be another's as soon as it has died: after any
+ * of these, and before an effect, notify_valid() says whether what was read was the caller's.
+ */
+#ifndef WARDER_TRACEE_H
+#define WARDER_TRACEE_H
+
+#include "broker/request.h"
+
+/* Reads exactly `size` bytes.  0; -EFAULT where not all of it can be read; -EPERM: a program that
+ * may not be looked into; or -errno. */
+int tracee_read(pid_t tid, uint64_t address, void *buf, size_t size);
+
+/* Reads a string with its NUL.  Its length; -EFAULT; -ENAMETOOLONG where no NUL is within `size`
+ * bytes; or -errno. */
+int tracee_string(pid_t tid, uint64_t address, char *buf, size_t size);
+
+/*
+ * Where the thread's directory descriptor leads, or its working directory (AT_FDCWD): a path of the
+ * view.  What it names may have moved since, so it is a name like any other.
+ * Its length; -EBADF; -ENOENT: it was removed; -ENAMETOOLONG; or -errno.
+ */
+int tracee_directory(const struct session *s, pid_t tid, int dir_fd, char buf[PATH_MAX]);
+
+/* What a link of the thread's own directory in /proc says ("fd/0", "exe"), which may be no path.
+ * Its length, or -errno. */
+int tracee_link(const struct session *s, pid_t tid, const char *name, char buf[PATH_MAX]);
+
+/* An O_PATH copy of what the thread's descriptor is open on, and its path as above, which for
+ * anything without a name is no path ("pipe:[7]").  Its length; -EBADF; or -errno. */
+int tracee_descriptor(
+	const struct session *s, pid_t tid, int fd, int *ret_path_fd, char buf[PATH_MAX]);
+
+/* A copy of the descriptor itself: the same open file.  0; -EBADF; or -errno. */
+int tracee_take_fd(pid_t tid, int fd, int *ret_fd);
+
+/* The thread's file mode creation mask.  0777 where it cannot be told. */
+mode_t tracee_umask(const struct session *s, pid_t tid);
+
+#endif
