@@ -80,6 +80,71 @@ static inline void cell_run_tree(
 		(struct cell_tree){.path = path, .access = access, .is_file = is_file};
 }
 
+/*
+ * Answers the trap door as a broker that has given up: whatever is asked by name may go on, so that
+ * what is left is Landlock, the mounts and the filter.  What Landlock does not guard is refused, as
+ * no broker ever lets it go on.
+ */
+static inline bool cell_goes_on(int nr)
+{
+	static const int guarded[] = {
+		SYS_openat,
+		SYS_openat2,
+		SYS_execve,
+		SYS_execveat,
+		SYS_mkdirat,
+		SYS_mknodat,
+		SYS_symlinkat,
+		SYS_linkat,
+		SYS_unlinkat,
+		SYS_renameat,
+		SYS_renameat2,
+		SYS_truncate,
+		SYS_faccessat,
+		SYS_faccessat2,
+		SYS_umask,
+#ifdef __x86_64__
+		SYS_open,
+		SYS_creat,
+		SYS_mkdir,
+		SYS_mknod,
+		SYS_symlink,
+		SYS_link,
+		SYS_unlink,
+		SYS_rmdir,
+		SYS_rename,
+		SYS_access,
+#endif
+	};
+
+	for (size_t i = 0; i < sizeof(guarded) / sizeof(*guarded); i++) {
+		if (guarded[i] == nr)
+			return true;
+	}
+	return false;
+}
+
+static inline void cell_run_serve(const struct cell *cell)
+{
+	struct pollfd polls[] = {
+		{.fd = cell->worker_pidfd, .events = POLLIN},
+		{.fd = notify_fd(cell->notify), .events = POLLIN},
+	};
+	struct notice notice;
+
+	while (poll(polls, 2, -1) >= 0 && !polls[0].revents) {
+		if (polls[1].revents & POLLHUP)
+			polls[1].fd = -1;
+		if (!(polls[1].revents & POLLIN) || notify_receive(cell->notify, &notice) < 0)
+			continue;
+		if (cell_goes_on(notice.nr))
+			notify_continue(cell->notify, notice.id);
+		else
+			notify_refuse(cell->notify, notice.id,
+				notice.nr == SYS_inotify_add_watch ? EACCES : EPERM);
+	}
+}
+
 /* The child's part: never returns. */
 static inline void cell_run_broker(struct cell_run *run, int out_fd)
 {
@@ -103,6 +168,7 @@ static inline void cell_run_broker(struct cell_run *run, int out_fd)
 	} else {
 		if (run->in_broker)
 			dprintf(out_fd, "BROKER %d\n", run->in_broker(&cell, run->ctx));
+		cell_run_serve(&cell);
 		status = cell_wait(&cell);
 	}
 	cell_end(&cell);
