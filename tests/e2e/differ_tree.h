@@ -23,8 +23,8 @@
 #define TEN       "0123456789"
 #define FIFTY     TEN TEN TEN TEN TEN
 #define LONG_NAME FIFTY FIFTY FIFTY FIFTY FIFTY "01234" /* as long as a name may be */
-#define TIME_SET  1000000000 /* what utimes sets is before this second; what the clock sets, after \
-			      */
+/* What utimes sets is before this second; what the clock sets, after it. */
+#define TIME_SET 1000000000
 
 struct node {
 	const char *path;
