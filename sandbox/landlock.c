@@ -167,9 +167,15 @@ static uint64_t tree_rights(unsigned access)
 	return rights;
 }
 
-int rules_tree(const struct rules *rules, int path_fd, const struct cell_tree *tree)
+/*
+ * At every open of a file Landlock asks about TRUNCATE too, for an ftruncate(2) that may follow,
+ * and walks up to the root where it finds no rule that has it.  On a read-only mount the right
+ * changes nothing (EROFS), and ends the walk at the tree.
+ */
+int rules_tree(const struct rules *rules, int path_fd, const struct cell_tree *tree, bool constant)
 {
-	int r = add(rules, rules->broker_fd, path_fd, !tree->is_file, tree_rights(tree->access));
+	uint64_t rights = tree_rights(tree->access) | (constant ? ABI_FS_TRUNCATE : 0);
+	int r = add(rules, rules->broker_fd, path_fd, !tree->is_file, rights);
 
 	if (r == 0 && (tree->access & CELL_EXEC))
 		r = add(rules, rules->worker_fd, path_fd, !tree->is_file, FS_RUN);

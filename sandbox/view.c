@@ -10,10 +10,11 @@
  *
  *     runtime, /etc, /dev      read-only, nosuid, nodev
  *     /tmp, home               the worker's own
- *     trees                    nosuid, nodev, noexec unless exec; still writable
- *     twin                     a detached recursive clone: what the broker writes through, if at
- * all seal                     the whole view read-only; /tmp, home and /dev/shm excepted devpts,
- * /proc            not in the twin pivot_root               and the old root goes
+ *     trees                    nosuid, nodev, noexec unless exec; writable where a rule changes it
+ *     twin                     a detached recursive clone, for the broker's writing
+ *     seal                     the whole view read-only; /tmp, home and /dev/shm excepted
+ *     devpts, /proc            not in the twin
+ *     pivot_root               and the old root goes
  *
  * Attributes are set with mount_setattr(AT_RECURSIVE): a bind remounted read-only leaves what is
  * mounted below it writable.  Every mount is private, or a later mount of the host would appear in

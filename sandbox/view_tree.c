@@ -25,18 +25,44 @@ static bool is_repeated(const struct cell_spec *spec, size_t i)
 	return i > 0 && strcmp(spec->trees[i].path, spec->trees[i - 1].path) == 0;
 }
 
-static uint64_t attributes(const struct cell_spec *spec, size_t i)
+/* What the rules on one path come to, whatever its aliases. */
+static unsigned all_access(const struct cell_spec *spec, size_t i)
 {
 	unsigned access = spec->trees[i].access;
-	uint64_t set = MOUNT_ATTR_NOSUID;
 
+	for (size_t j = i; j > 0 && is_repeated(spec, j); j--)
+		access |= spec->trees[j - 1].access;
 	while (++i < spec->n_trees && is_repeated(spec, i))
 		access |= spec->trees[i].access;
+	return access;
+}
+
+#define CHANGES (CELL_WRITE | CELL_APPEND | CELL_CREATE | CELL_DELETE)
+
+/* A tree in which no rule changes anything is read-only in the twin too. */
+static uint64_t attributes(const struct cell_spec *spec, size_t i)
+{
+	unsigned access = all_access(spec, i);
+	uint64_t set = MOUNT_ATTR_NOSUID;
+
+	if (!(access & CHANGES))
+		set |= MOUNT_ATTR_RDONLY;
 	if (!(access & CELL_DEVICE))
 		set |= MOUNT_ATTR_NODEV;
 	if (!(access & CELL_EXEC))
 		set |= MOUNT_ATTR_NOEXEC;
 	return set;
+}
+
+/* Whether nothing can be changed in the tree, nor in any other that is mounted beneath it. */
+static bool is_constant(const struct cell_spec *spec, size_t i)
+{
+	for (size_t j = 0; j < spec->n_trees; j++) {
+		if ((spec->trees[j].access & CHANGES) &&
+			view_covers(spec->trees[i].path, spec->trees[j].path))
+			return false;
+	}
+	return true;
 }
 
 /* Makes a detached mount of the tree, with its attributes, in *ret_fd. */
@@ -152,7 +178,7 @@ static int attach(struct view *v, size_t i, struct failure *f)
 	if (r == 0 && !repeated && abi_move_mount(fd, place_fd, "") < 0)
 		r = -errno;
 	if (r == 0)
-		r = rules_tree(&v->rules, fd, t);
+		r = rules_tree(&v->rules, fd, t, is_constant(v->spec, i));
 	if (r == 0 && t->alias)
 		r = make_alias(v, t);
 	return r < 0 ? fail(f, r, "the cell's mounts: cannot bring %s into the view: %m", t->path)
@@ -186,7 +212,7 @@ int cell_host_parts(const struct cell_spec *spec, const struct cell_prep *prep,
 		autofd fd = abi_openat2(AT_FDCWD, spec->trees[i].path, O_PATH | O_CLOEXEC,
 			RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
 
-		r = fd < 0 ? -errno : rules_tree(&rules, fd, &spec->trees[i]);
+		r = fd < 0 ? -errno : rules_tree(&rules, fd, &spec->trees[i], false);
 		if (r < 0)
 			fail(f, r, "cannot open %s, which the policy names: %m",
 				spec->trees[i].path);

@@ -413,11 +413,78 @@ static void a_cell_that_changes_no_tree_has_no_twin(void **state)
 	}
 }
 
+/* A broker that is taken over, and a tree that it only reads beside one that it changes: both ways
+ * in, by flag and by call.  1: every try met the mount. */
+static int cut_what_is_read(const struct cell *cell, void *ctx)
+{
+	const char *name = (const char *)ctx + 1;
+	const int roots[] = {cell->view_fd, cell->twin_fd};
+
+	for (size_t i = 0; i < 2; i++) {
+		int fd = openat(roots[i], name, O_RDONLY | O_TRUNC | O_CLOEXEC);
+
+		if (fd >= 0 || errno != EROFS)
+			return -errno;
+		fd = openat(roots[i], name, O_WRONLY | O_CLOEXEC);
+		if (fd >= 0 || errno != EROFS)
+			return -errno;
+		fd = openat(roots[i], name, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || ftruncate(fd, 0) == 0 || errno != EINVAL)
+			return -errno;
+		close(fd);
+	}
+	return 1;
+}
+
+static int cut_what_is_written(const struct cell *cell, void *ctx)
+{
+	int fd = openat(cell->twin_fd, (const char *)ctx + 1, O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 ? 1 : result(ftruncate(fd, 8));
+}
+
+static void a_tree_that_is_only_read_cannot_be_cut_by_the_broker(void **state)
+{
+	RUN_SH(run, "true");
+	char changed[PATH_MAX];
+
+	snprintf(changed, sizeof(changed), "%s/changed", getenv("HOME"));
+	assert_int_equal(mkdir(changed, 0755), 0);
+	cell_run_tree(&run, changed, CELL_READ | CELL_WRITE, false);
+	cell_run_tree(&run, data, CELL_READ, false);
+	run.ctx = data_file;
+	run.in_broker = cut_what_is_read;
+	cell_run(&run);
+	assert_string_equal(run.out, "BROKER 1\n");
+	run.trees[1].access = CELL_READ | CELL_WRITE;
+	run.in_broker = cut_what_is_written;
+	run.spec.n_fds = 0;
+	cell_run(&run);
+	assert_string_equal(run.out, "BROKER 0\n");
+	rmdir(changed);
+}
+
 static int truncate_append_grant(const struct cell *cell, void *ctx)
 {
 	int fd = openat(cell->twin_fd, (const char *)ctx + 1, O_WRONLY | O_APPEND | O_CLOEXEC);
 
 	return fd < 0 ? 1 : result(ftruncate(fd, 0));
+}
+
+/* The rule on the tree above must not reach it. */
+static void an_append_grant_beneath_a_tree_that_is_read_neither(void **state)
+{
+	RUN_SH(run, "true");
+	char home[PATH_MAX];
+
+	assert_non_null(realpath(getenv("HOME"), home));
+	cell_run_tree(&run, home, CELL_READ, false);
+	cell_run_tree(&run, data, CELL_APPEND, false);
+	run.in_broker = truncate_append_grant;
+	run.ctx = data_file;
+	cell_run(&run);
+	snprintf(home, sizeof(home), "BROKER %d\n", EACCES);
+	assert_string_equal(run.out, home);
 }
 
 static void an_append_grant_cannot_be_truncated(void **state)
@@ -499,7 +566,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(every_mount_is_read_only_but_the_workers_own),
 		cmocka_unit_test(the_broker_writes_through_the_twin_alone),
 		cmocka_unit_test(a_cell_that_changes_no_tree_has_no_twin),
+		cmocka_unit_test(a_tree_that_is_only_read_cannot_be_cut_by_the_broker),
 		cmocka_unit_test(an_append_grant_cannot_be_truncated),
+		cmocka_unit_test(an_append_grant_beneath_a_tree_that_is_read_neither),
 		cmocka_unit_test(root_empty_shows_no_tree),
 		cmocka_unit_test(a_tree_under_tmp_or_home_moves_the_private_one),
 		cmocka_unit_test(outside_each_attempt_works), /* last: it changes the data */
