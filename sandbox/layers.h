@@ -38,8 +38,8 @@ int rules_scope_signals(int abi, struct failure *f);
 int rules_init(struct rules *rules, int abi, struct failure *f);
 /* A path of the worker's own (runtime, /tmp, /dev, /proc): both domains.  `path_fd` is borrowed. */
 int rules_worker(const struct rules *rules, int path_fd, bool is_dir, unsigned use);
-/* A data tree: the broker's domain; the worker's only where the tree is exec.  `constant`: its
- * mounts, and all that are mounted beneath, are read-only to the broker too. */
+/* A data tree: the broker's domain; the worker's only where the tree is exec.  `constant`: it is
+ * mounted read-only for the broker too, and no tree of the cell is writable but may not be cut. */
 int rules_tree(const struct rules *rules, int path_fd, const struct cell_tree *tree, bool constant);
 
 /* ---- view_runtime.c: also what `root host` grants -----------------------------------------------

@@ -54,12 +54,19 @@ static uint64_t attributes(const struct cell_spec *spec, size_t i)
 	return set;
 }
 
-/* Whether nothing can be changed in the tree, nor in any other that is mounted beneath it. */
+/*
+ * Whether TRUNCATE may stand on this tree's rule.  A rule belongs to inodes, and reaches what is
+ * mounted beneath; the host may show a part of this tree inside another, too.  So no tree of the
+ * cell may be writable and yet keep its files from being cut.
+ */
 static bool is_constant(const struct cell_spec *spec, size_t i)
 {
+	if (all_access(spec, i) & CHANGES)
+		return false;
 	for (size_t j = 0; j < spec->n_trees; j++) {
-		if ((spec->trees[j].access & CHANGES) &&
-			view_covers(spec->trees[i].path, spec->trees[j].path))
+		unsigned access = all_access(spec, j);
+
+		if ((access & CHANGES) && !(access & CELL_WRITE))
 			return false;
 	}
 	return true;
