@@ -55,13 +55,6 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
  */
 int cell_wait(struct cell *cell);
 
-/*
- * After worker_pidfd has become readable: reaps the worker (`root host`: reads what init says of
- * it) and returns how it ended for the shell: its exit status, or 128 + signal.  Negative errno
- * where that cannot be told; the cell is over all the same.
- */
-int cell_wait(struct cell *cell);
-
 /* Ends the cell: closes init's socket, reaps worker and init.  Safe to call twice.  Waits at most
  * until the kernel has killed the cell. */
 void cell_end(struct cell *cell);
