@@ -328,6 +328,7 @@ static int check_message(
 static int serve_message(struct session *s, size_t size, const char **ret_why)
 {
 	struct ask *a = s->ask;
+	uint64_t lost = s->ledger->lost;
 	struct msg_header h;
 	int recorded = 0;
 	int r = check_message(s, size, &h, ret_why);
@@ -348,6 +349,9 @@ static int serve_message(struct session *s, size_t size, const char **ret_why)
 			.grant = a->request.grant,
 		};
 	}
+	/* A change of this message that could not be written took the lines before it along. */
+	if (s->ledger->lost != lost)
+		recorded = -EIO;
 	return answer(s, &h, recorded);
 }
 

@@ -70,6 +70,7 @@ int ledger_init(struct ledger *l, int *fd)
 		return r;
 	l->seq = 0;
 	l->next = 1;
+	l->lost = 0;
 	l->torn = false;
 	l->second = -1;
 	l->used = 0;
@@ -278,6 +279,7 @@ int ledger_commit(struct ledger *l)
 			error = n == 0 ? EIO : errno;
 	}
 	l->used = 0;
+	l->lost += error != 0;
 	if (error == 0) {
 		l->torn = false;
 	} else if (cut_off(l, done)) {

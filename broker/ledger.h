@@ -78,6 +78,7 @@ struct ledger {
 	uint64_t seq;     /* of the last record written; the first is 1 */
 	uint64_t next;    /* of the next record added */
 	char session[40]; /* random id of this session, hex */
+	uint64_t lost;    /* commits that failed; the lines of each are gone */
 	bool torn;        /* a write stopped half way and could not be cut off */
 	int64_t second;   /* whose text stands in `clock` */
 	char clock[20];   /* "2026-01-31T23:59:59." */

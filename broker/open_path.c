@@ -18,6 +18,7 @@
 #include "broker/decide.h"
 #include "broker/identity.h"
 #include "broker/kernel_fs.h"
+#include "broker/record.h"
 #include "broker/resolve.h"
 #include "broker/roots.h"
 #include "common/fd.h"
@@ -335,7 +336,14 @@ static int made_to_view(struct session *s, struct request *q, int *fd)
 	return r;
 }
 
-/* Makes the file that resolve_name() found missing.  -EEXIST: someone was faster. */
+/*
+ * Makes the file that resolve_name() found missing.  -EEXIST: someone was faster.
+ *
+ * A name that appears is a change, so that it is in the book first, like mkdir(2)'s: where no line
+ * can be written nothing is made.  (It could not be taken back: a domain that may create need not
+ * hold the right to remove.)  The inode is known after that, and the descriptor's own line names
+ * it.
+ */
 static int create_here(struct session *s, struct request *q)
 {
 	struct target *t = &q->target;
@@ -353,6 +361,8 @@ static int create_here(struct session *s, struct request *q)
 	if (r == 0)
 		r = kernel_fs_check(s, q, t, parent.st_dev, t->fd);
 	if (r == 0)
+		r = record_change(s, q);
+	if (r == 0)
 		r = open_as(s, q, t->fd, t->name, flags, first_mode(q), &fd);
 	if (r == 0)
 		r = note_opened(t, fd);
@@ -360,8 +370,10 @@ static int create_here(struct session *s, struct request *q)
 		r = made_to_view(s, q, &fd);
 	if (r == 0)
 		r = settle_flags(q, fd);
-	if (r == 0)
+	if (r == 0) {
 		q->fd = fd_take(&fd);
+		q->grant = 0;
+	}
 	return r;
 }
 
@@ -389,7 +401,11 @@ static int open_or_create_once(struct session *s, struct request *q)
 	if (t->mode != 0)
 		return -ESTALE;
 	r = create_here(s, q);
-	return r == -EEXIST && !(q->flags & O_EXCL) ? -ESTALE : r;
+	if (r != -EEXIST || (q->flags & O_EXCL))
+		return r;
+	r = record_undelivered(s, q->door, q->grant, EEXIST, "another made it first");
+	q->grant = 0;
+	return r < 0 ? r : -ESTALE;
 }
 
 /* "name/", "." and "..": only what is on the way there can be said before "a directory". */

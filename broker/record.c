@@ -205,7 +205,7 @@ static int add_request(struct session *s, const struct request *q, enum ledger_e
 		.error = event == EVENT_GRANT ? 0 : -q->result,
 		.reason = event != EVENT_GRANT && q->reason[0] ? q->reason : NULL,
 		.has_fd = event == EVENT_GRANT && q->fd >= 0,
-		.of = event == EVENT_FAIL ? q->grant : 0,
+		.of = event == EVENT_GRANT ? 0 : q->grant,
 		.us = (clock_ns() - q->began_ns) / 1000,
 	};
 

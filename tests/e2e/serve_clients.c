@@ -196,10 +196,11 @@ static void flood_of_clients_leaks_nothing(void **state)
 		close(fd);
 	}
 	assert_in_range(served, 90, 100);
-	/* Those who left while they waited for a slot are still being passed on. */
-	for (long began = now_ms(); count_fds(server.pid) != base && now_ms() - began < WAIT_MS;)
+	/* Those who left while they waited for a slot are still being passed on.  The first one's
+	 * answer may have come before the supervisor closed its copy, and `base` counts it. */
+	for (long began = now_ms(); count_fds(server.pid) > base && now_ms() - began < WAIT_MS;)
 		usleep(20000);
-	assert_int_equal(count_fds(server.pid), base);
+	assert_in_range(count_fds(server.pid), 0, base);
 	assert_int_equal(server_stop(&server, SIGTERM), 0);
 }
 

@@ -503,6 +503,39 @@ static void what_cannot_be_written_is_not_handed_over(void **state)
 	assert_int_equal(count_events(w, "grant", true), 2);
 }
 
+/* What is lost is more than one record: a change is written at once, with the lines before it. */
+static void a_change_that_cannot_be_written_takes_the_batch_along(void **state)
+{
+	struct world *w = *state;
+	struct msg_request q[5];
+	struct rlimit before, low;
+	struct stat st;
+
+	signal(SIGXFSZ, SIG_IGN);
+	for (int i = 0; i < 4; i++)
+		q[i] = request("/data/a", O_RDONLY, 0);
+	q[4] = request("/work/new", O_WRONLY | O_CREAT, 0644);
+	assert_int_equal(fstat(w->ledger->fd, &st), 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	/* Room for the denial that is written last, and not for the five lines. */
+	low = (struct rlimit){(rlim_t)st.st_size + 800, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+	assert_int_equal(send_requests(w, MSG_OPEN, q, 5), 0);
+	receive(w, MSG_OPEN, 5);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(w->n_fds, 0);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(w->answers[i].result, -EIO);
+	assert_false(there(w, "/work/new"));
+	assert_int_equal(count_events(w, "grant", false), 0);
+	/* The control. */
+	assert_int_equal(send_requests(w, MSG_OPEN, q, 5), 0);
+	receive(w, MSG_OPEN, 5);
+	assert_int_equal(w->n_fds, 5);
+	assert_int_equal(count_events(w, "grant", true), 5);
+	assert_true(there(w, "/work/new"));
+}
+
 static void a_batch_of_long_names_is_recorded_whole(void **state)
 {
 	struct world *w = *state;
@@ -684,6 +717,7 @@ int main(void)
 		T(an_answer_that_waits_is_closed_with_the_session),
 		T(too_many_descriptors_in_flight_are_a_busy_answer),
 		T(what_cannot_be_written_is_not_handed_over),
+		T(a_change_that_cannot_be_written_takes_the_batch_along),
 		T(a_batch_of_long_names_is_recorded_whole),
 		cmocka_unit_test(requests_over_the_limit_are_busy_and_counted),
 		cmocka_unit_test(held_descriptors_are_counted_in_the_worker),

@@ -541,14 +541,55 @@ static void a_change_that_cannot_be_written_down_is_not_made(void **state)
 	assert_int_equal(ask(w, MSG_RENAME, request2("/work/f", "/work/h", 0)), -EIO);
 	assert_int_equal(ask(w, MSG_SYMLINK, request2("x", "/work/s", 0)), -EIO);
 	assert_int_equal(ask_path(w, MSG_TRUNCATE, "/work/f"), -EIO);
+	assert_int_equal(ask_open(w, "/work/new", O_WRONLY | O_CREAT), -EIO);
+	assert_int_equal(ask_open(w, "/work/new", O_RDONLY | O_CREAT | O_EXCL), -EIO);
 	w->ledger->fd = real;
 	close(full);
 	assert_false(there(w, "/work/d"));
+	assert_false(there(w, "/work/new"));
 	assert_false(there(w, "/work/s"));
 	assert_true(holds(w, "/work/f", "work"));
 	/* The control: with a ledger it is made. */
 	assert_int_equal(ask(w, MSG_MKDIR, request("/work/d", 0, 0755)), 0);
 	assert_true(there(w, "/work/d"));
+	assert_int_equal(ask_open(w, "/work/new", O_WRONLY | O_CREAT), 0);
+	assert_true(there(w, "/work/new"));
+}
+
+/* The first line is the change, which has no inode yet; the second the descriptor, which has. */
+static void what_is_made_by_an_open_has_two_lines(void **state)
+{
+	struct world *w = *state;
+	json_t *lines, *made, *opened;
+	struct stat st;
+	size_t n;
+
+	assert_int_equal(ask_open(w, "/work/new", O_WRONLY | O_CREAT), 0);
+	assert_int_equal(stat(at(w, "/work/new"), &st), 0);
+	lines = ledger_lines(w);
+	n = json_array_size(lines);
+	assert_int_equal(n, 2);
+	made = json_array_get(lines, 0);
+	opened = json_array_get(lines, 1);
+	assert_string_equal(field(made, "event"), "grant");
+	assert_string_equal(field(made, "reached"), "/work/new");
+	assert_null(json_object_get(made, "fd"));
+	assert_null(json_object_get(made, "ino"));
+	assert_string_equal(field(opened, "event"), "grant");
+	assert_true(json_is_true(json_object_get(opened, "fd")));
+	assert_int_equal(json_integer_value(json_object_get(opened, "ino")), st.st_ino);
+	json_decref(lines);
+	assert_int_equal(w->s.tally.granted, 1);
+	/* Made and refused by the file system: the failure names the change. */
+	if (geteuid() == 0)
+		return;
+	assert_int_equal(chmod(at(w, "/work"), 0555), 0);
+	assert_int_equal(ask_open(w, "/work/other", O_WRONLY | O_CREAT), -EACCES);
+	assert_int_equal(chmod(at(w, "/work"), 0755), 0);
+	made = last_line(w);
+	assert_string_equal(field(made, "event"), "fail");
+	assert_int_equal(json_integer_value(json_object_get(made, "of")), n + 1);
+	json_decref(made);
 }
 
 int main(void)
@@ -573,6 +614,7 @@ int main(void)
 		T(chmod_gives_no_bit_beyond_the_rule),
 		T(utimes_sets_times_of_files_and_links),
 		T(a_change_that_cannot_be_written_down_is_not_made),
+		T(what_is_made_by_an_open_has_two_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
