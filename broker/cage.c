@@ -19,13 +19,14 @@
 
 static int take_identity(const struct cell_spec *spec, struct failure *f)
 {
-	uid_t ruid;
+	bool host = spec->root == CELL_HOST;
 
 	if (geteuid() != 0)
 		return 0;
-	/* Without a namespace that it owns, the broker may signal the worker as its real uid. */
-	ruid = spec->root == CELL_HOST ? spec->uid : 0;
-	if (setresgid(0, 0, spec->gid) < 0 || setresuid(ruid, 0, spec->uid) < 0)
+	/* Without a namespace that it owns, the broker may signal the worker, and read the
+	 * arguments of its calls (ptrace(2), "Ptrace access mode checking"), by its real ids. */
+	if (setresgid(host ? spec->gid : 0, 0, spec->gid) < 0 ||
+		setresuid(host ? spec->uid : 0, 0, spec->uid) < 0)
 		return fail(f, -errno, "the broker's cage: cannot take on the worker's ids: %m");
 	setfsgid(spec->gid);
 	setfsuid(spec->uid);

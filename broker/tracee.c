@@ -25,6 +25,7 @@
 
 #define NS_GET_PID_IN_PIDNS_ _IOR(0xb7, 0x8, int) /* ioctl_nsfs(2), Linux 6.11 */
 #define STATUS_BYTES         512                  /* "Umask:" is the second line */
+#define UMASK_UNKNOWN        077                  /* what is made is its user's alone */
 
 int tracee_read(pid_t tid, uint64_t address, void *buf, size_t size)
 {
@@ -189,13 +190,13 @@ mode_t tracee_umask(const struct session *s, pid_t tid)
 	ssize_t n;
 
 	if (number <= 0)
-		return 0777;
+		return UMASK_UNKNOWN;
 	snprintf(path, sizeof(path), "proc/%d/status", number);
 	fd = openat(s->cell->view_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 	if (n <= 0)
-		return 0777;
+		return UMASK_UNKNOWN;
 	text[n] = '\0';
 	at = strstr(text, "\nUmask:\t");
-	return at ? (mode_t)strtoul(at + strlen("\nUmask:\t"), NULL, 8) & 0777 : 0777;
+	return at ? (mode_t)strtoul(at + strlen("\nUmask:\t"), NULL, 8) & 0777 : UMASK_UNKNOWN;
 }

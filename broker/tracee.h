@@ -38,7 +38,8 @@ int tracee_descriptor(
 /* A copy of the descriptor itself: the same open file.  0; -EBADF; or -errno. */
 int tracee_take_fd(pid_t tid, int fd, int *ret_fd);
 
-/* The thread's file mode creation mask.  0777 where it cannot be told. */
+/* The thread's file mode creation mask.  077 where it cannot be told: in `root empty`, whose cell
+ * has no /proc, and before Linux 6.11. */
 mode_t tracee_umask(const struct session *s, pid_t tid);
 
 #endif
