@@ -12,6 +12,7 @@
 #include "broker/events.h"
 #include "broker/loop.h"
 #include "broker/plan.h"
+#include "broker/slow.h"
 #include "broker/trap.h"
 #include "common/chan.h"
 #include "common/fd.h"
@@ -117,6 +118,9 @@ static int start(struct run *run, int *ret_status)
 	r = loop_init(&run->loop, run->args, policy_settings(run->args->policy)->time_ms);
 	if (r < 0)
 		return fail(f, r, "cannot make the broker's event loop: %m");
+	r = slow_new(&run->session.slow);
+	if (r < 0)
+		return fail(f, r, "cannot make the pipe of opens that wait: %m");
 	cage = (struct cage_spec){
 		.ledger_fd = run->ledger->fd,
 		.as_broker = run->plan.as_broker,
@@ -156,6 +160,7 @@ static void finish(struct run *run, const char *why)
 	result->granted = run->session.tally.granted;
 	result->denied = run->session.tally.denied;
 	result->limited = run->session.tally.limited;
+	run->session.slow = slow_free(run->session.slow);
 	trap_deinit(&run->session);
 	ask_deinit(&run->session);
 	cell_end(&run->cell);

@@ -10,6 +10,7 @@
 #include "broker/loop.h"
 #include "broker/ask.h"
 #include "broker/events.h"
+#include "broker/slow.h"
 #include "broker/trap.h"
 #include "common/chan.h"
 #include "common/codec.h"
@@ -31,6 +32,7 @@
 enum source {
 	SOURCE_CHANNEL,
 	SOURCE_TRAP,
+	SOURCE_SLOW,
 	SOURCE_SIGNAL,
 	SOURCE_WORKER,
 	SOURCE_INIT,
@@ -155,6 +157,13 @@ static const char *on_channel(struct loop *l, struct session *s)
 	return end_session(l, 125, why ? why : "the channel failed");
 }
 
+static const char *trap_failed(struct loop *l, int r, const char *why)
+{
+	fail(&l->failure, r, "the trap door failed, and the worker's session was ended: %s",
+		why ? why : strerrordesc_np(-r));
+	return end_session(l, 125, why ? why : "the trap door failed");
+}
+
 static const char *on_trap(struct loop *l, struct session *s)
 {
 	const char *why = NULL;
@@ -167,11 +176,23 @@ static const char *on_trap(struct loop *l, struct session *s)
 	}
 	affinity_request(&l->affinity, monotonic_ns());
 	r = trap_serve(s, &why);
-	if (r == 0)
-		return NULL;
-	fail(&l->failure, r, "the trap door failed, and the worker's session was ended: %s",
-		why ? why : "%m");
-	return end_session(l, 125, why ? why : "the trap door failed");
+	return r == 0 ? NULL : trap_failed(l, r, why);
+}
+
+static const char *on_slow(struct loop *l, struct session *s)
+{
+	const char *why = NULL;
+	int r = slow_serve(s, &why);
+
+	return r == 0 ? NULL : trap_failed(l, r, why);
+}
+
+/* How long the loop may wait: while opens wait, their callers are looked at. */
+static int wait_ms(const struct loop *l, const struct session *s)
+{
+	if (slow_waiting(s->slow) > 0)
+		return SLOW_CHECK_MS;
+	return l->affinity.held ? AFFINITY_SILENCE_MS : -1;
 }
 
 /* As whom a signal ends the cell: the worker may tidy up after the first, none waits for it after
@@ -341,6 +362,7 @@ static const char *on_quiet(struct loop *l, struct session *s)
 static const char *(*const handlers[])(struct loop *, struct session *) = {
 	[SOURCE_CHANNEL] = on_channel,
 	[SOURCE_TRAP] = on_trap,
+	[SOURCE_SLOW] = on_slow,
 	[SOURCE_SIGNAL] = on_signal,
 	[SOURCE_WORKER] = on_worker,
 	[SOURCE_INIT] = on_init,
@@ -356,6 +378,8 @@ static int watch_all(struct loop *l, struct session *s)
 
 	if (r == 0)
 		r = watch(l, notify_fd(s->cell->notify), SOURCE_TRAP, EPOLLIN);
+	if (r == 0)
+		r = watch(l, slow_fd(s->slow), SOURCE_SLOW, EPOLLIN);
 	if (r == 0)
 		r = watch(l, l->signal_fd, SOURCE_SIGNAL, EPOLLIN);
 	if (r == 0)
@@ -395,8 +419,7 @@ const char *loop_run(struct loop *l, struct session *s)
 	}
 	while (!l->over) {
 		struct epoll_event events[8];
-		int n = epoll_wait(
-			l->epoll_fd, events, 8, l->affinity.held ? AFFINITY_SILENCE_MS : -1);
+		int n = epoll_wait(l->epoll_fd, events, 8, wait_ms(l, s));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -404,6 +427,8 @@ const char *loop_run(struct loop *l, struct session *s)
 			fail(&l->failure, -errno, "cannot wait for the cell: %m");
 			return end_session(l, 125, "the loop failed");
 		}
+		if (slow_waiting(s->slow) > 0)
+			slow_check(s);
 		if (worker_ended(events, n)) {
 			why = on_worker(l, s);
 			continue;

@@ -189,6 +189,23 @@ static int open_as(struct session *s, struct request *q, int dir_fd, const char 
 	return r;
 }
 
+/* A FIFO waits for its other end, a leased file for the lease; fcntl(2), "Leases". */
+static bool has_to_wait(const struct request *q)
+{
+	return q->door == DOOR_TRAP && !(q->flags & O_NONBLOCK);
+}
+
+int open_waiting(struct session *s, const struct request *q)
+{
+	char name[32];
+	int fd;
+
+	/* A child's own entry in /proc: the broker's is closed to it. */
+	snprintf(name, sizeof(name), "self/fd/%d", q->target.fd);
+	fd = openat(s->cell->procs_fd, name, (int)(q->flags & FLAGS_KEPT) | O_NOCTTY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 /* ---- the short way --------------------------------------------------------------------------- */
 
 static bool may_go_short(const struct session *s, const struct request *q)
@@ -243,8 +260,15 @@ static int open_reached(struct session *s, struct request *q)
 	r = charge(s, q, true);
 	if (r == 0)
 		r = decide_inode(s, q, t, t->fd);
+	/* fifo(7): a writer that finds a reader need not wait, nor does who is both. */
+	if (r == 0 && S_ISFIFO(t->mode) && !writes(q) && has_to_wait(q))
+		return OPEN_WAITS;
 	if (r == 0)
 		r = open_as(s, q, t->fd, NULL, q->flags & FLAGS_KEPT, 0, &fd);
+	if ((r == -EAGAIN || (r == -ENXIO && S_ISFIFO(t->mode))) && !q->refused && has_to_wait(q)) {
+		q->truncate = (q->flags & O_TRUNC) && S_ISREG(t->mode);
+		return OPEN_WAITS;
+	}
 	if (r == -EACCES || r == -EPERM)
 		decide_explain(s, q, t);
 	if (r == 0)
@@ -265,7 +289,8 @@ static int open_existing(struct session *s, struct request *q)
 			r = charge(s, q, true);
 			if (r == 0)
 				r = open_short(s, q);
-			if (q->refused || (r != -ELOOP && r != -ENXIO && r != -EACCES))
+			if (q->refused || (r != -ELOOP && r != -ENXIO && r != -EACCES &&
+						  !(r == -EAGAIN && has_to_wait(q))))
 				return r;
 		}
 	} else if (writes(q) || !decide_would_allow(s, t, RIGHT_LIST)) {

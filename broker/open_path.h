@@ -30,6 +30,13 @@ int open_flags(struct request *q);
 /* The rights that an open with these flags needs, if what it names is a file. */
 unsigned open_rights(const struct request *q);
 
+/* What open_path() returns for a trapped call that has to wait: all is decided and charged, and
+ * q->target.fd holds what is to be opened, by open_waiting(). */
+#define OPEN_WAITS (-ERESTART)
+
+/* Opens what open_path() found to be slow, and waits.  The descriptor or -errno. */
+int open_waiting(struct session *s, const struct request *q);
+
 /* The whole way of an open, with what lies between: q->fd on success.  0 or -errno. */
 int open_path(struct session *s, struct request *q);
 

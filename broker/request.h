@@ -139,6 +139,7 @@ struct repeat {
 
 struct ask;  /* ask.h: buffers of the ask door */
 struct trap; /* trap.h: buffers of the trap door */
+struct slow; /* slow.h: its opens that wait */
 
 #define OWN_PLACES_MAX 4
 
@@ -164,6 +165,7 @@ struct session {
 	struct repeat *repeat;           /* owned by `ask` */
 	struct ask *ask;                 /* owned; ask_init() and ask_deinit() */
 	struct trap *trap;               /* owned; trap_init() and trap_deinit() */
+	struct slow *slow;               /* owned; made before the cage */
 	const char *own[OWN_PLACES_MAX]; /* the cell's private directories */
 	size_t n_own;
 };

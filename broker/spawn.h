@@ -59,6 +59,12 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
  */
 int cell_wait(struct cell *cell);
 
+/* A fork that shares this process's table of descriptors and ends with it: 0 in the child, which
+ * must end by _exit(2); its pid; or -errno.  For a caged broker. */
+pid_t spawn_sharing_files(void);
+/* Waits for such a child, which has reported or was killed. */
+void spawn_reap(pid_t pid);
+
 /* Ends the cell: closes init's socket, reaps worker and init.  Safe to call twice.  Waits at most
  * until the kernel has killed the cell. */
 void cell_end(struct cell *cell);

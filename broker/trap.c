@@ -16,6 +16,7 @@
 #include "broker/own.h"
 #include "broker/record.h"
 #include "broker/resolve.h"
+#include "broker/slow.h"
 #include "broker/tracee.h"
 #include "common/fd.h"
 
@@ -114,7 +115,7 @@ static int open_own(struct session *s, struct trap *t, enum owner owner)
 	case OWNER_POLICY:
 		return open_by_policy(s, q);
 	case OWNER_NONE:
-		return refuse_between(q);
+		return s->root == ROOT_HOST ? open_by_policy(s, q) : refuse_between(q);
 	default:
 		return GO_ON;
 	}
@@ -280,16 +281,16 @@ static int undelivered(struct session *s, struct request *q, int error, const ch
 	return -error;
 }
 
-static int hand_over(struct session *s, struct trap *t)
+static int hand_over(
+	struct session *s, const struct notice *notice, struct request *q, bool cloexec)
 {
 	struct notify *n = s->cell->notify;
-	struct request *q = &t->q;
 	int r;
 
 	if (q->truncate && ftruncate(q->fd, 0) < 0)
-		return notify_refuse(n, t->notice.id,
+		return notify_refuse(n, notice->id,
 			-undelivered(s, q, errno, "the file could not be cut to size 0"));
-	r = notify_hand_over(n, t->notice.id, q->fd, t->cloexec);
+	r = notify_hand_over(n, notice->id, q->fd, cloexec);
 	if (r == 0)
 		return 0;
 	undelivered(s, q, -r,
@@ -300,23 +301,17 @@ static int hand_over(struct session *s, struct trap *t)
 	/* See notify.c: of these the caller may have got a result without a descriptor. */
 	if (r == -EINTR || r == -EINPROGRESS)
 		return -EBADE;
-	return notify_refuse(n, t->notice.id, r == -EMFILE ? EMFILE : EIO);
+	return notify_refuse(n, notice->id, r == -EMFILE ? EMFILE : EIO);
 }
 
 /* Writes the record down, then answers.  What cannot be written is not granted. */
-static int answer(struct session *s, struct trap *t, int result)
+static int answer(struct session *s, const struct notice *notice, struct request *q, bool cloexec,
+	int result, int value)
 {
 	struct notify *n = s->cell->notify;
-	struct request *q = &t->q;
 	int r;
 
 	q->result = result;
-	if (result == GO_ON && t->may_go_on) {
-		s->tally.granted += q->grant != 0;
-		return notify_continue(n, t->notice.id);
-	}
-	if (result == GO_ON)
-		q->result = result = refuse(q, EPERM, "not served");
 	if (result < 0) {
 		fd_close(&q->fd);
 		charge_refused(s, q);
@@ -330,10 +325,40 @@ static int answer(struct session *s, struct trap *t, int result)
 		result = -EIO;
 	}
 	if (result < 0)
-		return notify_refuse(n, t->notice.id, -result);
+		return notify_refuse(n, notice->id, -result);
 	if (result == ANSWER_FD)
-		return hand_over(s, t);
-	return notify_return(n, t->notice.id, t->value);
+		return hand_over(s, notice, q, cloexec);
+	return notify_return(n, notice->id, value);
+}
+
+int trap_answer(
+	struct session *s, const struct notice *notice, struct request *q, bool cloexec, int result)
+{
+	return answer(s, notice, q, cloexec, result, 0);
+}
+
+static int go_on(struct session *s, struct trap *t)
+{
+	struct request *q = &t->q;
+
+	if (!t->may_go_on)
+		return answer(s, &t->notice, q, false, refuse(q, EPERM, "not served"), 0);
+	s->tally.granted += q->grant != 0;
+	return notify_continue(s->cell->notify, t->notice.id);
+}
+
+/* What came of a call: the answer now, or later. */
+static int settle(struct session *s, struct trap *t, int result)
+{
+	if (result == GO_ON)
+		return go_on(s, t);
+	if (result == OPEN_WAITS) {
+		result = slow_open(s, &t->notice, &t->q, t->cloexec);
+		if (result == 0)
+			return 0;
+		refuse(&t->q, EAGAIN, "too many opens wait already");
+	}
+	return answer(s, &t->notice, &t->q, t->cloexec, result, t->value);
 }
 
 static int serve_notice(struct session *s, struct trap *t)
@@ -353,7 +378,7 @@ static int serve_notice(struct session *s, struct trap *t)
 	}
 	if (r == 0)
 		r = serve(s, t);
-	r = answer(s, t, r);
+	r = settle(s, t, r);
 	request_deinit(q);
 	return r;
 }

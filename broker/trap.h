@@ -101,6 +101,11 @@ void trap_deinit(struct session *s);
  * *ret_why says why. */
 int trap_serve(struct session *s, const char **ret_why);
 
+/* Records and answers a call that was taken over by slow.h: ANSWER_FD with q->fd, or -errno.  0;
+ * -ENOENT: the caller is gone; or negative as trap_serve(). */
+int trap_answer(struct session *s, const struct notice *notice, struct request *q, bool cloexec,
+	int result);
+
 /* The name of a trapped call; NULL: it has no row.  *ret_may_go_on says whether its row lets it. */
 const char *trap_name(int nr, bool *ret_may_go_on);
 

@@ -1,0 +1,57 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# waits.sh - opens that may block: their callers wait, and nobody else does.
+. "$(dirname "$0")/lib.sh"
+
+mkdir data
+echo hello >data/file
+mkfifo data/fifo
+[ "$(id -u)" != 0 ] || chown -R 65534:65534 data
+cat >policy <<END
+allow rw $dir/data/ type fifo
+END
+
+in_cell() { # status, script
+	ledger=$dir/ledger.$n_tests
+	expect_status "$1" 0 "$warder" run -q -p policy --ledger "$ledger" --time 60s \
+		-C "$dir/data" -- sh -c "$2"
+}
+
+in_cell "the two ends of a FIFO, opened by two processes, meet" \
+	'(sleep 0.2; echo through >fifo) & cat fifo; wait'
+check "and what one writes the other reads" grep -q through out
+in_cell "in the other order too" '(sleep 0.2; cat fifo) & echo through >fifo; wait'
+check "and what one writes the other reads so" grep -q through out
+in_cell "others are served while one waits" \
+	'cat fifo & sleep 0.1; cat file; echo more >new; cat new; rm new; echo through >fifo; wait'
+check "each of them" grep -q more out
+in_cell "fifty wait at once, and each gets its descriptor" \
+	'i=0; while [ $i -lt 50 ]; do cat fifo & i=$((i + 1)); done; sleep 0.5; cat file
+	 exec 3>fifo; exec 3>&-; wait; echo all'
+check "and none is left waiting" grep -q all out
+opened=$(grep -c '"type":"fifo","flags":"O_RDONLY".*"fd":true' "$ledger")
+check "each with its record" test "$opened" -eq 50
+in_cell "more than there is room for are told so" \
+	'i=0; while [ $i -lt 70 ]; do cat fifo 2>>said & i=$((i + 1)); done; sleep 1; exec 3>fifo; exec 3>&-
+	 wait; grep -c "temporarily unavailable" said; rm said'
+check "at once, by EAGAIN" grep -qx '[1-9][0-9]*' out
+in_cell "without waiting the FIFO answers as the kernel does" \
+	'dd if=fifo iflag=nonblock 2>/dev/null && ! dd if=/dev/null of=fifo oflag=nonblock conv=notrunc 2>said; cat said; rm said'
+check "ENXIO to a writer without a reader" grep -qi "no such device" out
+
+# A caller that is killed takes its child along; then the broker has two, init and the worker.
+mkfifo hold
+"$warder" run -q -p policy --ledger "$dir/ledger.killed" --time 60s -C "$dir/data" -- sh -c \
+	'timeout -s KILL 0.3 cat fifo; timeout -s KILL 0.3 sh -c "echo x >fifo"; sleep 0.4; cat file; read line' \
+	>out 2>err <hold &
+broker=$!
+pids="$pids $broker"
+exec 4>hold
+wait_until grep -q hello out
+check "the worker goes on after its callers were killed" grep -q hello out
+check "whose children of the broker's are gone" \
+	test "$(wc -w <"/proc/$broker/task/$broker/children")" -eq 2
+exec 4>&-
+wait "$broker"
+
+finish
