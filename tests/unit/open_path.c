@@ -480,11 +480,11 @@ static void the_cells_own_places_are_the_workers_to_open(void **state)
 	struct world *w = *state;
 
 	assert_int_equal(ask_open(w, "/tmp/x", O_RDONLY), -EACCES);
-	assert_last(w, "reason", "/tmp is the cell's own: the worker opens it without the warder");
+	assert_last(w, "reason", "the cell's own: the worker opens it without the warder");
 	assert_int_equal(ask_open(w, "/proc/self/mem", O_RDONLY), -EACCES);
 	assert_int_equal(ask_open(w, "/dev/null", O_RDONLY), -EACCES);
 	assert_int_equal(ask_open(w, "/usr/bin/true", O_RDONLY), -EACCES);
-	assert_last(w, "reason", "/usr is the runtime: the worker opens it without the warder");
+	assert_last(w, "reason", "the runtime: the worker opens it without the warder");
 	assert_int_equal(ask_open(w, "/tmpx", O_RDONLY), -ENOENT);
 }
 

@@ -212,6 +212,8 @@ static inline void world_start(struct world *w, const char *text)
 		.policy = w->policy,
 		.root = policy_settings(w->policy)->root,
 		.cell = &w->cell,
+		.own = {"/tmp", "/home/worker"},
+		.n_own = w->root[0] && policy_settings(w->policy)->root == ROOT_VIEW ? 2 : 0,
 		.ledger = w->ledger,
 		.result = &w->result,
 		.charge = {.per_second = policy_settings(w->policy)->limit_requests,
