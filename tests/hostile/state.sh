@@ -72,10 +72,13 @@ options=
 
 # Copies, loaders and interpreters have no more rights than what they are run by.
 mkdir "$dir/data" && echo hidden >"$dir/data/a" && chmod 644 "$dir/data/a"
-try() { # command: what it printed, in a cell that may read data/
+mkdir "$dir/data/shown" && echo shown >"$dir/data/shown/a"
+try() { # command: how often it printed what it must not, in a cell that may read data/shown/
 	rm -f "$ledger"
-	"$warder" run -q --ledger "$ledger" -e "allow read $dir/data/" -- sh -c "$1" \
+	"$warder" run -q --ledger "$ledger" -e "allow list $dir/data/" \
+		-e "allow read $dir/data/shown/" -- sh -c "$1; cat $dir/data/shown/a" \
 		>"$dir/out" 2>&1 </dev/null
+	grep -q shown "$dir/out" || echo "what is granted did not come:"
 	grep -c hidden "$dir/out"
 }
 check "control_data_is_readable_outside" is "$(grep -c hidden "$dir/data/a")" 1
