@@ -184,9 +184,8 @@ static void put_latin1(struct jsonl *j, const unsigned char *p, size_t size)
 }
 
 /* ,"name": */
-static void put_name(struct jsonl *j, const char *name)
+static void put_name(struct jsonl *j, const char *name, size_t n)
 {
-	size_t n = strlen(name);
 	char *at = take(j, n + (j->first ? 3 : 4));
 
 	if (!at)
@@ -208,11 +207,12 @@ struct jsonl jsonl_begin(char *buf, size_t size)
 	return j;
 }
 
-void jsonl_bytes(struct jsonl *j, const char *name, const char *bytes, size_t size)
+void jsonl_bytes_n(
+	struct jsonl *j, const char *name, size_t name_size, const char *bytes, size_t size)
 {
 	char *start;
 
-	put_name(j, name);
+	put_name(j, name, name_size);
 	put_char(j, '"');
 	start = j->at;
 	if (put_text(j, (const unsigned char *)bytes, size)) {
@@ -222,15 +222,15 @@ void jsonl_bytes(struct jsonl *j, const char *name, const char *bytes, size_t si
 	j->at = start;
 	put_latin1(j, (const unsigned char *)bytes, size);
 	put(j, "\",\"", 3);
-	put(j, name, strlen(name));
+	put(j, name, name_size);
 	put(j, "_bytes\":true", 12);
 }
 
-void jsonl_own(struct jsonl *j, const char *name, const char *text, size_t size)
+void jsonl_own_n(struct jsonl *j, const char *name, size_t name_size, const char *text, size_t size)
 {
 	char *at;
 
-	put_name(j, name);
+	put_name(j, name, name_size);
 	at = take(j, size + 2);
 	if (!at)
 		return;
@@ -239,48 +239,55 @@ void jsonl_own(struct jsonl *j, const char *name, const char *text, size_t size)
 	at[size + 1] = '"';
 }
 
-void jsonl_string(struct jsonl *j, const char *name, const char *text)
+/* The digits of v before `end`: two with each division. */
+static char *put_digits(char *end, uint64_t v)
 {
-	if (text)
-		jsonl_bytes(j, name, text, strlen(text));
+	static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+				    "25262728293031323334353637383940414243444546474849"
+				    "50515253545556575859606162636465666768697071727374"
+				    "75767778798081828384858687888990919293949596979899";
+
+	for (; v >= 100; v /= 100) {
+		end -= 2;
+		memcpy(end, pairs + v % 100 * 2, 2);
+	}
+	if (v < 10) {
+		*--end = (char)('0' + v);
+	} else {
+		end -= 2;
+		memcpy(end, pairs + v * 2, 2);
+	}
+	return end;
 }
 
-void jsonl_u64(struct jsonl *j, const char *name, uint64_t v)
+void jsonl_u64_n(struct jsonl *j, const char *name, size_t name_size, uint64_t v)
 {
-	char digits[20];
-	size_t n = sizeof(digits);
+	char digits[20], *end = digits + sizeof(digits), *at = put_digits(end, v);
 
-	put_name(j, name);
-	do
-		digits[--n] = (char)('0' + v % 10);
-	while ((v /= 10) > 0);
-	put(j, digits + n, sizeof(digits) - n);
+	put_name(j, name, name_size);
+	put(j, at, (size_t)(end - at));
 }
 
-void jsonl_i64(struct jsonl *j, const char *name, int64_t v)
+void jsonl_i64_n(struct jsonl *j, const char *name, size_t name_size, int64_t v)
 {
-	char digits[21];
-	size_t n = sizeof(digits);
-	uint64_t left = v < 0 ? -(uint64_t)v : (uint64_t)v;
+	char digits[21], *end = digits + sizeof(digits);
+	char *at = put_digits(end, v < 0 ? -(uint64_t)v : (uint64_t)v);
 
-	put_name(j, name);
-	do
-		digits[--n] = (char)('0' + left % 10);
-	while ((left /= 10) > 0);
 	if (v < 0)
-		digits[--n] = '-';
-	put(j, digits + n, sizeof(digits) - n);
+		*--at = '-';
+	put_name(j, name, name_size);
+	put(j, at, (size_t)(end - at));
 }
 
 void jsonl_bool(struct jsonl *j, const char *name, bool v)
 {
-	put_name(j, name);
+	put_name(j, name, strlen(name));
 	put(j, v ? "true" : "false", v ? 4 : 5);
 }
 
 void jsonl_open(struct jsonl *j, const char *name)
 {
-	put_name(j, name);
+	put_name(j, name, strlen(name));
 	put(j, "{", 1);
 	j->first = true;
 }

@@ -52,7 +52,8 @@ int lib_answer(struct lib_answers *a, bool fd, struct msg_answer *ret, int *ret_
 /* After the last answer: nothing is left.  Closes what was not taken.  0 or -EPROTO. */
 int lib_answers_end(struct warder *w, struct lib_answers *a, int r);
 
-/* A path made absolute; `buf` holds it where it was not.  0 or -errno. */
-int lib_path(const char *path, char buf[MSG_PATH_MAX + 1], const char **ret, uint16_t *ret_size);
+/* A path made absolute; `buf`, of MSG_PATH_MAX + 1 bytes, holds it where it was not, and may be
+ * NULL where it is.  0 or -errno. */
+int lib_path(const char *path, char *buf, const char **ret, uint16_t *ret_size);
 
 #endif

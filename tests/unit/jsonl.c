@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,6 +169,25 @@ static void numbers_are_exact(void **state)
 		(size_t)(j.at - j.begin));
 }
 
+static void numbers_of_every_length_are_exact(void **state)
+{
+	for (uint64_t power = 1;; power *= 10) {
+		const uint64_t near[] = {power - 1, power, power + 1, power * 2 - 1};
+
+		for (size_t i = 0; i < sizeof(near) / sizeof(near[0]); i++) {
+			char line[64], wanted[64];
+			struct jsonl j = jsonl_begin(line, sizeof(line));
+			int n = snprintf(wanted, sizeof(wanted), "{\"n\":%" PRIu64 "}\n", near[i]);
+
+			jsonl_u64(&j, "n", near[i]);
+			assert_int_equal(jsonl_end(&j), n);
+			assert_memory_equal(line, wanted, (size_t)n);
+		}
+		if (power > UINT64_MAX / 10)
+			return;
+	}
+}
+
 static void a_line_that_does_not_fit_is_never_cut(void **state)
 {
 	char whole[256], line[256];
@@ -200,6 +220,7 @@ int main(void)
 		cmocka_unit_test(utf8_stays_text_and_the_rest_is_bytes),
 		cmocka_unit_test(what_steers_a_terminal_is_escaped),
 		cmocka_unit_test(numbers_are_exact),
+		cmocka_unit_test(numbers_of_every_length_are_exact),
 		cmocka_unit_test(a_line_that_does_not_fit_is_never_cut),
 	};
 
