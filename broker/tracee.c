@@ -41,6 +41,7 @@ int tracee_read(pid_t tid, uint64_t address, void *buf, size_t size)
 int tracee_string(pid_t tid, uint64_t address, char *buf, size_t size)
 {
 	const size_t page = 4096; /* never more than the smallest page: the next may be missing */
+	const size_t piece = 512; /* most paths whole, in one call, and no page copied for them */
 	size_t have = 0;
 
 	while (have < size) {
@@ -50,7 +51,8 @@ int tracee_string(pid_t tid, uint64_t address, char *buf, size_t size)
 
 		if (chunk > size - have)
 			chunk = size - have;
-		/* A short name near the end of a page costs one call, as most do. */
+		if (chunk > piece)
+			chunk = piece;
 		r = tracee_read(tid, address + have, buf + have, chunk);
 		if (r < 0)
 			return r;

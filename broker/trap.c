@@ -31,28 +31,27 @@
 
 #define GO_ON 2 /* a result: the kernel carries the call out */
 
+#define ROWS 512 /* more than any system call's number */
+
+/* By number. */
 static const struct row {
-	int nr;
-	const char *name;
+	const char *name; /* NULL: no row */
 	trap_taker *take;
 	const char *goes_on; /* why it may; NULL: never */
-} rows[] = {
-#define X(call, why) {SYS_##call, #call, take_##call, why},
+} rows[ROWS] = {
+#define X(call, why) [SYS_##call] = {#call, take_##call, why},
 	TRAP_CALLS(X)
 #ifdef __x86_64__
 		TRAP_CALLS_OLD(X)
 #endif
 #undef X
 };
-#define ROWS (sizeof(rows) / sizeof(*rows))
 
 static const struct row *find_row(int nr)
 {
-	for (size_t i = 0; i < ROWS; i++) {
-		if (rows[i].nr == nr)
-			return &rows[i];
-	}
-	return NULL;
+	if (nr < 0 || nr >= ROWS || !rows[nr].name)
+		return NULL;
+	return &rows[nr];
 }
 
 const char *trap_name(int nr, bool *ret_may_go_on)

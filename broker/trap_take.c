@@ -87,7 +87,7 @@ static const char *own_link(const char *path, char *link, size_t size)
 /* Puts what such a link leads to in its place, once: what that leads to is a path of the view. */
 static int see_through(const struct session *s, struct trap *t, struct target *target)
 {
-	char link[24], text[PATH_MAX];
+	char link[24], *text = t->path; /* used up: what it held is in `asked` */
 	const char *rest = own_link(target->asked, link, sizeof(link));
 	int n;
 

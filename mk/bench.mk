@@ -24,6 +24,7 @@ bench: bench-build
 	for figure in \
 		"policy" \
 		"open $(BENCH_AT)/warder $(BENCH_AT)/bench/worker" \
+		"trap $(BENCH_AT)/warder $(BENCH_AT)/bench/worker" \
 		"start $(BENCH_AT)/warder" \
 		"echo" \
 		"soak $(BENCH_AT)/warder $(BENCH_AT)/bench/worker $${BENCH_GRANTS:-50000}"; do \

@@ -20,7 +20,7 @@ struct worker {
 	int in, out;
 };
 
-static char dir[] = "/tmp/warder-bench.XXXXXX";
+static char dir[40] = "/tmp/warder-bench.XXXXXX";
 static char file[64], scratch[64], ledger[64];
 
 static inline void put_file(char *path, const char *name, size_t size)
@@ -88,12 +88,18 @@ static inline struct worker start(const char *const *argv, int keep)
 	return w;
 }
 
-static inline struct worker start_inside(char *warder, char *program)
+#define EXTRA_MAX 16 /* words of a program that a worker is to run */
+
+/* A worker in a cell with policy and ledger on; `extra`, if not NULL, is what follows its files. */
+static inline struct worker start_cell(char *warder, char *program, const char *const *extra)
 {
 	char read_rule[96], write_rule[96], where[PATH_MAX], *slash;
-	const char *argv[] = {warder, "run", "-q", "--runtime", where, "-e", read_rule, "-e",
-		write_rule, "--ledger", ledger, "--", program, file, scratch, NULL};
+	const char *argv[16 + EXTRA_MAX] = {warder, "run", "-q", "--runtime", where, "-e",
+		read_rule, "-e", write_rule, "--ledger", ledger, "--", program, file, scratch};
+	size_t n = 15;
 
+	for (size_t i = 0; extra && extra[i] && i < EXTRA_MAX; i++)
+		argv[n++] = extra[i];
 	snprintf(read_rule, sizeof(read_rule), "allow read %s/data/", dir);
 	snprintf(write_rule, sizeof(write_rule), "allow rw %s/scratch/", dir);
 	snprintf(where, sizeof(where), "%s", program);
@@ -101,6 +107,11 @@ static inline struct worker start_inside(char *warder, char *program)
 	if (slash)
 		*slash = '\0';
 	return start(argv, -1);
+}
+
+static inline struct worker start_inside(char *warder, char *program)
+{
+	return start_cell(warder, program, NULL);
 }
 
 static inline double ask(const struct worker *w, char command)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * soak.c - a waiting broker's memory, and whether a million grants leave anything behind.
+ * soak.c - a waiting broker's memory, and whether a million grants leave anything behind: first
+ * through the ask door, then as many plain opens through the trap door.
  *
  * Counts the broker's descriptors and resident memory before, in tenths, and after.
  *
@@ -46,11 +47,35 @@ static long memory_kib(pid_t pid, const char *row)
 	return kib;
 }
 
+/* `grants` opens by the commands given, each of which does `each` of them in all. */
+static void soak(
+	const struct worker *w, const char *door, const char *commands, size_t each, size_t grants)
+{
+	int fds = count_fds(w->pid), fds_most = 0;
+	long before = memory_kib(w->pid, "Rss:"), after, most = 0;
+
+	for (size_t done = 0, i = 0; done < grants; done += each, i++) {
+		for (const char *c = commands; *c; c++)
+			ask(w, *c);
+		if (i % (grants / each / 10 + 1) == 0) {
+			int n = count_fds(w->pid);
+			long kib = memory_kib(w->pid, "Rss:");
+
+			fds_most = n > fds_most ? n : fds_most;
+			most = kib > most ? kib : most;
+		}
+	}
+	after = memory_kib(w->pid, "Rss:");
+	printf("%s, %zu grants: descriptors of the broker %d before, %d at most, %d after; "
+	       "RSS %ld KiB before, %ld at most, %ld after\n",
+		door, grants, fds, fds_most, count_fds(w->pid), before, most, after);
+	bench_limit("descriptors left behind", count_fds(w->pid) - fds, "", 0);
+	bench_limit("memory left behind", (double)(after - before), "KiB", 256);
+}
+
 int main(int argc, char **argv)
 {
 	size_t grants = argc == 4 ? (size_t)strtoul(argv[3], NULL, 10) : 0;
-	long before, after, most = 0;
-	int fds, fds_most = 0;
 	struct worker w;
 
 	if (grants < 1000)
@@ -60,9 +85,7 @@ int main(int argc, char **argv)
 	atexit(remove_files);
 	w = start_inside(argv[1], argv[2]);
 	ask(&w, 'o');
-	fds = count_fds(w.pid);
-	before = memory_kib(w.pid, "Rss:");
-	if (fds < 0 || before < 0) {
+	if (count_fds(w.pid) < 0 || memory_kib(w.pid, "Rss:") < 0) {
 		puts("soak: not measured, /proc of the broker may be read by root alone");
 		stop(&w);
 		return 0;
@@ -70,23 +93,9 @@ int main(int argc, char **argv)
 	bench_limit("a waiting broker's memory, PSS", (double)memory_kib(w.pid, "Pss:") / 1024,
 		"MiB", 2);
 	/* 100 single opens and a little over 100 in batches of 32 each time. */
-	for (size_t done = 0, i = 0; done < grants; done += 228, i++) {
-		ask(&w, 'o');
-		ask(&w, 'm');
-		if (i % (grants / 228 / 10 + 1) == 0) {
-			int n = count_fds(w.pid);
-			long kib = memory_kib(w.pid, "Rss:");
-
-			fds_most = n > fds_most ? n : fds_most;
-			most = kib > most ? kib : most;
-		}
-	}
-	after = memory_kib(w.pid, "Rss:");
-	printf("%zu grants: descriptors of the broker %d before, %d at most, %d after; "
-	       "RSS %ld KiB before, %ld at most, %ld after\n",
-		grants, fds, fds_most, count_fds(w.pid), before, most, after);
-	bench_limit("descriptors left behind", count_fds(w.pid) - fds, "", 0);
-	bench_limit("memory left behind", (double)(after - before), "KiB", 256);
+	soak(&w, "ask door", "om", 228, grants);
+	ask(&w, 'b');
+	soak(&w, "trap door", "b", 100, grants);
 	stop(&w);
 	return 0;
 }

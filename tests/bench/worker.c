@@ -9,12 +9,15 @@
  *     o  one open and close through the broker
  *     m  the same, 32 a message
  *     t  the same, one a message, by four threads that share the channel: ns an open over all
- *     b  a bare openat and close
+ *     b  a bare openat and close: in a cell, through the trap door
+ *     c  the same of a file of the runtime, which a cell lets go on to the kernel
  *     s  a bare stat
  *     r  a bare pread of 4 KiB
  *     w  a bare pwrite of 4 KiB
+ *     x  one run of the program
+ *     y  the same, not timed: what makes things as they were
  *
- *     usage: worker FILE SCRATCH [FD]
+ *     usage: worker FILE SCRATCH [FD [PROGRAM ARG ...] [-- PROGRAM ARG ...]]
  */
 #include "sandbox/warder.h"
 #include "tests/bench/bench.h"
@@ -23,15 +26,18 @@
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
-#define BATCH   32
-#define THREADS 4
+#define BATCH        32
+#define THREADS      4
+#define RUNTIME_FILE "/usr/bin/env"
 
 static const char *file;
 static int file_fd, scratch_fd;
 static int minimal_fd = -1;
 static struct warder *broker;
 static char page[4096];
+static char **program, **undo;
 
 static void no_fd(const char *what)
 {
@@ -92,6 +98,37 @@ static void bare_open(void)
 	if (fd < 0)
 		no_fd("bare open:");
 	close(fd);
+}
+
+static void runtime_open(void)
+{
+	int fd = open(RUNTIME_FILE, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		err(2, RUNTIME_FILE);
+	close(fd);
+}
+
+static void run(char *const *argv)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		execvp(argv[0], argv);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || status != 0)
+		errx(2, "%s did not run as it should", argv[0]);
+}
+
+static void run_program(void)
+{
+	run(program);
 }
 
 static void bare_stat(void)
@@ -159,6 +196,13 @@ static double measure(char command, size_t times)
 		return timed(open_many, times / BATCH + 1, BATCH);
 	case 'b':
 		return timed(bare_open, times, 1);
+	case 'c':
+		return timed(runtime_open, times, 1);
+	case 'x':
+		return timed(run_program, 1, 1);
+	case 'y':
+		run(undo);
+		return 0;
 	case 's':
 		return timed(bare_stat, times, 1);
 	case 'r':
@@ -171,19 +215,30 @@ static double measure(char command, size_t times)
 	errx(2, "unknown command '%c'", command);
 }
 
+static void find_programs(char **argv)
+{
+	program = argv;
+	while (*argv && strcmp(*argv, "--") != 0)
+		argv++;
+	if (*argv) {
+		*argv = NULL;
+		undo = argv + 1;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	size_t times = bench_count("BENCH_TIMES", 2000);
 	char command;
 
 	if (argc < 3)
-		errx(2, "usage: worker FILE SCRATCH [FD]");
+		errx(2, "usage: worker FILE SCRATCH [FD [PROGRAM ARG ...] [-- PROGRAM ARG ...]]");
 	file = argv[1];
-	if (argc > 3) {
+	if (argc > 3)
 		minimal_fd = atoi(argv[3]);
-	} else if (!(broker = warder_attach())) {
+	find_programs(argv + (argc > 3 ? 4 : 3));
+	if (getenv("WARDER_FD") && !(broker = warder_attach()))
 		err(2, "warder_attach");
-	}
 	file_fd =
 		broker ? warder_open(broker, file, O_RDONLY, 0) : open(file, O_RDONLY | O_CLOEXEC);
 	scratch_fd = broker ? warder_open(broker, argv[2], O_RDWR, 0)
