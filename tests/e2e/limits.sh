@@ -113,6 +113,12 @@ if pid == 0:
     print(first, attempt(os.open, "/proc/%d/fd/%d" % (me, f.fileno()), os.O_RDONLY), flush=True); os._exit(0)
 os.waitpid(pid, 0)'
 tree='allow rwx ./'
+echo outside >given
+expect_status "a file on standard input is read" 0 inside cat <given
+expect_text "as it is" outside out
+inside cat /dev/stdin <given >out 2>err
+check "it is not opened again by /dev/stdin, unless a rule names it" test $? -ne 0 -a ! -s out
+expect_status "and is if one does" 0 inside cat /dev/stdin <data/file
 python "fchmod, fchown and the like of a pipe or a socket are EPERM" EPERM \
 	'r, w = os.pipe(); print(attempt(os.fchmod, w, 0o600))'
 
