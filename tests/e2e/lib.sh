@@ -81,10 +81,10 @@ expect_no_text() { # name text [file]
 check() { # name command...
 	name=$1
 	shift
-	if "$@" >check.out 2>&1; then
+	if "$@" >"$dir/check.out" 2>&1; then
 		ok "$name"
 	else
-		not_ok "$name" "failed: $*" "$(cat check.out)"
+		not_ok "$name" "failed: $*" "$(cat "$dir/check.out")"
 	fi
 }
 

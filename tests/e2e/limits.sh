@@ -1,0 +1,160 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# limits.sh - what does not work in a cell, as docs/limits.md says it.
+#
+# Each is tried outside first where it could be missing there too, so that it is the cell that says
+# no.
+. "$(dirname "$0")/lib.sh"
+
+mkdir data && echo text >data/file && ln -s file data/link && mkfifo data/fifo && mkdir data/sub
+[ "$(id -u)" != 0 ] || chown -R 65534:65534 data
+
+# In a cell with the tree `data`.
+tree='allow rwx ./'
+inside() { # command...
+	"$warder" run -q -C "$dir/data" -e "$tree" "$@"
+}
+
+# What a line of Python prints in the cell; `call` is syscall(2) and gives the errno's name or "ok".
+python() { # name wanted code
+	name=$1 wanted=$2
+	cat >call.py <<-'PY'
+		import ctypes, errno, fcntl, os, platform, socket, stat, struct
+		libc = ctypes.CDLL(None, use_errno=True)
+		def call(*args):
+		    r = libc.syscall(*args)
+		    return "ok" if r >= 0 else errno.errorcode[ctypes.get_errno()]
+		def attempt(f, *args, **more):
+		    try:
+		        f(*args, **more)
+		        return "ok"
+		    except OSError as e:
+		        return errno.errorcode[e.errno]
+		NR = {"x86_64": {"io_uring_setup": 425, "openat2": 437, "mount": 165, "clone3": 435,
+		                 "ptrace": 101},
+		      "aarch64": {"io_uring_setup": 425, "openat2": 437, "mount": 40, "clone3": 435,
+		                  "ptrace": 117}}[platform.machine()]
+		def openat2(path, flags, resolve):
+		    how = struct.pack("QQQ", flags, 0, resolve)
+		    return call(NR["openat2"], -100, path.encode(), how, len(how))
+	PY
+	printf '%s\n' "$3" >>call.py
+	got=$(inside python3 -c "$(cat call.py)" 2>&1)
+	if [ "$got" = "$wanted" ]; then
+		ok "$name"
+	else
+		not_ok "$name" "got: $got" "not: $wanted"
+	fi
+}
+
+# ---- programs that make cells, trace, or become somebody else ------------------------------------
+
+if command -v bwrap >/dev/null && bwrap --ro-bind / / true 2>/dev/null; then
+	inside bwrap --ro-bind / / true >out 2>err
+	check "an inner bwrap does not start" test $? -ne 0
+else
+	skip "an inner bwrap does not start" "bwrap does not work outside"
+fi
+if command -v unshare >/dev/null && unshare -Ur true 2>/dev/null; then
+	inside unshare -Ur true >out 2>err
+	check "no user namespace" test $? -ne 0
+else
+	skip "no user namespace" "unshare -Ur does not work outside"
+fi
+if command -v strace >/dev/null && strace -o /dev/null true 2>/dev/null; then
+	inside strace true >out 2>err
+	check "strace does not trace" test $? -ne 0
+else
+	skip "strace does not trace" "strace does not work outside"
+fi
+python "no process is traced, as by gdb" EPERM 'print(call(NR["ptrace"], 0, 0, 0, 0))'
+python "nothing is mounted" EPERM 'print(call(NR["mount"], b"none", b"/tmp", b"tmpfs", 0, 0))'
+check "a setuid bit gives nobody's rights: sudo, su and mount" \
+	inside sh -c 'grep -q "^NoNewPrivs:	1" /proc/self/status'
+python "no setuid bit is set" "EPERM" \
+	'open("s", "w").close(); print(attempt(os.chmod, "s", 0o4755))'
+python "io_uring is not there; libraries use threads" ENOSYS \
+	'print(call(NR["io_uring_setup"], 4, b"\0" * 120))'
+python "clone3 is not there; libc uses clone" ENOSYS 'print(call(NR["clone3"], 0, 0))'
+python "no TCP, no UDP, not to localhost" "no socket" '
+try:
+    s = socket.socket(); s.settimeout(5); s.connect(("127.0.0.1", 22)); print("connected")
+except OSError: print("no socket")'
+
+# ---- opening ---------------------------------------------------------------------------------------
+
+python "openat2 with RESOLVE_BENEATH, IN_ROOT, NO_SYMLINKS or NO_XDEV is ENOSYS" \
+	"ENOSYS ENOSYS ENOSYS ENOSYS" \
+	'print(*(openat2("file", os.O_RDONLY, r) for r in (8, 0x10, 4, 1)))'
+python "with RESOLVE_NO_MAGICLINKS, or none, it opens" "ok ok" \
+	'print(*(openat2("file", os.O_RDONLY, r) for r in (2, 0)))'
+python "a FIFO of a data tree is not opened without a rule that says type fifo" EACCES \
+	'print(attempt(os.open, "fifo", os.O_RDWR))'
+"$warder" run -q -C data -e 'allow rw ./ type fifo' \
+	python3 -c 'import os; os.open("fifo", os.O_RDONLY | os.O_NONBLOCK); print("opened")' >out 2>err
+expect_text "with one it is" opened out
+python "no device node is made, and a FIFO in the cell's own places alone" "EPERM EPERM ok" \
+	'print(attempt(os.mknod, "node", stat.S_IFCHR | 0o600, os.makedev(1, 3)),
+    attempt(os.mkfifo, "new"), attempt(os.mkfifo, os.environ.get("TMPDIR", "/tmp") + "/new"))'
+python "a name together with its directory is at most 4095 bytes" "ok ENAMETOOLONG" '
+names = []
+deep = ("n" * 250 + "/")
+for i in range(15): os.mkdir(deep); os.chdir(deep); names.append(os.open(".", os.O_RDONLY))
+first = attempt(os.open, "f", os.O_CREAT | os.O_WRONLY)
+print(first, attempt(os.open, "/".join(["m" * 200] * 3), os.O_CREAT | os.O_WRONLY))
+for i in range(15): os.chdir(".."); os.remove(deep + "f") if i == 0 else None; os.rmdir(deep)'
+tree='allow rw ./'
+python "/proc/self/fd/N opens again what is open; /proc/PID/fd/N of another does not" "ok EACCES" '
+f = open("file")
+me = os.getpid(); r, w = os.pipe(); done, end = os.pipe()
+first = attempt(os.open, "/proc/self/fd/%d" % f.fileno(), os.O_RDONLY)
+pid = os.fork()
+if pid == 0:
+    print(first, attempt(os.open, "/proc/%d/fd/%d" % (me, f.fileno()), os.O_RDONLY), flush=True); os._exit(0)
+os.waitpid(pid, 0)'
+tree='allow rwx ./'
+echo outside >given
+expect_status "a file on standard input is read" 0 inside cat <given
+expect_text "as it is" outside out
+inside cat /dev/stdin <given >out 2>err
+check "it is not opened again by /dev/stdin, unless a rule names it" test $? -ne 0 -a ! -s out
+expect_status "and is if one does" 0 inside cat /dev/stdin <data/file
+python "fchmod, fchown and the like of a pipe or a socket are EPERM" EPERM \
+	'r, w = os.pipe(); print(attempt(os.fchmod, w, 0o600))'
+
+# ---- changing ----------------------------------------------------------------------------------------
+
+python "an owner is not given away" EPERM 'open("o", "w").close(); print(attempt(os.chown, "o", 1, 1))'
+python "attributes are user.* alone" "EPERM" \
+	'open("x", "w").close(); print(attempt(os.setxattr, "x", "trusted.a", b"1"))'
+python "locks hold between processes of the cell" "ok EAGAIN ok EAGAIN" '
+f = open("lock", "w"); g = open("lock2", "w")
+out = [attempt(fcntl.flock, f, fcntl.LOCK_EX | fcntl.LOCK_NB)]
+r, w = os.pipe()
+def other(lock, name):
+    if os.fork() == 0:
+        h = open(name, "w"); os.write(w, attempt(lock, h, fcntl.LOCK_EX | fcntl.LOCK_NB).encode()); os._exit(0)
+    os.wait(); return os.read(r, 20).decode()
+out.append(other(fcntl.flock, "lock"))
+out.append(attempt(fcntl.lockf, g, fcntl.LOCK_EX | fcntl.LOCK_NB))
+out.append(other(fcntl.lockf, "lock2"))
+print(*out)'
+(
+	flock -x 9
+	[ "$(id -u)" != 0 ] || chown 65534 data/held
+	inside python3 -c 'import fcntl
+try: fcntl.flock(open("held", "w"), fcntl.LOCK_EX | fcntl.LOCK_NB); print("taken")
+except BlockingIOError: print("held outside")' >out 2>err
+) 9>>data/held
+expect_text "a lock held outside holds inside" "held outside" out
+python "a lease cannot be taken" EPERM 'print(attempt(fcntl.fcntl, open("file"), fcntl.F_SETLEASE, fcntl.F_RDLCK))'
+python "chmod and touch in /tmp" "ok ok 0o640" '
+p = os.environ.get("TMPDIR", "/tmp") + "/own"
+open(p, "w").close()
+print(attempt(os.chmod, p, 0o640), attempt(os.utime, p, (1, 1)), oct(os.stat(p).st_mode & 0o777))'
+cp /bin/true data/true && chmod 755 data/true
+expect_status "what rwx made is run" 0 inside ./true
+expect_status "without exec a file of a data tree is not" 126 \
+	"$warder" run -q -C data -e 'allow rw ./' ./true
+
+finish
