@@ -110,12 +110,15 @@ static int clone3_in_namespaces(void)
 	return TRY(pid);
 }
 
+/* It ends by itself, and holds no stream that the tester reads to its end. */
 static pid_t sleeper(void)
 {
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(1);
+		close(2);
+		alarm(5);
 		pause();
 		_exit(0);
 	}
@@ -150,7 +153,7 @@ static int steal_descriptor(void)
 {
 	int pidfd = (int)syscall(SYS_pidfd_open, sleeper(), 0);
 
-	return TRY(syscall(SYS_pidfd_getfd, pidfd, 1, 0));
+	return TRY(syscall(SYS_pidfd_getfd, pidfd, 0, 0));
 }
 
 /* Whoever reads its memory would wait for as long as it likes. */
