@@ -44,6 +44,11 @@ static void count_fd(int fd)
 	close(fd);
 }
 
+static bool met_both(void)
+{
+	return score.granted > 0 && score.stolen + score.refused > 0;
+}
+
 /* Runs `flip` until the opens are done. */
 static void race(const char *name, void *(*flip)(void *), void (*open_once)(void), long n)
 {
@@ -53,7 +58,8 @@ static void race(const char *name, void *(*flip)(void *), void (*open_once)(void
 	over = false;
 	if (pthread_create(&thread, NULL, flip, NULL) != 0)
 		return;
-	for (long i = 0; i < n; i++)
+	/* On a busy machine the other thread may not run for long: then it takes more. */
+	for (long i = 0; i < n || (i < 50 * n && !met_both()); i++)
 		open_once();
 	over = true;
 	pthread_join(thread, NULL);
