@@ -105,6 +105,25 @@ else
 	skip "git" "needs $missing"
 fi
 
+# ---- worktree -------------------------------------------------------------------------------------
+
+begin worktree
+if needs git; then
+	git init -q . && echo one >a && git add a && git config user.name x &&
+		git config user.email x@localhost && git commit -q -m first
+	own
+	worked "worktree: a commit"
+	check "worktree: it is there outside" test "$(git -c safe.directory='*' log --format=%s -1)" = third
+	for file in .git/hooks/pre-commit .git/config; do
+		"$warder" run -p ./worktree.policy -- sh -c "echo evil >>$file" >"$dir/out" 2>"$dir/err"
+		check "worktree: $file is not written" sh -c '! grep -qs evil "$1"' sh "$file"
+		sh -c "echo evil >>$file"
+		check "worktree: which without the cell it is" grep -qs evil "$file"
+	done
+else
+	skip "worktree" "needs $missing"
+fi
+
 # ---- make -----------------------------------------------------------------------------------------
 
 begin make
