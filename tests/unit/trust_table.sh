@@ -24,7 +24,7 @@ tests_exist() { # text
 	done
 }
 
-for id in $(for c in A:21 B:24 C:16 E:21 G:11 I:15; do
+for id in $(for c in A:21 B:24 C:16 E:21 F:19 G:11 I:15; do
 	seq -f "${c%:*}%g" 1 "${c#*:}"
 done); do
 	text=$(covered "$id")
