@@ -133,6 +133,9 @@ int open_flags(struct request *q)
 	/* It would truncate what the caller says he only reads. */
 	if ((q->flags & O_TRUNC) && !writes(q))
 		return refuse(q, EINVAL, "O_TRUNC without writing");
+	/* The half of O_TMPFILE that is no flag of its own. */
+	if ((q->flags & O_TMPFILE & ~O_DIRECTORY) && !is_tmpfile(q))
+		return refuse(q, EINVAL, "O_TMPFILE without O_DIRECTORY");
 	if (is_tmpfile(q) ? !writes(q) || (q->flags & O_CREAT)
 			  : (q->flags & O_CREAT) && (q->flags & O_DIRECTORY))
 		return refuse(q, EINVAL, "flags that contradict each other");

@@ -20,6 +20,8 @@
 #include <utime.h>
 
 #define RESOLVE_CACHED_ 0x20 /* Linux 5.12 */
+#define RESOLVE_KNOWN   0x3f
+#define TAIL_LIMIT      (4096 - sizeof(struct open_how)) /* of a page, as the kernel has it */
 
 static int arg_int(const struct trap *t, unsigned i)
 {
@@ -59,6 +61,41 @@ int take_openat(const struct session *s, struct trap *t)
 	return open_at(s, t, arg_int(t, 0), a[1], a[2], a[3]);
 }
 
+/* What follows the structure that is known here: zero, or the caller asks for what is newer.  As
+ * the kernel has it, openat2(2), "Extensibility". */
+static int check_tail(const struct trap *t, uint64_t address, uint64_t size)
+{
+	uint8_t tail[256];
+
+	if (size > TAIL_LIMIT)
+		return -E2BIG;
+	while (size > 0) {
+		size_t n = size < sizeof(tail) ? (size_t)size : sizeof(tail);
+		int r = tracee_read(t->notice.tid, address, tail, n);
+
+		if (r < 0)
+			return r;
+		for (size_t i = 0; i < n; i++) {
+			if (tail[i])
+				return -E2BIG;
+		}
+		address += n;
+		size -= n;
+	}
+	return 0;
+}
+
+/* In the kernel's order: what it would not take from anybody. */
+static int check_how(const struct open_how *how)
+{
+	bool creates = how->flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY));
+
+	if (how->flags & ~(uint64_t)(OPEN_KNOWN | 0100000) ||
+		how->resolve & ~(uint64_t)RESOLVE_KNOWN)
+		return -EINVAL;
+	return how->mode & ~(uint64_t)(creates ? 07777 : 0) ? -EINVAL : 0;
+}
+
 /*
  * A data tree is always resolved as RESOLVE_NO_MAGICLINKS has it.  The other ways of resolving are
  * refused as on a kernel without openat2(2), which every caller expects: doing half of what was
@@ -73,15 +110,16 @@ int take_openat2(const struct session *s, struct trap *t)
 	t->q.op = MSG_OPEN;
 	if (a[3] < sizeof(how))
 		return -EINVAL;
-	r = tracee_read(t->notice.tid, a[2], &how, sizeof(how));
+	r = check_tail(t, a[2] + sizeof(how), a[3] - sizeof(how));
+	if (r == 0)
+		r = tracee_read(t->notice.tid, a[2], &how, sizeof(how));
+	if (r == 0)
+		r = check_how(&how);
 	if (r < 0)
 		return r;
-	if (how.resolve & ~(uint64_t)(RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED_) ||
-		a[3] > sizeof(how))
+	if (how.resolve & ~(uint64_t)(RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED_))
 		return refuse(&t->q, ENOSYS, "openat2 with resolve flags %#llx",
 			(unsigned long long)how.resolve);
-	if (how.flags & ~(uint64_t)(OPEN_KNOWN | 0100000))
-		return -EINVAL;
 	return open_at(s, t, arg_int(t, 0), a[1], how.flags, how.mode);
 }
 

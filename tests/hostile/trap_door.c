@@ -627,6 +627,9 @@ static void no_way_leads_around_the_broker(void **state)
 	run_cell(&inside, NULL, NULL, "--attack");
 	close(s);
 	compare(attacks, N_ATTACKS, &outside, &inside);
+	/* An attack that did not get its first descriptor was not made. */
+	for (size_t i = 0; i < N_ATTACKS; i++)
+		assert_int_not_equal(result_of(&inside, attacks[i].name), EBADF);
 	assert_int_equal(inside.status, 0);
 	/* Of what may only be appended to, no record says that it was read. */
 	snprintf(denied, sizeof(denied), "\"reached\":\"%s\"", in_top("b/f"));

@@ -1,0 +1,114 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# trap_faults.sh - the broker fails or dies while it answers plain calls.
+#
+# Each call that it answers with fails once, and for good.  What a worker got is in the ledger, what
+# could not be answered was not given, and no cell outlives its broker.
+# shellcheck source=tests/hostile/lib.sh
+. "$TOP/tests/hostile/lib.sh"
+
+mkdir "$dir/data" "$dir/w"
+echo data >"$dir/data/a"
+[ "$(id -u)" != 0 ] || chown 65534:65534 "$dir/w"
+# Five opens and five files made, by a shell that says what it got.
+probe='cd "$0" || exit 9
+for i in 0 1 2 3 4; do
+	{ read -r x <data/a && [ "$x" = data ] && echo GIVEN; } 2>/dev/null
+	{ echo x >w/$i && echo MADE; } 2>/dev/null
+done
+exit 0'
+
+# ---- a broker that is killed with calls that wait ------------------------------------------------
+
+alive() { # word
+	grep -lzs "^$1\$" /proc/[0-9]*/cmdline | grep -c .
+}
+
+until_alive() { # word, count: waits at most 20 s
+	i=0
+	while [ "$(alive "$1")" -ne "$2" ] && [ $i -lt 400 ]; do
+		sleep 0.05
+		i=$((i + 1))
+	done
+	is "$(alive "$1")" "$2"
+}
+
+word=trapfaults$$
+"$warder" run -q --ledger "$ledger" -e "allow read $dir/data/" -- sh -c \
+	"(while :; do : <$dir/data/a; done) & while :; do : <$dir/data/a; done" $word \
+	>"$dir/out" 2>&1 </dev/null &
+broker=$!
+i=0
+while [ "$(events grant)" -lt 100 ] && [ $i -lt 400 ]; do
+	sleep 0.05
+	i=$((i + 1))
+done
+check "calls_are_served" test "$(events grant)" -ge 100
+kill -STOP $broker
+# Until both wait for an answer: the numbers of their records stand still.
+before=-1
+while [ "$(events grant)" -ne "$before" ]; do
+	before=$(events grant)
+	sleep 0.2
+done
+check "control_the_cell_waits_for_its_broker" test "$(alive $word)" -ge 2
+kill -KILL $broker
+wait $broker 2>/dev/null
+check "a_killed_broker_ends_a_cell_whose_calls_wait" until_alive $word 0
+check "nothing_was_granted_after_it" is "$(events grant)" "$before"
+
+# ---- calls that fail -----------------------------------------------------------------------------
+
+if ! strace -f -e trace=none true 2>/dev/null; then
+	skip "no_failing_call_gives_what_is_not_written_down" "strace is missing, or may not trace here"
+	finish
+fi
+
+run() { # strace options
+	rm -f "$ledger" "$dir"/w/?
+	timeout -k 5 30 strace -f -qq -o "$dir/trace" "$@" "$warder" run -q \
+		--ledger "$ledger" -e "allow read $dir/data/" -e "allow rw $dir/w/" -- \
+		sh -c "$probe" "$dir" >"$dir/out" 2>&1 </dev/null
+	status=$?
+}
+
+# What was got is written down: as many reads, and as many files as were made.
+held() {
+	given=$(grep -c '^GIVEN' "$dir/out")
+	made=$(grep -c '^MADE' "$dir/out")
+	reads=$(grep -c "\"event\":\"grant\".*\"reached\":\"$dir/data/a\"" "$ledger" 2>/dev/null)
+	makes=$(grep -c "\"event\":\"grant\".*\"reached\":\"$dir/w/" "$ledger" 2>/dev/null)
+	[ "$given" -le "${reads:-0}" ] && [ "$made" -le "${makes:-0}" ]
+}
+
+run -e trace=none
+check "control_all_is_given" is \
+	"$(grep -c GIVEN "$dir/out") $(grep -c MADE "$dir/out") $(events grant)" "5 5 10"
+held_all=1 runs=0
+try() { # injection
+	run -e "trace=${1%%:*}" -e "inject=$1"
+	grep -q INJECTED "$dir/trace" || return 1
+	runs=$((runs + 1))
+	held && return
+	echo "# $1: given $given of $reads recorded, made $made of $makes:"
+	sed 's/^/#   /' "$dir/out"
+	held_all=0
+}
+for call in process_vm_readv readlinkat openat2 ioctl write writev pidfd_getfd fstat fcntl; do
+	try "$call:error=EINTR:when=3+7"
+	try "$call:error=EIO:when=5+"
+done
+try "ioctl:error=EMFILE:when=20+3"
+try "ioctl:error=EINPROGRESS:when=20+3"
+try "write:retval=7:when=8+9"
+try "process_vm_readv:retval=1:when=2+3"
+echo "# $runs failing calls tried"
+check "no_failing_call_gives_what_is_not_written_down" is $held_all 1
+check "faults_were_injected" test $runs -gt 12
+held_all=1
+for call in process_vm_readv openat2 ioctl write; do
+	run -e trace=$call -e inject=$call:signal=SIGKILL:when=12
+	held || { echo "# killed at $call"; held_all=0; }
+done
+check "a_broker_killed_at_a_call_gave_nothing_unwritten" is $held_all 1
+finish
