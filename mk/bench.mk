@@ -25,6 +25,7 @@ bench: bench-build
 		"policy" \
 		"open $(BENCH_AT)/warder $(BENCH_AT)/bench/worker" \
 		"trap $(BENCH_AT)/warder $(BENCH_AT)/bench/worker" \
+		"programs $(BENCH_AT)/warder $(BENCH_AT)/bench/worker" \
 		"start $(BENCH_AT)/warder" \
 		"echo" \
 		"soak $(BENCH_AT)/warder $(BENCH_AT)/bench/worker $${BENCH_GRANTS:-50000}"; do \

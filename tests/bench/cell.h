@@ -94,9 +94,10 @@ static inline struct worker start(const char *const *argv, int keep)
 static inline struct worker start_cell(char *warder, char *program, const char *const *extra)
 {
 	char read_rule[96], write_rule[96], where[PATH_MAX], *slash;
-	const char *argv[16 + EXTRA_MAX] = {warder, "run", "-q", "--runtime", where, "-e",
-		read_rule, "-e", write_rule, "--ledger", ledger, "--", program, file, scratch};
-	size_t n = 15;
+	const char *argv[18 + EXTRA_MAX] = {warder, "run", "-q", "--env", "BENCH_TIMES",
+		"--runtime", where, "-e", read_rule, "-e", write_rule, "--ledger", ledger, "--",
+		program, file, scratch};
+	size_t n = 17;
 
 	for (size_t i = 0; extra && extra[i] && i < EXTRA_MAX; i++)
 		argv[n++] = extra[i];

@@ -80,8 +80,8 @@ static void measure(char *warder, char *worker)
 	char c[80], o[80], repo[80], tar[80], to[80];
 	const char *const python[] = {"/usr/bin/python3", "-B", "-c", imports, NULL};
 	const char *const gcc[] = {"/usr/bin/gcc", "-c", "-o", o, c, NULL};
-	const char *const git[] = {
-		"/usr/bin/git", "-c", "safe.directory=*", "-C", repo, "status", "--short", NULL};
+	const char *const git[] = {"/usr/bin/git", "-c", "safe.directory=*", "-c",
+		"core.checkStat=minimal", "-C", repo, "status", "--short", NULL};
 	const char *const untar[] = {
 		"/bin/tar", "-x", "-f", tar, "-C", made, "--", "/bin/rm", "-rf", "--", to, NULL};
 
