@@ -426,10 +426,14 @@ static char *ledger_lines(void)
 	out = open_memstream(&text, &size);
 	while (getline(&line, &room, in) > 0) {
 		json_t *record = json_loads(line, 0, NULL);
+		const char *error = json_string_value(json_object_get(record, "error"));
+		/* The empty path, which libwarder answers by itself. */
+		bool alone =
+			error && strcmp(error, "ENOENT") == 0 && !json_object_get(record, "asked");
 		char *rest;
 
 		assert_non_null(record);
-		if (json_object_get(record, "op") || json_object_get(record, "of")) {
+		if (!alone && (json_object_get(record, "op") || json_object_get(record, "of"))) {
 			for (size_t i = 0; i < sizeof(session_fields) / sizeof(*session_fields);
 				i++)
 				json_object_del(record, session_fields[i]);
