@@ -152,10 +152,10 @@ int handle_mknod(struct session *s, struct request *q, uint8_t *data)
 	mode_t type = q->mode & S_IFMT ? q->mode & S_IFMT : S_IFREG;
 	int r = reach_new(s, q, t);
 
-	if (r == 0 && type != S_IFREG && !(type == S_IFIFO && q->own))
-		r = refuse(q, EPERM, "a special file: no right gives one");
 	if (r == 0 && t->must_be_directory)
 		r = -ENOENT;
+	if (r == 0 && type != S_IFREG && !(type == S_IFIFO && q->own))
+		r = refuse(q, EPERM, "a special file: no right gives one");
 	if (r == 0)
 		r = change_begin(s, q);
 	if (r < 0)

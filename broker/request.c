@@ -32,6 +32,7 @@ void request_init(struct request *q, enum door door, unsigned op, pid_t tid)
 	q->op = op;
 	q->pid = tid;
 	q->flags = 0;
+	q->mode = 0; /* of the request before, 0400 would be AT_SYMLINK_NOFOLLOW */
 	target_init(&q->target);
 	target_init(&q->target2);
 	q->target.trapped = q->target2.trapped = door == DOOR_TRAP;

@@ -370,6 +370,8 @@ static int serve_notice(struct session *s, struct trap *t)
 	t->may_go_on = row && row->goes_on;
 	t->value = 0;
 	r = row ? row->take(s, t) : refuse(q, ENOSYS, "a system call without a row");
+	if (r == -ENAMETOOLONG && !q->refused) /* in the ask door's words: ask.c */
+		r = refuse(q, ENAMETOOLONG, "a path or a name in it is too long");
 	/* What was read may have been another's: then nobody waits. */
 	if (!notify_valid(s->cell->notify, t->notice.id)) {
 		request_deinit(q);

@@ -42,8 +42,7 @@ static int open_at(const struct session *s, struct trap *t, int dir_fd, uint64_t
 	struct request *q = &t->q;
 
 	q->op = MSG_OPEN;
-	/* No descriptor becomes a controlling terminal, so that nobody need ask for it. */
-	q->flags = (uint32_t)flags & OPEN_KNOWN & ~(uint32_t)O_NOCTTY;
+	q->flags = (uint32_t)flags & OPEN_KNOWN;
 	/* open(2): with O_PATH all flags but these are ignored. */
 	if (q->flags & O_PATH)
 		q->flags &= O_PATH | O_CLOEXEC | O_DIRECTORY | O_NOFOLLOW;

@@ -110,6 +110,24 @@ static inline bool sets_high_bits(const struct request *q)
 	return q->op == OP_CHMOD && (q->mode & ~(mode_t)0777);
 }
 
+/* A FIFO where a name is free: mknod(2) makes one, and a door to it is no file. */
+static inline bool makes_fifo(const struct request *q)
+{
+	char above[PATH_MAX];
+	struct stat st;
+	char *slash;
+
+	if (q->op != OP_MKNOD || q->size % 2 || strlen(q->path) >= sizeof(above) ||
+		lstat(q->path, &st) == 0 || errno != ENOENT)
+		return false;
+	strcpy(above, q->path);
+	slash = strrchr(above, '/');
+	if (!slash || slash == above || slash[1] == '\0')
+		return false;
+	*slash = '\0';
+	return stat(above, &st) == 0;
+}
+
 static inline bool whites_out(const struct request *q)
 {
 	return q->op == OP_RENAME && (q->flags & 4);
@@ -200,6 +218,7 @@ static const struct difference differences[] = {
 	{true, true, links_no_file, EPERM, "a hard link pins what it names; only a file's is made"},
 	{true, true, creates_through_slash, 0, "what stat(2) says; the kernel says EISDIR"},
 	{true, true, sets_high_bits, EPERM, "no setuid, setgid or sticky file is made from a cell"},
+	{false, true, makes_fifo, EPERM, "a FIFO or a device is made in a tree by no right"},
 	{true, true, whites_out, EINVAL, "RENAME_WHITEOUT makes a device node"},
 };
 

@@ -528,28 +528,6 @@ static void run_cell(struct outcome *ret, const char *rule, const char *const *c
 	outcome_free(ret);
 }
 
-/* Whether plain system calls are answered in a cell.  The one place that asks. */
-static bool trap_is_missing(void)
-{
-	static enum { UNKNOWN, MISSING, THERE } trap;
-	static struct outcome o;
-	char rule[PATH_MAX + 32], path[PATH_MAX + 16];
-	const char *command[] = {own_path(), "--ask", "r", path, NULL};
-
-	if (trap != UNKNOWN)
-		return trap == MISSING;
-	files_make();
-	name_in_tree(path, "a");
-	snprintf(rule, sizeof(rule), "allow rw %s/", tree);
-	run_cell(&o, rule, command);
-	trap = strncmp(o.out, "EACCES ", 7) == 0 ? MISSING : THERE;
-	if (trap == MISSING)
-		print_message("the trap door is missing: plain calls in a cell are left out\n");
-	else
-		assert_string_equal(o.out, "good ");
-	return trap == MISSING;
-}
-
 static void compare_scenario(const char *name)
 {
 	static struct outcome native, within;
@@ -557,8 +535,6 @@ static void compare_scenario(const char *name)
 	const char *command[] = {own_path(), "--run", name, tree, NULL};
 	char rule[PATH_MAX + 32];
 
-	if (trap_is_missing())
-		skip();
 	files_make();
 	run_program(&native, command);
 	dump(left_native, sizeof(left_native));
@@ -589,8 +565,6 @@ static void missing_and_refused_are_told_apart(void **state)
 	const char *command[] = {own_path(), "--ask", "r", a, "r", none, "w", a, "w", none, "c",
 		none, "r", outside, "c", outside, NULL};
 
-	if (trap_is_missing())
-		skip();
 	files_make();
 	name_in_tree(a, "a");
 	name_in_tree(none, "none");
