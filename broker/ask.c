@@ -127,12 +127,14 @@ static int take_path(struct request *q, struct target *t, const char *path, size
 	return 0;
 }
 
-static int request_fill(struct request *q, const struct msg_request *m)
+static int request_fill(const struct session *s, struct request *q, const struct msg_request *m)
 {
 	int r = 0;
 
 	q->flags = m->flags;
 	q->mode = m->mode;
+	if (q->op == MSG_OPEN || q->op == MSG_MKDIR)
+		q->mode &= ~s->umask;
 	q->offset = m->offset;
 	q->times[0] = (struct timespec){.tv_sec = m->atime, .tv_nsec = m->atime_ns};
 	q->times[1] = (struct timespec){.tv_sec = m->mtime, .tv_nsec = m->mtime_ns};
@@ -156,7 +158,7 @@ static int serve_request(
 	int r;
 
 	request_init(q, DOOR_ASK, op, s->cell->worker_pid);
-	r = request_fill(q, m);
+	r = request_fill(s, q, m);
 	if (r == 0)
 		r = handlers[op](s, q, data);
 	q->result = r;

@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Everything of one run, so that one function can undo it. */
@@ -96,6 +97,7 @@ static void init_session(struct run *run)
 	s->gid = run->plan.spec.gid;
 	s->privileged = run->plan.privileged;
 	s->phase = PHASE_HELLO;
+	s->umask = umask(0); /* each request brings the bits that it wants */
 	s->n_own = cell_own_places(&run->plan.spec, s->own);
 }
 
@@ -160,6 +162,8 @@ static void finish(struct run *run, const char *why)
 	result->granted = run->session.tally.granted;
 	result->denied = run->session.tally.denied;
 	result->limited = run->session.tally.limited;
+	if (run->session.policy)
+		umask(run->session.umask);
 	run->session.slow = slow_free(run->session.slow);
 	trap_deinit(&run->session);
 	ask_deinit(&run->session);

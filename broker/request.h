@@ -168,6 +168,8 @@ struct session {
 	struct slow *slow;               /* owned; made before the cage */
 	const char *own[OWN_PLACES_MAX]; /* the cell's private directories */
 	size_t n_own;
+	mode_t umask; /* of who started warder: bounds what the ask door makes; the trap door has
+		       * the caller\'s own */
 };
 
 /* Everything but what is asked; `tid` is who waits for the answer. */

@@ -152,6 +152,13 @@ python "chmod and touch in /tmp" "ok ok 0o640" '
 p = os.environ.get("TMPDIR", "/tmp") + "/own"
 open(p, "w").close()
 print(attempt(os.chmod, p, 0o640), attempt(os.utime, p, (1, 1)), oct(os.stat(p).st_mode & 0o777))'
+python "the way up from a directory that was removed" ENOENT '
+os.mkdir("gone"); os.chdir("gone"); os.rmdir("../gone")
+print(attempt(open, "../file"))'
+python "what is created with no descriptor left is there" "EMFILE True" '
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+print(attempt(os.open, "left", os.O_WRONLY | os.O_CREAT), os.access("left", os.F_OK)); os.unlink("left")'
 cp /bin/true data/true && chmod 755 data/true
 expect_status "what rwx made is run" 0 inside ./true
 expect_status "without exec a file of a data tree is not" 126 \
