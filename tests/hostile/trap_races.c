@@ -231,10 +231,10 @@ static long races_at_text(long n)
 	race("letter_of_a_path", flip_letter, open_text, n);
 	by_policy += score.granted;
 	set_texts(in_top("a/f"), in_top("b/f"));
-	race("letter_of_a_path_created", flip_letter, open_text_creating, n / 10);
+	race("letter_of_a_path_created", flip_letter, open_text_creating, n / 20);
 	by_policy += score.granted;
 	set_texts(in_own("f"), in_top("b/f"));
-	race("own_place_or_data", flip_text, open_text, n / 4);
+	race("own_place_or_data", flip_text, open_text, n / 10);
 	set_texts(in_own("f"), in_top("hidden"));
 	race("own_place_or_hidden", flip_text, open_text, n / 10);
 	return by_policy;
