@@ -295,15 +295,6 @@ static const char *const names[] = {"letter_of_a_path", "letter_of_a_path_create
 	"directory_descriptor", "directory_by_self_fd", "working_directory", "program"};
 #define N_NAMES (sizeof(names) / sizeof(*names))
 
-static void copy_true(void)
-{
-	const char *argv[] = {"cp", "/bin/true", in_top("a/true"), NULL};
-	static struct outcome o = OUTCOME_INIT;
-
-	run_program(&o, argv);
-	assert_int_equal(chmod(in_top("a/true"), 0755), 0);
-}
-
 static int complain(bool good, const char *name, const char *why)
 {
 	if (!good)
