@@ -76,14 +76,14 @@ run() { # strace options
 held() {
 	given=$(grep -c '^GIVEN' "$dir/out")
 	made=$(grep -c '^MADE' "$dir/out")
-	reads=$(grep -c "\"event\":\"grant\".*\"reached\":\"$dir/data/a\"" "$ledger" 2>/dev/null)
-	makes=$(grep -c "\"event\":\"grant\".*\"reached\":\"$dir/w/" "$ledger" 2>/dev/null)
+	reads=$(grep -c "\"event\":\"grant\".*\"reached\":\"$dir/data/a\".*\"fd\":true" "$ledger" 2>/dev/null)
+	makes=$(grep -c "\"event\":\"grant\".*\"reached\":\"$dir/w/.*\"fd\":true" "$ledger" 2>/dev/null)
 	[ "$given" -le "${reads:-0}" ] && [ "$made" -le "${makes:-0}" ]
 }
 
 run -e trace=none
 check "control_all_is_given" is \
-	"$(grep -c GIVEN "$dir/out") $(grep -c MADE "$dir/out") $(events grant)" "5 5 10"
+	"$(grep -c GIVEN "$dir/out") $(grep -c MADE "$dir/out") $(grep -c '"fd":true' "$ledger")" "5 5 10"
 held_all=1 runs=0
 try() { # injection
 	run -e "trace=${1%%:*}" -e "inject=$1"

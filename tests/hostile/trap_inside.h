@@ -83,6 +83,16 @@ static inline void tree_make(void)
 	make_file(in_top("hidden"), "s hidden\n", 0666);
 }
 
+/* A program among the data. */
+static inline void copy_true(void)
+{
+	const char *argv[] = {"cp", "/bin/true", in_top("a/true"), NULL};
+	static struct outcome o = OUTCOME_INIT;
+
+	run_program(&o, argv);
+	assert_int_equal(chmod(in_top("a/true"), 0755), 0);
+}
+
 static inline void tree_remove(void)
 {
 	const char *argv[] = {"rm", "-rf", top, NULL};

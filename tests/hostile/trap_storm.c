@@ -86,7 +86,7 @@ static void calm(void)
 static void storm_round(const char *name, int flags)
 {
 	char a[PATH_MAX + 64], b[PATH_MAX + 64], c[PATH_MAX + 64];
-	long n = amount("STORM", 1500), good = 0, interrupted = 0, twice = 0;
+	long n = amount("STORM", 400), good = 0, interrupted = 0, twice = 0;
 
 	signals = 0;
 	for (long i = 0; i < n; i++) {
