@@ -14,6 +14,7 @@
 #include "broker/decide.h"
 #include "broker/identity.h"
 #include "broker/open_path.h"
+#include "broker/own.h"
 #include "broker/resolve.h"
 #include "common/fd.h"
 
@@ -117,15 +118,18 @@ int handle_truncate(struct session *s, struct request *q, uint8_t *data)
 int handle_chmod(struct session *s, struct request *q, uint8_t *data)
 {
 	struct target *t = &q->target;
+	/* In its own /tmp a worker makes directories as it likes. */
+	bool own = t->trapped && owner_of(s, t->asked, t->asked_size) == OWNER_WORKER;
+	mode_t mode_max = own ? 01777 : 0777;
 	char name[16];
 	int r;
 
-	if (q->mode & ~(mode_t)01777)
-		return refuse(q, EPERM, "mode %#o: neither setuid nor setgid is given",
+	if (q->mode & ~mode_max)
+		return refuse(q, EPERM, "mode %#o: neither setuid, setgid nor sticky is given",
 			(unsigned)q->mode);
 	r = reach_inode(s, q, true);
 	if (r == 0 && (q->mode & S_ISVTX) && !q->own)
-		r = refuse(q, EPERM, "mode %#o: sticky is not given", (unsigned)q->mode);
+		r = refuse(q, EPERM, "mode %#o: sticky is not given there", (unsigned)q->mode);
 	if (r == 0)
 		r = decide_inode(s, q, t, t->fd);
 	if (r == 0 && !q->own && (q->mode & ~q->answer.mode_max))

@@ -207,7 +207,7 @@ static inline bool links_no_file(const struct request *q)
 }
 
 static const struct difference differences[] = {
-	{true, false, names_nothing, ENOENT, "told before flags and values are looked at"},
+	{true, true, names_nothing, ENOENT, "told before flags and values are looked at"},
 	{true, true, names_too_long, ENAMETOOLONG, "told before the walk, which may end earlier"},
 	{true, false, wants_path, EINVAL, "a descriptor of O_PATH carries no right worth a record"},
 	{true, true, wants_no_access, EINVAL, "access mode 3 is Linux's own and asks for no right"},
