@@ -480,6 +480,7 @@ static const struct table_row rows[] = {
 /* clang-format on */
 
 const struct table table_worker = {
+	.arch = TABLE_ARCH,
 	.rows = rows,
 	.n = sizeof(rows) / sizeof(*rows),
 	.otherwise = SCMP_ACT_ERRNO(EPERM),
