@@ -14,9 +14,10 @@ MANDIR ?= $(DATADIR)/man
 SYSCONFDIR ?= /etc
 
 BUILD ?= build
-PKG_CONFIG ?= pkg-config
+PKG_CONFIG ?= $(PREFERRED_PKG_CONFIG)
 INSTALL ?= install
-OBJCOPY ?= objcopy
+OBJCOPY ?= $(TOOLS_PREFIX)objcopy
+PREFERRED_PKG_CONFIG := pkg-config
 
 # ---- deps: before all else, since what it installs is what the rest of this file looks for -----
 
@@ -37,12 +38,33 @@ else
 
 # ---- compiler: what the user gives is appended to, never replaced -----------------------------
 
-ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
-ifeq ($(ARCH),)
+# What it builds for, by its own macros: the triple that it names stays the same under -m32.
+MACROS := $(shell $(CC) $(CPPFLAGS) $(CFLAGS) -dM -E -x c /dev/null 2>/dev/null)
+ifeq ($(MACROS),)
 $(error there is no compiler "$(CC)"; `make deps` installs what is missing, or names it)
 endif
+ARCH := $(if $(filter __LP64__,$(MACROS)),$(filter-out $(if \
+	$(filter __AARCH64EB__,$(MACROS)),aarch64),$(patsubst __%__,%,$(filter \
+	__x86_64__ __aarch64__,$(MACROS)))))
 ifeq ($(filter x86_64 aarch64,$(ARCH)),)
-$(error warder has system call tables for x86_64 and aarch64 only, and $(CC) builds for "$(ARCH)")
+$(error warder has system call tables for 64-bit x86-64 and little-endian arm64 only, and \
+	"$(strip $(CC) $(CFLAGS))" builds for something else; leave out flags such as -m32, -mx32 and \
+	-mabi, or give the compiler of one of the two, as in CC=aarch64-linux-gnu-gcc)
+endif
+
+# For another machine than this one: its tools, where they are there, and a compiler for what runs
+# while building.
+ifneq ($(ARCH),$(patsubst arm64,aarch64,$(shell uname -m)))
+CROSS := yes
+CC_FOR_BUILD ?= cc
+PKG_CONFIG_FOR_BUILD ?= pkg-config
+TOOLS_PREFIX := $(shell prefix="$$($(CC) -dumpmachine)-"; command -v "$${prefix}objcopy" >/dev/null && \
+	printf '%s' "$$prefix")
+PREFERRED_PKG_CONFIG := $(shell command -v $(TOOLS_PREFIX)pkg-config >/dev/null && \
+	printf '%s' $(TOOLS_PREFIX))pkg-config
+ifeq ($(origin AR),default)
+AR := $(TOOLS_PREFIX)ar
+endif
 endif
 
 comma := ,
@@ -117,13 +139,45 @@ LIBRARIES := $(BUILD)/libwarder.so.$(SOVERSION) $(BUILD)/libwarder.a $(BUILD)/wa
 .PHONY: all
 all: $(PROGRAMS) $(LIBRARIES)
 
-$(BUILD)/obj/%.o: %.c
+# Before all else, once in a build directory: is everything there for this machine?  What was built
+# for another is built again.
+MACHINE := $(BUILD)/machine
+ifeq ($(CROSS),yes)
+REMEDY := install them for that machine (on Debian: dpkg --add-architecture, then libseccomp-dev and \
+	its like with the architecture after a colon), or build there
+else
+REMEDY := `make deps` installs them, or says how
+endif
+.PHONY: machine-check
+$(MACHINE): machine-check
+	@mkdir -p $(@D)
+	@[ "$$(cat $@ 2>/dev/null)" = "$(ARCH)" ] || { \
+		mk/libraries $(ARCH) '$(strip $(CC) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS))' '$(LDFLAGS)' \
+			'$(REMEDY)' <mk/libraries.list && echo "$(ARCH)" >$@; }
+
+$(BUILD)/obj/%.o: %.c $(MACHINE)
 	@mkdir -p $(@D)
 	$(CC) $(W_CPPFLAGS) $(W_CFLAGS) -MMD -MP -c -o $@ $<
 
+ifeq ($(CROSS),yes)
+# The tables are preprocessed for the machine that will run them, so that every number in them is
+# that machine's, and compiled for this one, which runs the program that reads them.
+FILTERS_MAKER := sandbox/tables/compile.c sandbox/tables/make.c
+TABLES := $(filter-out $(FILTERS_MAKER),$(wildcard sandbox/tables/*.c))
+
+$(BUILD)/gen/%.i: sandbox/tables/%.c $(MACHINE)
+	@mkdir -p $(@D) $(BUILD)/obj/gen
+	$(CC) -I. -D_GNU_SOURCE $(if $(SANITIZE),-DWARDER_SANITIZE) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS) \
+		-std=gnu17 -MMD -MP -MT $@ -MF $(BUILD)/obj/gen/$*.d -E -o $@ $<
+
+$(FILTERS): $(patsubst sandbox/tables/%.c,$(BUILD)/gen/%.i,$(TABLES)) $(FILTERS_MAKER) common/fd.c
+	$(CC_FOR_BUILD) -std=gnu17 -I. -D_GNU_SOURCE -o $@ $^ \
+		$(shell $(PKG_CONFIG_FOR_BUILD) --cflags --libs libseccomp)
+else
 $(FILTERS): $(call obj,$(wildcard sandbox/tables/*.c) common/fd.c)
 	@mkdir -p $(@D)
 	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(LIB_LIBS)
+endif
 
 $(FILTERS).c: $(FILTERS)
 	$(FILTERS) >$@.new && mv $@.new $@

@@ -35,7 +35,6 @@
 #define CREATE_TRIES  4  /* a name that comes and goes between two looks */
 
 /* open(2) takes any bit silently; here each has its reason. */
-#define O_LARGEFILE_KERNEL 0100000 /* what glibc calls 0 on 64 bits; some callers still set it */
 #define FLAGS_ALLOWED \
 	(O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_NONBLOCK | O_DIRECTORY | \
 		O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_SYNC | O_DSYNC | O_DIRECT | O_NOATIME | \

@@ -7,6 +7,13 @@
 
 #include "broker/request.h"
 
+/* O_LARGEFILE, which glibc calls 0 on 64 bits; some callers still set it. */
+#ifdef __aarch64__
+#define O_LARGEFILE_KERNEL 0400000
+#else
+#define O_LARGEFILE_KERNEL 0100000
+#endif
+
 enum follow {
 	FOLLOW_NONE, /* no symlink anywhere: what is reached is what was asked */
 	FOLLOW_ALL,  /* within the root; magic links never */

@@ -6,6 +6,7 @@
  * kernel takes it.
  */
 #include "broker/decide.h"
+#include "broker/open_path.h"
 #include "broker/tracee.h"
 #include "broker/trap_take.h"
 
@@ -89,7 +90,7 @@ static int check_how(const struct open_how *how)
 {
 	bool creates = how->flags & (O_CREAT | (O_TMPFILE & ~O_DIRECTORY));
 
-	if (how->flags & ~(uint64_t)(OPEN_KNOWN | 0100000) ||
+	if (how->flags & ~(uint64_t)(OPEN_KNOWN | O_LARGEFILE_KERNEL) ||
 		how->resolve & ~(uint64_t)RESOLVE_KNOWN)
 		return -EINVAL;
 	return how->mode & ~(uint64_t)(creates ? 07777 : 0) ? -EINVAL : 0;

@@ -23,3 +23,6 @@ help:
 	@echo "  install        into PREFIX, BINDIR, LIBDIR, LIBEXECDIR, SYSCONFDIR; DESTDIR stages"
 	@echo "  uninstall      take away what install put there"
 	@echo "  clean          remove $(BUILD)/ and its like"
+	@echo
+	@echo "For another machine: CC=aarch64-linux-gnu-gcc [CC_FOR_BUILD=cc] [PKG_CONFIG=...], with the"
+	@echo "libraries for it, and libseccomp for this one too."

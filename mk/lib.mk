@@ -7,3 +7,15 @@ $(BUILD)/tests/unit/rpc: $(FILES_PARTS)
 $(BUILD)/tests/unit/rpc: JSON_LIBS += $(shell $(PKG_CONFIG) --libs libsodium) -lmagic
 $(BUILD)/fuzz/rpc: $(FILES_PARTS)
 $(BUILD)/fuzz/rpc: JSON_LIBS += $(shell $(PKG_CONFIG) --libs libsodium) -lmagic
+
+# The names of the calls that the build's headers have, for the test that none is forgotten.
+CALLS_DIR := $(BUILD)/gen/calls
+
+$(CALLS_DIR)/header_calls.h: $(MACHINE)
+	@mkdir -p $(@D)
+	printf '%sinclude <asm/unistd.h>\n' '#' | $(CC) $(CPPFLAGS) $(CFLAGS) -E -dM - | \
+		sed -nE 's/^.define __NR_([a-z0-9_]+) .*/"\1",/p' | grep -vE '"(arch_specific_syscall|syscalls)"' >$@
+
+$(BUILD)/obj/tests/cell/paths.o: $(CALLS_DIR)/header_calls.h
+$(BUILD)/obj/tests/cell/paths.o: CPPFLAGS += -I$(CALLS_DIR)
+$(BUILD)/tests/cell/paths: $(call obj,sandbox/tables/worker.c)

@@ -183,6 +183,7 @@ static const struct table_row rows[] = {
 /* clang-format on */
 
 const struct table table_broker = {
+	.arch = TABLE_ARCH,
 	.rows = rows,
 	.n = sizeof(rows) / sizeof(*rows),
 	.otherwise = SCMP_ACT_KILL_PROCESS,

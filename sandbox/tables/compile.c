@@ -9,6 +9,9 @@
  * table (or an x32 one, which start at 2^30), and answers ENOSYS, so that programs fall back as on
  * an older kernel; the rest of the calls without a row answer EPERM.  All jumps are relative, so
  * the program may be moved.
+ *
+ * A table may be for another machine than the one that runs this: libseccomp takes a call by its
+ * number here and finds the same call's there by the name.
  */
 #include "common/fd.h"
 #include "sandbox/tables/table.h"
@@ -31,12 +34,15 @@ static uint32_t action_of(const struct table_row *row)
 static int add_row(scmp_filter_ctx ctx, const struct table_row *row, uint32_t otherwise)
 {
 	uint32_t action = action_of(row);
-	int r;
+	int nr, r;
 
 	if (row->nr < 0 ||
 		action == otherwise) /* libseccomp refuses a rule that says the default */
 		return 0;
-	r = seccomp_rule_add_array(ctx, action, row->nr, row->n_args, row->args);
+	nr = seccomp_syscall_resolve_name(row->name);
+	if (nr == __NR_SCMP_ERROR)
+		return -ENOSYS;
+	r = seccomp_rule_add_array(ctx, action, nr, row->n_args, row->args);
 	/* Two rows that say the same, or one that another includes. */
 	return r == -EEXIST ? 0 : r;
 }
@@ -80,12 +86,29 @@ static int take_program(scmp_filter_ctx ctx, const struct table *table,
 	return 0;
 }
 
+/* What libseccomp 2.5 knows, whatever the kernel of the machine that builds has. */
+#define API_LEVEL 6
+
+static int use_arch(scmp_filter_ctx ctx, uint32_t arch)
+{
+	int r;
+
+	if (arch == seccomp_arch_native())
+		return 0;
+	r = seccomp_arch_add(ctx, arch);
+	return r < 0 ? r : seccomp_arch_remove(ctx, SCMP_ARCH_NATIVE);
+}
+
 int table_compile(
 	const struct table *table, unsigned cell, struct sock_filter **ret_code, size_t *ret_n)
 {
-	scmp_filter_ctx ctx = seccomp_init(table->otherwise);
-	int r = ctx ? 0 : -ENOMEM;
+	int r = seccomp_api_set(API_LEVEL);
+	scmp_filter_ctx ctx = r == 0 ? seccomp_init(table->otherwise) : NULL;
 
+	if (r == 0 && !ctx)
+		r = -ENOMEM;
+	if (r == 0)
+		r = use_arch(ctx, table->arch);
 	/* A binary tree instead of a chain of compares. */
 	if (r == 0)
 		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);

@@ -29,6 +29,7 @@ static const struct table_row rows[] = {
 /* clang-format on */
 
 const struct table table_init = {
+	.arch = TABLE_ARCH,
 	.rows = rows,
 	.n = sizeof(rows) / sizeof(*rows),
 	.otherwise = SCMP_ACT_KILL_PROCESS,

@@ -63,6 +63,7 @@ static const struct table_row rows[] = {
 /* clang-format on */
 
 const struct table table_relay = {
+	.arch = TABLE_ARCH,
 	.rows = rows,
 	.n = sizeof(rows) / sizeof(*rows),
 	.otherwise = SCMP_ACT_ERRNO(EPERM),

@@ -28,7 +28,16 @@ struct table_row {
 /* set_mempolicy_home_node (Linux 5.17) is the last one in libseccomp 2.5.4, on both machines. */
 #define TABLE_LAST_KNOWN 450
 
+/* The machine that a table is for: the one that it is preprocessed for, not the one that reads it.
+ */
+#ifdef __aarch64__
+#define TABLE_ARCH SCMP_ARCH_AARCH64
+#else
+#define TABLE_ARCH SCMP_ARCH_X86_64
+#endif
+
 struct table {
+	uint32_t arch; /* TABLE_ARCH */
 	const struct table_row *rows;
 	size_t n;
 	uint32_t otherwise; /* SCMP_ACT_... without a row, or where none matches */

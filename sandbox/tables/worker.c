@@ -476,10 +476,30 @@ static const struct table_row rows[] = {
 	REFUSE(ENOSYS, modify_ldt, "old"),
 	REFUSE(ENOSYS, remap_file_pages, "old"),
 	REFUSE(EOPNOTSUPP, name_to_handle_at, "a handle opens past the view; what systemd and glibc take as no"),
+
+	/* the rest that takes a name or a handle: what the default says, each with its reason */
+	REFUSE(EPERM, acct, "writes to a file of its naming; takes CAP_SYS_PACCT"),
+	REFUSE(EPERM, chroot, "another root for names that the broker resolves under this one"),
+	REFUSE(EPERM, fanotify_mark, "tells of, and holds up, what others open"),
+	REFUSE(EPERM, fsconfig, "names what a new mount is made of"),
+	REFUSE(EPERM, fspick, "reconfigures a mount by its name"),
+	REFUSE(EPERM, mount, "the view is what it was built as"),
+	REFUSE(EPERM, mount_setattr, "the view is what it was built as"),
+	REFUSE(EPERM, move_mount, "the view is what it was built as"),
+	REFUSE(EPERM, open_tree, "the view is what it was built as"),
+	REFUSE(EPERM, pivot_root, "the view is what it was built as"),
+	REFUSE(EPERM, umount2, "the view is what it was built as"),
+	REFUSE(EPERM, nfsservctl, "gone since Linux 3.1"),
+	REFUSE(EPERM, open_by_handle_at, "opens past every name"),
+	REFUSE(EPERM, quotactl, "a block device by its name"),
+	REFUSE(EPERM, swapon, "a file by its name; takes CAP_SYS_ADMIN"),
+	REFUSE(EPERM, swapoff, "a file by its name; takes CAP_SYS_ADMIN"),
+	REFUSE(EPERM, uselib, "maps a program by its name; gone since Linux 6.1"),
 };
 /* clang-format on */
 
 const struct table table_worker = {
+	.arch = TABLE_ARCH,
 	.rows = rows,
 	.n = sizeof(rows) / sizeof(*rows),
 	.otherwise = SCMP_ACT_ERRNO(EPERM),

@@ -3,6 +3,7 @@
  * open_path.c - opens through the ask door: what is granted, what it is, what the ledger says.
  */
 #include "tests/unit/world.h"
+#include "broker/open_path.h"
 
 #include <sys/fsuid.h>
 #include <sys/mman.h>
@@ -229,7 +230,7 @@ static void flags_are_allowed_bit_by_bit(void **state)
 	struct world *w = *state;
 	const uint32_t allowed = O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_NONBLOCK |
 				 O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_SYNC |
-				 O_DSYNC | O_DIRECT | O_NOATIME | 0100000 | O_TMPFILE;
+				 O_DSYNC | O_DIRECT | O_NOATIME | O_LARGEFILE_KERNEL | O_TMPFILE;
 
 	for (unsigned bit = 0; bit < 32; bit++) {
 		int r = ask_open(w, "/data/a", (int)(1u << bit));
