@@ -157,6 +157,12 @@ static inline bool names_nothing(const struct request *q)
 	       !cuts_to_less_than_nothing(q);
 }
 
+static inline bool names_nothing_at(const struct request *q)
+{
+	return q->op != OP_SYMLINK && q->from == FROM_DIRFD && q->tail[0] == '\0' &&
+	       !cuts_to_less_than_nothing(q);
+}
+
 /* Whether one of the symlinks after each other ends in a slash. */
 static inline bool leads_to_slash(const char *link)
 {
@@ -208,6 +214,7 @@ static inline bool links_no_file(const struct request *q)
 
 static const struct difference differences[] = {
 	{true, true, names_nothing, ENOENT, "told before flags and values are looked at"},
+	{false, true, names_nothing_at, ENOENT, "the same, where the path is the caller's own"},
 	{true, true, names_too_long, ENAMETOOLONG, "told before the walk, which may end earlier"},
 	{true, false, wants_path, EINVAL, "a descriptor of O_PATH carries no right worth a record"},
 	{true, true, wants_no_access, EINVAL, "access mode 3 is Linux's own and asks for no right"},
@@ -222,22 +229,6 @@ static const struct difference differences[] = {
 	{true, true, whites_out, EINVAL, "RENAME_WHITEOUT makes a device node"},
 };
 
-static inline bool differs(struct run *run, struct request *q)
-{
-	/* Setuid, setgid and sticky are taken off what is made, where chmod is refused them. */
-	if (q->op == OP_OPEN || q->op == OP_MKDIR || q->op == OP_MKNOD)
-		q->mode &= 0777;
-	for (size_t i = 0; i < sizeof(differences) / sizeof(*differences); i++) {
-		const struct difference *d = &differences[i];
-
-		if ((run->model == ASK ? d->ask : d->trap) && d->applies(q)) {
-			errno = d->error ? d->error : errno;
-			return true;
-		}
-	}
-	return false;
-}
-
 /* Whether the ledger holds a line for a success: what is only looked at in the view, the kernel
  * answers an unmodified program itself. */
 static inline bool is_recorded(enum way way, const struct request *q)
@@ -249,6 +240,24 @@ static inline bool is_recorded(enum way way, const struct request *q)
 	if (q->op == OP_ACCESS)
 		return q->flags & W_OK;
 	return q->op != OP_STAT && q->op != OP_LSTAT && q->op != OP_READLINK;
+}
+
+static inline bool differs(struct run *run, struct request *q)
+{
+	/* Setuid, setgid and sticky are taken off what is made, where chmod is refused them. */
+	if (q->op == OP_OPEN || q->op == OP_MKDIR || q->op == OP_MKNOD)
+		q->mode &= 0777;
+	if (run->model == TRAP && !is_recorded(TRAP, q)) /* the kernel's own answer */
+		return false;
+	for (size_t i = 0; i < sizeof(differences) / sizeof(*differences); i++) {
+		const struct difference *d = &differences[i];
+
+		if ((run->model == ASK ? d->ask : d->trap) && d->applies(q)) {
+			errno = d->error ? d->error : errno;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* ---- opens -------------------------------------------------------------------------------------
