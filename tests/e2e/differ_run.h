@@ -159,7 +159,7 @@ static inline bool names_nothing(const struct request *q)
 
 static inline bool names_nothing_at(const struct request *q)
 {
-	return q->op != OP_SYMLINK && q->from == FROM_DIRFD && q->tail[0] == '\0' &&
+	return q->op != OP_SYMLINK && q->from == FROM_FD && q->tail[0] == '\0' &&
 	       !cuts_to_less_than_nothing(q);
 }
 
