@@ -321,6 +321,11 @@ static int await_exec(struct spawn *s, int *ret_exec, struct failure *f)
 	while (true) {
 		if (poll(polls, 2, -1) < 0 && errno != EINTR)
 			return fail(f, -errno, "cannot wait for the worker's start: %m");
+		/* Looked at in turn: the exec may have come between the two looks, and the call
+		 * that waits be the program's own.  So the socket is looked at after the listener.
+		 */
+		if (!polls[0].revents && poll(polls, 1, 0) < 0)
+			return fail(f, -errno, "cannot wait for the worker's start: %m");
 		if (polls[0].revents)
 			break;
 		r = polls[1].revents & POLLIN ? answer_exec(s, f) : 0;

@@ -159,8 +159,8 @@ static inline bool names_nothing(const struct request *q)
 
 static inline bool names_nothing_at(const struct request *q)
 {
-	return q->op != OP_SYMLINK && q->from == FROM_FD && q->tail[0] == '\0' &&
-	       !cuts_to_less_than_nothing(q);
+	return q->op != OP_SYMLINK && q->op != OP_TRUNCATE && q->from == FROM_FD &&
+	       q->tail[0] == '\0' && !cuts_to_less_than_nothing(q);
 }
 
 /* Whether one of the symlinks after each other ends in a slash. */
