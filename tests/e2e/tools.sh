@@ -5,6 +5,7 @@
 # One script of them runs twice, by the worker's user: in a plain directory and in a cell that may do
 # all in its own.  What it printed and what it left must be the same.
 . "$(dirname "$0")/lib.sh"
+unset MAKEFLAGS MFLAGS MAKELEVEL # of the make that runs the tests; a cell passes none
 
 for program in bash git python3 cc make tar unzip; do
 	command -v $program >/dev/null 2>&1 || { skip "tools" "needs $program"; finish; }
