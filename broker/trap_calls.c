@@ -132,10 +132,18 @@ int take_execve(const struct session *s, struct trap *t)
 int take_execveat(const struct session *s, struct trap *t)
 {
 	int flags = arg_int(t, 4);
+	char link[32];
+	int n;
 
 	t->q.op = OP_EXEC;
 	t->q.flags = (uint32_t)flags & AT_SYMLINK_NOFOLLOW;
-	return take_path_or_fd(s, t, arg_int(t, 0), t->notice.args[1], flags);
+	n = tracee_string(t->notice.tid, t->notice.args[1], t->path, sizeof(t->path));
+	if (n < 0)
+		return n;
+	if (n > 0 || !(flags & AT_EMPTY_PATH))
+		return take_text(s, t, &t->q.target, arg_int(t, 0), t->path, (size_t)n);
+	n = snprintf(link, sizeof(link), "/proc/self/fd/%d", arg_int(t, 0));
+	return take_text(s, t, &t->q.target, AT_FDCWD, link, (size_t)n);
 }
 
 /* ---- looking ------------------------------------------------------------------------------- */

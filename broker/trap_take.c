@@ -96,7 +96,8 @@ static int see_through(const struct session *s, struct trap *t, struct target *t
 	n = tracee_link(s, t->notice.tid, link, text);
 	if (n < 0)
 		return n == -ENOENT ? -ENOENT : n;
-	if (text[0] != '/') /* a pipe, a socket, a memfd: the worker's own */
+	/* A pipe, a socket, a memfd (memfd_create(2)): the worker's own. */
+	if (text[0] != '/' || strncmp(text, "/memfd:", strlen("/memfd:")) == 0)
 		return 0;
 	n = snprintf(t->text, sizeof(t->text), "%s%s%s", text, rest,
 		target->must_be_directory ? "/" : "");

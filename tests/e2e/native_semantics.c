@@ -402,6 +402,36 @@ static void with_no_descriptor_left(void)
 	close(last); /* to create with none left: docs/limits.md */
 }
 
+/* A file that never had a name is the worker's own: to open again, and to run. */
+static void files_in_memory(void)
+{
+	static char name[] = "true";
+	char *argv[] = {name, NULL}, path[64], buf[4096];
+	int from = open("/bin/true", O_RDONLY | O_CLOEXEC), status = -1;
+	int fd = (int)syscall(SYS_memfd_create, "own", 0);
+	ssize_t n;
+	pid_t pid;
+
+	while ((n = read(from, buf, sizeof(buf))) > 0) {
+		if (write(fd, buf, (size_t)n) != n)
+			say("write", -1);
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	say_number("opened again", open(path, O_RDONLY) >= 0);
+	close(from);
+	for (int i = 0; i < 2; i++) {
+		pid = fork();
+		if (pid == 0 && i == 0)
+			execv(path, argv);
+		if (pid == 0)
+			syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);
+		if (pid == 0)
+			_exit(errno);
+		waitpid(pid, &status, 0);
+		say_number("run", status);
+	}
+}
+
 struct scenario {
 	const char *name;
 	void (*run)(void);
@@ -427,7 +457,8 @@ struct scenario {
 	X(in_another_program) \
 	X(with_a_dead_leader) \
 	X(with_standard_descriptors_closed) \
-	X(with_no_descriptor_left)
+	X(with_no_descriptor_left) \
+	X(files_in_memory)
 
 static const struct scenario scenarios[] = {
 #define X(name) {#name, name},
