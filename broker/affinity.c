@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define CLOSE_NS  2000000 /* two requests this near belong to one conversation */
-#define RUN_BEGIN 4       /* so many of them, and the two are brought together */
+#define RUN_BEGIN 256     /* so many of them, and the two are brought together; see affinity.h */
 #define RUN_CHECK 256     /* so often the threads are counted */
 #define RUN_LONG  16384   /* so long, and the scheduler may choose again */
 
@@ -25,24 +25,18 @@ int affinity_prepare(struct affinity *a)
 	return a->timer_fd < 0 ? -errno : 0;
 }
 
-void affinity_init(struct affinity *a, pid_t worker)
+void affinity_init(struct affinity *a, pid_t worker, int procs_fd)
 {
-	char path[32];
-
-	a->worker = worker;
-	/* O_PATH: Landlock does not ask about it (landlock(7)), and fstatat needs no more. */
-	snprintf(path, sizeof(path), "/proc/%d", (int)worker);
-	a->task_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	a->usable = a->task_fd >= 0 &&
-		    sched_getaffinity(worker, sizeof(a->worker_set), &a->worker_set) == 0 &&
+	a->procs_fd = procs_fd;
+	CPU_ZERO(&a->one);
+	a->usable = sched_getaffinity(worker, sizeof(a->full_set), &a->full_set) == 0 &&
 		    sched_getaffinity(0, sizeof(a->broker_set), &a->broker_set) == 0 &&
-		    CPU_COUNT(&a->worker_set) > 1;
+		    CPU_COUNT(&a->full_set) > 1;
 }
 
 void affinity_deinit(struct affinity *a)
 {
 	affinity_release(a);
-	fd_close(&a->task_fd);
 	fd_close(&a->timer_fd);
 }
 
@@ -53,29 +47,32 @@ static void set_timer(const struct affinity *a, long ms)
 	timerfd_settime(a->timer_fd, 0, &t, NULL);
 }
 
+/* task/ has two links and one for each thread. */
 static bool single_threaded(const struct affinity *a)
 {
 	struct stat st;
+	char path[32];
 
-	return fstatat(a->task_fd, "task", &st, 0) == 0 && st.st_nlink == 3;
+	snprintf(path, sizeof(path), "%d/task", (int)a->tid);
+	return fstatat(a->procs_fd, path, &st, 0) == 0 && st.st_nlink == 3;
 }
 
 static void hold(struct affinity *a)
 {
-	cpu_set_t one;
 	int cpu = sched_getcpu();
 
-	if (cpu < 0 || !CPU_ISSET(cpu, &a->worker_set) || !single_threaded(a))
+	if (cpu < 0 || sched_getaffinity(a->tid, sizeof(a->asker_set), &a->asker_set) < 0 ||
+		!CPU_ISSET(cpu, &a->asker_set) || !single_threaded(a))
 		return;
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	if (sched_setaffinity(a->worker, sizeof(one), &one) < 0) {
-		a->usable = false; /* sched_setaffinity(2): EPERM, of another user */
+	CPU_ZERO(&a->one);
+	CPU_SET(cpu, &a->one);
+	if (sched_setaffinity(a->tid, sizeof(a->one), &a->one) < 0) {
+		a->usable = errno != EPERM; /* sched_setaffinity(2): of another user */
 		return;
 	}
-	sched_setaffinity(0, sizeof(one), &one);
+	sched_setaffinity(0, sizeof(a->one), &a->one);
 	set_timer(a, AFFINITY_SILENCE_MS);
-	a->held = true;
+	a->held = a->was_held = true;
 }
 
 void affinity_release(struct affinity *a)
@@ -83,7 +80,7 @@ void affinity_release(struct affinity *a)
 	a->run = 0;
 	if (!a->held)
 		return;
-	sched_setaffinity(a->worker, sizeof(a->worker_set), &a->worker_set);
+	sched_setaffinity(a->tid, sizeof(a->asker_set), &a->asker_set);
 	sched_setaffinity(0, sizeof(a->broker_set), &a->broker_set);
 	set_timer(a, 0);
 	a->held = false;
@@ -99,13 +96,33 @@ void affinity_tick(struct affinity *a, uint64_t now_ns)
 		affinity_release(a);
 }
 
-void affinity_request(struct affinity *a, uint64_t now_ns)
+/* Who has not asked before may be a child of who was held, with the one CPU for inheritance. */
+static void welcome(struct affinity *a, pid_t tid)
 {
-	bool close_by = now_ns - a->last_ns < CLOSE_NS;
+	cpu_set_t set;
+
+	for (size_t i = 0; i < AFFINITY_SEEN; i++) {
+		if (a->seen[i] == tid)
+			return;
+	}
+	a->seen[a->next_seen++ % AFFINITY_SEEN] = tid;
+	if (a->was_held && sched_getaffinity(tid, sizeof(set), &set) == 0 &&
+		CPU_EQUAL(&set, &a->one))
+		sched_setaffinity(tid, sizeof(a->full_set), &a->full_set);
+}
+
+void affinity_request(struct affinity *a, pid_t tid, uint64_t now_ns)
+{
+	bool close_by = now_ns - a->last_ns < CLOSE_NS && tid == a->tid;
 
 	a->last_ns = now_ns;
 	if (!a->usable)
 		return;
+	if (tid != a->tid) {
+		affinity_release(a);
+		welcome(a, tid);
+		a->tid = tid;
+	}
 	a->run = close_by ? a->run + 1 : 0;
 	if (!a->held) {
 		if (a->run >= RUN_BEGIN)

@@ -140,7 +140,7 @@ static const char *on_channel(struct loop *l, struct session *s)
 	const char *why = NULL;
 	int r;
 
-	affinity_request(&l->affinity, monotonic_ns());
+	affinity_request(&l->affinity, s->cell->worker_pid, monotonic_ns());
 	r = ask_serve(s, &why);
 	if (r == 0) {
 		return l->waits_to_write ? channel_watch(l, s, false) : NULL;
@@ -174,8 +174,9 @@ static const char *on_trap(struct loop *l, struct session *s)
 		epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, notify_fd(s->cell->notify), NULL);
 		return NULL;
 	}
-	affinity_request(&l->affinity, monotonic_ns());
 	r = trap_serve(s, &why);
+	/* After the answer: who it was is known only by then. */
+	affinity_request(&l->affinity, trap_caller(s), monotonic_ns());
 	return r == 0 ? NULL : trap_failed(l, r, why);
 }
 
@@ -411,7 +412,7 @@ const char *loop_run(struct loop *l, struct session *s)
 	const char *why = NULL;
 	int r;
 
-	affinity_init(&l->affinity, s->cell->worker_pid);
+	affinity_init(&l->affinity, s->cell->worker_pid, s->cell->procs_fd);
 	r = watch_all(l, s);
 	if (r < 0) {
 		fail(&l->failure, r, "cannot watch the cell: %m");

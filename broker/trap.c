@@ -384,6 +384,11 @@ static int serve_notice(struct session *s, struct trap *t)
 	return r;
 }
 
+pid_t trap_caller(const struct session *s)
+{
+	return s->trap->notice.tid;
+}
+
 int trap_serve(struct session *s, const char **ret_why)
 {
 	int r = notify_receive(s->cell->notify, &s->trap->notice);
