@@ -157,10 +157,11 @@ static inline bool names_nothing(const struct request *q)
 	       !cuts_to_less_than_nothing(q);
 }
 
+/* Calls without a descriptor to begin at are given the whole path, see take_place(). */
 static inline bool names_nothing_at(const struct request *q)
 {
-	return q->op != OP_SYMLINK && q->op != OP_TRUNCATE && q->from == FROM_FD &&
-	       q->tail[0] == '\0' && !cuts_to_less_than_nothing(q);
+	return q->op != OP_SYMLINK && q->op != OP_TRUNCATE && q->op != OP_SETXATTR &&
+	       q->op != OP_REMOVEXATTR && q->from == FROM_FD && q->tail[0] == '\0';
 }
 
 /* Whether one of the symlinks after each other ends in a slash. */
