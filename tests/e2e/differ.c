@@ -494,6 +494,14 @@ static void both_doors_give_the_same_verdicts_and_records(void **state)
 /* ---- counting ----------------------------------------------------------------------------------
  */
 
+/* The number behind `name` in a line; 0: it has none. */
+static uint64_t field(const char *line, const char *name)
+{
+	const char *at = strstr(line, name);
+
+	return at ? strtoull(at + strlen(name), NULL, 10) : 0;
+}
+
 /*
  * Grants in the ledger less those that the same ledger takes back: a change is written down before
  * it is made, and one that fails has a second line that names the first ("of").  An open counts
@@ -504,21 +512,29 @@ static uint64_t ledger_grants(const char *door)
 	FILE *in = fopen(ledger, "re");
 	char *line = NULL, want[32];
 	size_t room = 0;
-	uint64_t n = 0;
+	uint64_t n = 0, made = 0;
 
 	assert_non_null(in);
 	snprintf(want, sizeof(want), "\"door\":\"%s\"", door);
 	/* No text within a line can hold these words: its quotes would be escaped. */
 	while (getline(&line, &room, in) > 0) {
-		if (!strstr(line, want))
+		bool grant = strstr(line, "\"event\":\"grant\"");
+		bool open = strstr(line, "\"op\":\"open\"");
+		bool fd = strstr(line, "\"fd\":true");
+		uint64_t of = field(line, "\"of\":");
+
+		/* Denials that are only counted may come between any two lines. */
+		if (!strstr(line, want) || strstr(line, "\"count\":"))
 			continue;
-		if (strstr(line, "\"op\":\"open\"") && !strstr(line, "\"fd\":true"))
-			continue;
-		if (strstr(line, "\"event\":\"grant\""))
+		/* What was made is handed over next, or taken back. */
+		assert_true(made == 0 || of == made || (grant && open && fd));
+		if (grant && (!open || fd))
 			n++;
-		else if (strstr(line, "\"of\":"))
+		else if (of && of != made)
 			n--;
+		made = grant && open && !fd ? field(line, "\"seq\":") : 0;
 	}
+	assert_int_equal(made, 0);
 	free(line);
 	fclose(in);
 	return n;
