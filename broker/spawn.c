@@ -95,6 +95,8 @@ static int fork_init(struct spawn *s, uint64_t namespaces, struct failure *f)
 		if (s->spec->root == CELL_HOST)
 			cell_init_host(s->spec, &s->prep, theirs, s->parts.worker_rules_fd,
 				&s->filter, s->status_fd[1]);
+		/* Or the exec that closes the worker's would be no end-of-file yet. */
+		fd_close_many(s->status_fd, 2);
 		cell_init(s->spec, &s->prep, theirs);
 	}
 	if (pid < 0) {

@@ -189,6 +189,9 @@ void cell_init_host(const struct cell_spec *spec, const struct cell_prep *prep, 
 	if (r == 0)
 		r = start_worker(
 			spec, prep, rules_fd, filter, status_fd, &h, &pidfd, &report.failure);
+	/* Before the report, without which no exec is let go on: await_exec() takes it as the last.
+	 */
+	fd_close(&status_fd);
 	report.worker = h.worker;
 	if (chan_send(sock, &report, sizeof(report), &pidfd, r == 0 ? 1 : 0, true) < 0 || r < 0) {
 		if (h.worker > 0)
