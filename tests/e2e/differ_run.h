@@ -248,8 +248,12 @@ static inline bool differs(struct run *run, struct request *q)
 	/* Setuid, setgid and sticky are taken off what is made, where chmod is refused them. */
 	if (q->op == OP_OPEN || q->op == OP_MKDIR || q->op == OP_MKNOD)
 		q->mode &= 0777;
-	if (run->model == TRAP && !is_recorded(TRAP, q)) /* the kernel's own answer */
-		return false;
+	/* The kernel's own answer; but of an open the broker takes the path before it lets go on.
+	 */
+	if (run->model == TRAP && !is_recorded(TRAP, q)) {
+		errno = ENAMETOOLONG;
+		return q->op == OP_OPEN && names_too_long(q);
+	}
 	for (size_t i = 0; i < sizeof(differences) / sizeof(*differences); i++) {
 		const struct difference *d = &differences[i];
 
