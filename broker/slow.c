@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* What a child says: less than PIPE_BUF, so that it comes whole (pipe(7)). */
@@ -33,6 +34,7 @@ struct waiting {
 	struct notice notice;
 	struct request q;
 	bool cloexec;
+	bool ended; /* the child has, and its report was not there yet */
 };
 
 struct slow {
@@ -96,7 +98,8 @@ static void open_and_report(struct session *s, const struct request *q, int repo
 	struct report report = {.pid = getpid(), .result = -EPERM};
 	unsigned as = q->answer.as;
 
-	if (identity_take(s, as) == 0)
+	/* A change of the fsuid takes the signal of a dead parent back: prctl(2). */
+	if (identity_take(s, as) == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0)
 		report.result = open_waiting(s, q);
 	/* Shorter than PIPE_BUF, into a pipe that has room for all that can wait. */
 	if (write(report_fd, &report, sizeof(report)) != (ssize_t)sizeof(report))
@@ -122,6 +125,7 @@ int slow_open(struct session *s, const struct notice *notice, struct request *q,
 	one->pid = pid;
 	one->notice = *notice;
 	one->cloexec = cloexec;
+	one->ended = false;
 	one->q = *q;
 	/* What the answer names lies in the request: it moved. */
 	one->q.blamed = NULL;
@@ -164,6 +168,16 @@ int slow_serve(struct session *s, const char **ret_why)
 	return r == -ENOENT ? 0 : r;
 }
 
+/* A child that ended without a word, killed by somebody: its report would be here by the next look.
+ */
+static bool is_silent(struct waiting *one)
+{
+	if (one->ended)
+		return true;
+	one->ended = spawn_has_ended(one->pid);
+	return false;
+}
+
 void slow_check(struct session *s)
 {
 	struct slow *w = s->slow;
@@ -171,8 +185,13 @@ void slow_check(struct session *s)
 	for (size_t i = 0; i < SLOW_MAX; i++) {
 		struct waiting *one = &w->of[i];
 
-		if (one->pid == 0 || notify_valid(s->cell->notify, one->notice.id))
+		if (one->pid == 0)
 			continue;
+		if (notify_valid(s->cell->notify, one->notice.id)) {
+			if (!is_silent(one))
+				continue;
+			trap_answer(s, &one->notice, &one->q, one->cloexec, -EIO);
+		}
 		kill(one->pid, SIGKILL);
 		spawn_reap(one->pid);
 		release(w, one);

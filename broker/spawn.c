@@ -483,6 +483,14 @@ pid_t spawn_sharing_files(void)
 	return pid < 0 ? -errno : (pid_t)pid;
 }
 
+bool spawn_has_ended(pid_t pid)
+{
+	siginfo_t info = {.si_pid = 0};
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	       info.si_pid == pid;
+}
+
 void spawn_reap(pid_t pid)
 {
 	int status;

@@ -64,6 +64,8 @@ int cell_wait(struct cell *cell);
 pid_t spawn_sharing_files(void);
 /* Waits for such a child, which has reported or was killed. */
 void spawn_reap(pid_t pid);
+/* Whether it has ended; it stays to be reaped. */
+bool spawn_has_ended(pid_t pid);
 
 /* Ends the cell: closes init's socket, reaps worker and init.  Safe to call twice.  Waits at most
  * until the kernel has killed the cell. */

@@ -54,4 +54,19 @@ check "whose children of the broker's are gone" \
 exec 4>&-
 wait "$broker"
 
+# The broker's third child is the one that waits; it is killed from outside, without a word.
+"$warder" run -q -p policy --ledger "$dir/ledger.silent" --time 60s -C "$dir/data" -- \
+	cat fifo >out 2>err &
+broker=$!
+pids="$pids $broker"
+third() {
+	# shellcheck disable=SC2046 # the list is words
+	set -- $(cat "/proc/$broker/task/$broker/children") && [ $# -eq 3 ] && child=$3
+}
+wait_until third
+check "an open that waits is a child's" kill -KILL "$child"
+wait "$broker"
+expect_text "whose silent death is an error, not a wait for ever" "Input/output error"
+check "with a record" grep -q '"type":"fifo".*"error":"EIO"' "$dir/ledger.silent"
+
 finish
