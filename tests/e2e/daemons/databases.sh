@@ -80,13 +80,13 @@ rows_of_mariadb() {
 
 start_redis() {
 	has_redis=no
-	needs Redis redis-cli || return 0
-	# Debian has the server's program in redis-tools, under the name that makes it a checker.
-	server=$(command -v redis-server || command -v redis-check-rdb)
+	needs Redis redis-cli bash || return 0
 	mkdir -m 755 redis "$socks/redis"
-	ln -s "$server" redis/redis-server
-	daemon redis redis/redis-server --bind 127.0.0.1 --port 6379 --unixsocket "$socks/redis/redis.sock" \
-		--unixsocketperm 777 --save '' --dir "$dir/redis"
+	# Debian has the server's program in redis-tools, where another name makes it a checker of files.
+	program=$(command -v redis-server || command -v redis-check-rdb)
+	echo "exec -a redis-server $program --save '' --bind 127.0.0.1 \"\$@\"" >redis/server
+	daemon redis bash redis/server --port 6379 --unixsocket "$socks/redis/redis.sock" \
+		--unixsocketperm 777 --dir "$dir/redis"
 	has_redis=yes
 }
 
@@ -96,4 +96,12 @@ rows_of_redis() {
 		redis-cli -h 127.0.0.1 -p 6379 get key
 	row Redis "redis-cli, by a Unix socket" "connect $socks/redis/redis.sock" redis.sock "a value" \
 		redis-cli -s "$socks/redis/redis.sock" get key
+	also="allow read $dir/redis/server"
+	row_of_server "redis-server in a cell" "redis-cli outside" "bind 127.0.0.1:6380" 127.0.0.1:6380 \
+		PONG ping_redis bash "$dir/redis/server" --port 6380 --dir /tmp
+	also=
+}
+
+ping_redis() {
+	redis-cli -h 127.0.0.1 -p 6380 ping
 }

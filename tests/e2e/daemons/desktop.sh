@@ -70,31 +70,24 @@ rows_of_agent() {
 	also=
 }
 
-# ---- X11 ------------------------------------------------------------------------------------------
-
-# A server with one socket of the two kinds.
-start_x_server() { # name, what it does not listen on
-	daemon "$1" Xvfb -displayfd 3 -screen 0 64x64x8 -nolisten tcp -nolisten "$2" -noreset 3>"$1.display"
-}
+# ---- X11, which is at a path and under an abstract name of the same text -----------------------------
 
 start_x11() {
 	has_x11=no
 	needs X11 Xvfb xdpyinfo || return 0
 	[ -d /tmp/.X11-unix ] || trap 'cleanup; rmdir /tmp/.X11-unix 2>/dev/null' EXIT
-	start_x_server x-path local
-	start_x_server x-abstract unix
+	daemon x11 Xvfb -displayfd 3 -screen 0 64x64x8 -nolisten tcp -noreset 3>display
 	has_x11=yes
 }
 
 rows_of_x11() {
-	[ $has_x11 = yes ] || return 0
-	# The client tries the abstract name first.
-	for kind in path abstract; do
-		up x-$kind test -s x-$kind.display || continue
-		n=$(cat x-$kind.display)
-		socket=/tmp/.X11-unix/X$n
-		[ $kind = path ] || socket=@$socket
-		row X11 "xdpyinfo, $kind" "connect $socket" "/tmp/.X11-unix/X$n" "vendor string" \
+	[ $has_x11 = yes ] && up x11 test -s display || return 0
+	n=$(cat display)
+	# The client tries the abstract name first, and the path where nobody is at that.
+	for name in @ ''; do
+		kind='by its path'
+		[ -z "$name" ] || kind='by its abstract name'
+		row X11 "xdpyinfo, $kind" "connect $name/tmp/.X11-unix/X$n" "/tmp/.X11-unix/X$n" "vendor string" \
 			env DISPLAY=":$n" xdpyinfo
 	done
 }

@@ -114,15 +114,73 @@ row() { # daemon, client, rule, peer, text, command...
 	[ "$cells" = yes ] || return 0
 	with_rule "$daemon: $client" "$rule" "$peer" "$@"
 	without_rule "$daemon: $client" "$peer" "$@"
-	echo "| $daemon | $client | \`allow $rule\` | $reached | $refused |" | sed "s|$socks|/run|" >>table
+	tell
+}
+
+# Adds the row that was found to the table, with the places that they have on a machine.
+tell() {
+	echo "| $daemon | $client | \`allow $rule\` | $reached | $refused |" |
+		sed -E "s|$socks|/run|; s|(X11-unix/X)[0-9]+|\10|" >>table
+}
+
+# ---- a row of a daemon in a cell ------------------------------------------------------------------
+
+says() { # text, command...
+	text=$1
+	shift
+	"$@" 2>&1 | grep -qF -- "$text"
+}
+
+# Runs a daemon until its client, a function of this test, has got a text from it, and ends it.
+serve_once() { # text, client, command...
+	text=$1 client_of=$2
+	shift 2
+	daemon served "$@"
+	pid=${pids##* }
+	wait_until says "$text" "$client_of"
+	status=$?
+	kill "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null
+	pids=${pids% *}
+	return $status
+}
+
+served() { # name, command...
+	what=$1
+	shift
+	if "$@"; then
+		ok "$what"
+	else
+		not_ok "$what" "failed: $*" "$(cat "$dir/served.log" cell.jsonl 2>/dev/null)"
+		return 1
+	fi
+}
+
+# A daemon that waits in a cell for one client outside, by a rule to bind.
+row_of_server() { # daemon, client, rule, peer, text, client's function, command...
+	daemon=$1 client=$2 rule=$3 peer=$4 text=$5 function=$6
+	shift 6
+	# shellcheck disable=SC2086 # words
+	served "$daemon, $client, with no cell" serve_once "$text" "$function" $as_worker "$@"
+	[ "$cells" = yes ] || return 0
+	{ echo "allow $rule"; echo "${also-}"; } >with.policy
+	rm -f cell.jsonl
+	reached=no
+	served "$daemon, $client, from a cell" serve_once "$text" "$function" \
+		"$warder" run -q -p ./with.policy --ledger cell.jsonl -- "$@" &&
+		served "and has a record of it" recorded grant "$peer" && reached=yes
+	without_rule "$daemon, $client" "$peer" "$@"
+	tell
 }
 
 # ---- the table ----------------------------------------------------------------------------------
 
-# Between the marks of the README stands what was found here.
+# Between two marks of the README stands what was found here.  Where TABLE names a file, it goes there
+# and is not compared.
 end_table() {
 	[ "$cells" = yes ] || return 0
+	[ -z "${TABLE-}" ] || { cp table "$TABLE"; return 0; }
 	sed 's/^/# /' table
-	sed -n '/^<!-- daemons -->$/,/^<!-- end -->$/p' "$TOP/README.md" | grep '^|' >table.readme
+	sed -n '/^<!-- daemons -->$/,/^<!-- daemons end -->$/p' "$TOP/README.md" | grep '^|' >table.readme
 	check "README's table is this one (make daemons-table writes it)" diff table.readme table
 }
