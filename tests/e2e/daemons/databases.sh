@@ -40,6 +40,12 @@ rows_of_postgresql() {
 		.s.PGSQL.5432 "$worker by a Unix socket" \
 		psql -AtX -h "$socks/postgresql" -U "$worker" -d postgres \
 		-c "select current_user || ' by ' || coalesce(inet_server_addr()::text, 'a Unix socket')"
+	# As on a machine, whose /var/run is a link that programs know the place by.
+	mkdir -p var && ln -s "$socks" var/run
+	row PostgreSQL "psql, by a link to its directory" "connect $dir/var/run/postgresql/.s.PGSQL.5432" \
+		.s.PGSQL.5432 "$worker by a Unix socket" \
+		psql -AtX -h "$dir/var/run/postgresql" -U "$worker" -d postgres \
+		-c "select current_user || ' by ' || coalesce(inet_server_addr()::text, 'a Unix socket')"
 	row PostgreSQL "psql, by TCP with a password" "connect 127.0.0.1:5432" 127.0.0.1:5432 \
 		"$worker by 127.0.0.1" \
 		env PGPASSWORD=word psql -AtX -h 127.0.0.1 -U "$worker" -d postgres \

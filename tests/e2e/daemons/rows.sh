@@ -120,7 +120,7 @@ row() { # daemon, client, rule, peer, text, command...
 # Adds the row that was found to the table, with the places that they have on a machine.
 tell() {
 	echo "| $daemon | $client | \`allow $rule\` | $reached | $refused |" |
-		sed -E "s|$socks|/run|; s|(X11-unix/X)[0-9]+|\10|" >>table
+		sed -E "s|$socks|/run|; s|$dir/var|/var|; s|(X11-unix/X)[0-9]+|\10|" >>table
 }
 
 # ---- a row of a daemon in a cell ------------------------------------------------------------------
