@@ -189,11 +189,9 @@ static const char *on_slow(struct loop *l, struct session *s)
 }
 
 /* How long the loop may wait: while opens wait, their callers are looked at. */
-static int wait_ms(const struct loop *l, const struct session *s)
+static int wait_ms(const struct session *s)
 {
-	if (slow_waiting(s->slow) > 0)
-		return SLOW_CHECK_MS;
-	return l->affinity.held ? AFFINITY_SILENCE_MS : -1;
+	return slow_waiting(s->slow) > 0 ? SLOW_CHECK_MS : -1;
 }
 
 /* As whom a signal ends the cell: the worker may tidy up after the first, none waits for it after
@@ -420,7 +418,7 @@ const char *loop_run(struct loop *l, struct session *s)
 	}
 	while (!l->over) {
 		struct epoll_event events[8];
-		int n = epoll_wait(l->epoll_fd, events, 8, wait_ms(l, s));
+		int n = epoll_wait(l->epoll_fd, events, 8, wait_ms(s));
 
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -45,6 +45,7 @@ struct spawn {
 	struct cell_prep prep;
 	struct cell_parts parts;
 	struct cell_ns ns;
+	struct cell_net net;
 	struct filter filter; /* the worker's */
 	struct cell *cell;
 	int status_fd[2]; /* the worker's report: its end closes on exec */
@@ -189,7 +190,7 @@ static int run_helper(struct spawn *s, int flags, int (*run)(struct spawn *s, st
 
 static int network_main(struct spawn *s, struct failure *f)
 {
-	return cell_network(&s->prep, &s->ns, f);
+	return cell_network(s->spec, &s->prep, &s->ns, &s->net, f);
 }
 
 /* ---- 4: the worker -------------------------------------------------------------------------- */
@@ -450,6 +451,7 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
 		.prep = CELL_PREP_INIT,
 		.parts = CELL_PARTS_INIT,
 		.ns = CELL_NS_INIT,
+		.net = CELL_NET_INIT,
 		.cell = ret,
 		.status_fd = {-1, -1},
 	};

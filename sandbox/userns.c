@@ -183,7 +183,8 @@ static int loopback_up(struct failure *f)
 	return 0;
 }
 
-int cell_network(const struct cell_prep *prep, struct cell_ns *ns, struct failure *f)
+int cell_network(const struct cell_spec *spec, const struct cell_prep *prep, struct cell_ns *ns,
+	struct cell_net *net, struct failure *f)
 {
 	int r;
 
