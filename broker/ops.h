@@ -3,12 +3,16 @@
  * ops.h - what each row of the message table does: handle_<op>() answers warder_<op>().
  *
  * A handler takes a request whose paths are known, goes the way of request.h up to the effect, and
- * returns the result: 0, ANSWER_FD with q->fd, or -errno.  Data of the answer goes to `data`.
+ * returns the result: 0, ANSWER_FD with q->fd, ANSWER_LATER, or -errno.  Data of the answer goes to `data`.
  */
 #ifndef WARDER_OPS_H
 #define WARDER_OPS_H
 
 #include "broker/request.h"
+
+/* What a handler returns beside the results of msg.h: it has taken the request over with
+ * ask_defer(), and the answer is made with ask_finish() when the network has told. */
+#define ANSWER_LATER 2
 
 /* Data of an answer: what the largest message leaves. */
 #define OPS_DATA_MAX (MSG_SIZE_MAX - MSG_HEADER_SIZE - MSG_ANSWER_SIZE)
