@@ -22,6 +22,10 @@ const char *request_op_name(unsigned op)
 		[OP_EXEC - MSG__COUNT] = "exec",
 		[OP_UMASK - MSG__COUNT] = "umask",
 		[OP_LISTEN - MSG__COUNT] = "listen",
+		[OP_CONNECT - MSG__COUNT] = "connect",
+		[OP_BIND - MSG__COUNT] = "bind",
+		[OP_RESOLVE - MSG__COUNT] = "resolve",
+		[OP_SEND - MSG__COUNT] = "send",
 	};
 
 	return op < MSG__COUNT ? msg_rows[op].name : names[op - MSG__COUNT];

@@ -72,6 +72,10 @@ enum request_op {
 	OP_EXEC,
 	OP_UMASK,
 	OP_LISTEN, /* the system call: of a socket that is bound already */
+	OP_CONNECT,
+	OP_BIND,
+	OP_RESOLVE, /* the cell's nameserver is asked for a name */
+	OP_SEND,    /* a first datagram to a peer */
 	OP__COUNT,
 };
 const char *request_op_name(unsigned op);
