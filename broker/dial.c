@@ -9,6 +9,7 @@
  * reason, and the session goes on.
  */
 #include "broker/dial.h"
+#include "broker/ask.h"
 #include "broker/charge.h"
 #include "broker/decide.h"
 #include "broker/names.h"
@@ -32,6 +33,7 @@
 struct waiting {
 	uint32_t id; /* 0: the slot is free */
 	enum dial_op op;
+	bool brings;          /* its answer brings a descriptor */
 	uint64_t deadline_ns; /* 0: none */
 	bool ends;            /* its finish() runs */
 	dial_finish *finish;
@@ -158,6 +160,9 @@ int dial_begin(struct session *s, struct request *q, struct dial_waiter *waiter,
 	d->last_id = one->id = m->id;
 	one->op = m->op;
 	one->ends = false;
+	/* A path without the worker's socket: the dialer makes it. */
+	one->brings = m->op == DIAL_TCP || m->op == DIAL_ABSTRACT || m->op == DIAL_BIND ||
+		      m->op == DIAL_SOCKET || (m->op == DIAL_PATH && n_fds == 1);
 	one->finish = finish;
 	one->deadline_ns = deadline(m, clock_ns());
 	take_over(one, q, waiter);
@@ -213,7 +218,7 @@ static void cancel(struct session *s, struct waiting *one)
 	struct dial_message *m = &d->out;
 
 	d->cancelled[d->next_cancelled++ % DIAL_WAITING_MAX] = one->id;
-	if (one->op == DIAL_BIND) /* is done at once */
+	if (one->op == DIAL_BIND || one->op == DIAL_SOCKET) /* is done at once */
 		return;
 	memset(m, 0, sizeof(*m));
 	m->op = DIAL_CANCEL;
@@ -226,6 +231,8 @@ static void cancel(struct session *s, struct waiting *one)
 
 static bool is_gone(const struct session *s, const struct waiting *one)
 {
+	if (one->d.q.door == DOOR_ASK)
+		return ask_is_gone(s);
 	return one->d.q.door == DOOR_TRAP &&
 	       !notify_valid(s->cell->notify, one->d.waiter.notice.id);
 }
@@ -266,7 +273,7 @@ static void send_verdict(struct session *s, uint32_t id, int result)
 	send_message(s, m, NULL, 0);
 }
 
-static enum verdict check_name(struct session *s, struct request *q)
+enum verdict dial_decide_name(struct session *s, struct request *q)
 {
 	if (policy_check_name(s->policy, q->peer.name, q->peer.name_size, &q->answer) ==
 		VERDICT_ALLOW)
@@ -311,7 +318,7 @@ static int on_lookup(struct session *s, const struct dial_message *m)
 	int r;
 
 	begin_asked(s, m, OP_RESOLVE);
-	if (check_name(s, q) == VERDICT_ALLOW)
+	if (dial_decide_name(s, q) == VERDICT_ALLOW)
 		r = charge(s, q, false);
 	else
 		r = dial_refuse(s, q);
@@ -327,7 +334,7 @@ static int on_found(struct session *s, const struct dial_message *m)
 	int r = 0;
 
 	begin_asked(s, m, OP_RESOLVE);
-	if (check_name(s, q) != VERDICT_ALLOW) {
+	if (dial_decide_name(s, q) != VERDICT_ALLOW) {
 		r = dial_refuse(s, q);
 		r = settle(s, q, r);
 	}
@@ -380,13 +387,11 @@ static bool was_cancelled(const struct dial *d, uint32_t id)
 /* Whether the answer is one to this question, with what belongs to it. */
 static bool fits(const struct waiting *one, const struct dial_message *m, size_t n_fds)
 {
-	bool brings = one->op == DIAL_TCP || one->op == DIAL_ABSTRACT || one->op == DIAL_BIND;
-
 	if (m->result > 0 || m->result < ERROR_LOWEST)
 		return false;
 	if ((one->op == DIAL_RESOLVE) != (m->op == DIAL_NAMES))
 		return false;
-	return n_fds == (brings && m->result == 0 ? 1 : 0);
+	return n_fds == (one->brings && m->result == 0 ? 1 : 0);
 }
 
 /* NULL: done; else what is wrong with it. */
@@ -546,7 +551,8 @@ enum verdict dial_decide(struct session *s, struct request *q)
 
 int dial_refuse(struct session *s, struct request *q)
 {
-	const char *what = q->op == OP_RESOLVE ? "looking up" : q->peer.bind ? "bind" : "connect";
+	bool lookup = q->op == OP_RESOLVE || q->op == MSG_RESOLVE;
+	const char *what = lookup ? "looking up" : q->peer.bind ? "bind" : "connect";
 	const struct policy_answer *a = &q->answer;
 
 	if (a->verdict == VERDICT_ASK)

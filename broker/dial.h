@@ -64,6 +64,8 @@ int dial_end(struct session *s, const char *reason, const char **ret_why);
  * dial_refuse().
  */
 enum verdict dial_decide(struct session *s, struct request *q);
+/* The same of looking up the name in q->peer. */
+enum verdict dial_decide_name(struct session *s, struct request *q);
 int dial_refuse(struct session *s, struct request *q);
 
 #endif

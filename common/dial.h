@@ -38,9 +38,12 @@
  *   start    the sockets of the cell's network (enum dial_cell order), u8 of each kind
  *   tcp      u32 timeout_ms  u8 wait  u8 n, addresses  u8 n, options      done: the socket
  *            wait 0: one address, and the socket is handed back while it connects
- *   path     u32 timeout_ms  u8 wait; the worker's socket and the inode   done: it is connected
+ *   path     u32 timeout_ms  u8 wait  u16 type
+ *            with the worker's socket and the inode, type 0              done: it is connected
+ *            with the inode alone                                        done: a new socket
  *   abstract u32 timeout_ms  u8 wait  u16 type  name of any bytes, options  done: the socket
  *   bind     one address, options                                         done: the socket, bound
+ *   socket   u16 type                                   done: a Unix socket, not bound
  *   relay    as tcp with wait 1, one address: done when a listener of the dialer's own stands at
  *            that address inside the cell, and the next connection there is carried to it
  *   resolve  u8 families (1: IPv4, 2: IPv6)  name                         names
@@ -60,6 +63,7 @@
 	X(path, PATH, 2) \
 	X(abstract, ABSTRACT, 0) \
 	X(bind, BIND, 0) \
+	X(socket, SOCKET, 0) \
 	X(relay, RELAY, 0) \
 	X(resolve, RESOLVE, 0) \
 	X(cancel, CANCEL, 0) \
