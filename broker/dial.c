@@ -35,6 +35,7 @@ struct waiting {
 	enum dial_op op;
 	bool brings;          /* its answer brings a descriptor */
 	uint64_t deadline_ns; /* 0: none */
+	bool ends;            /* its finish() runs */
 	dial_finish *finish;
 	struct dialled d;
 };
@@ -158,6 +159,7 @@ int dial_begin(struct session *s, struct request *q, struct dial_waiter *waiter,
 		return r;
 	d->last_id = one->id = m->id;
 	one->op = m->op;
+	one->ends = false;
 	/* A path without the worker's socket: the dialer makes it. */
 	one->brings = m->op == DIAL_TCP || m->op == DIAL_ABSTRACT || m->op == DIAL_BIND ||
 		      m->op == DIAL_SOCKET || (m->op == DIAL_PATH && n_fds == 1);
@@ -176,6 +178,7 @@ static int end_one(struct session *s, struct waiting *one, int result,
 {
 	int r;
 
+	one->ends = true;
 	one->d.result = result;
 	one->d.answer = answer;
 	r = one->finish(s, &one->d, ret_why);
@@ -185,11 +188,13 @@ static int end_one(struct session *s, struct waiting *one, int result,
 
 /* The dialer is gone, or is ended here, which closing its channel does; the signal is a second
  * line.  Who waited for it is refused. */
-static int give_up(struct session *s, const char *reason, const char **ret_why)
+int dial_end(struct session *s, const char *reason, const char **ret_why)
 {
 	struct dial *d = s->dial;
 	int r = 0;
 
+	if (d->gone)
+		return 0;
 	d->gone = reason;
 	fd_close(&s->cell->dialer_fd);
 	if (s->cell->dialer_pid > 0)
@@ -198,7 +203,7 @@ static int give_up(struct session *s, const char *reason, const char **ret_why)
 		struct waiting *one = &d->of[i];
 		int ended;
 
-		if (!one->id)
+		if (!one->id || one->ends)
 			continue;
 		ended = end_one(
 			s, one, refuse(&one->d.q, ECONNABORTED, "%s", reason), NULL, ret_why);
@@ -446,7 +451,7 @@ static int serve_one(struct session *s, size_t size, int *fd, size_t n_fds, cons
 		wrong = on_answer(s, m, fd, n_fds, &r, ret_why);
 	else
 		wrong = on_question(s, m, n_fds);
-	return wrong ? give_up(s, wrong, ret_why) : r;
+	return wrong ? dial_end(s, wrong, ret_why) : r;
 }
 
 int dial_serve(struct session *s, const char **ret_why)
@@ -463,11 +468,12 @@ int dial_serve(struct session *s, const char **ret_why)
 		if (size == -EAGAIN)
 			return 0;
 		if (size == 0 || size == -ECONNRESET)
-			return give_up(s, "the dialer has ended", ret_why);
+			return dial_end(s, "the dialer has ended", ret_why);
 		if (size == -EMFILE)
-			return give_up(s, "the broker has no room for another descriptor", ret_why);
+			return dial_end(
+				s, "the broker has no room for another descriptor", ret_why);
 		if (size < 0)
-			return give_up(s, "the dialer's channel failed", ret_why);
+			return dial_end(s, "the dialer's channel failed", ret_why);
 		r = serve_one(s, (size_t)size, &fd, n, ret_why);
 	}
 	return r;
