@@ -192,12 +192,20 @@ static const char *on_slow(struct loop *l, struct session *s)
 	return r == 0 ? NULL : trap_failed(l, r, why);
 }
 
+/* Answers that have come about wait for the worker to read. */
+static const char *watch_answers(struct loop *l, struct session *s)
+{
+	if (l->waits_to_write || !ask_waits(s) || ask_is_gone(s))
+		return NULL;
+	return channel_watch(l, s, true);
+}
+
 static const char *on_dial(struct loop *l, struct session *s)
 {
 	const char *why = NULL;
 	int r = dial_serve(s, &why);
 
-	return r == 0 ? NULL : trap_failed(l, r, why);
+	return r == 0 ? watch_answers(l, s) : trap_failed(l, r, why);
 }
 
 static const char *on_sockets(struct loop *l, struct session *s)
@@ -219,7 +227,7 @@ static const char *check_waiting(struct loop *l, struct session *s)
 		r = dial_check(s, &why);
 	if (r == 0 && inside_waiting(s->socket_waits) > 0)
 		r = inside_check(s);
-	return r == 0 ? NULL : trap_failed(l, r, why);
+	return r == 0 ? watch_answers(l, s) : trap_failed(l, r, why);
 }
 
 /* How long the loop may wait: while calls wait, their callers are looked at. */
