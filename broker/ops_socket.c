@@ -312,12 +312,27 @@ static int admit(struct session *s, struct request *q, struct later *l,
 		names->n_addresses, named.name);
 }
 
+/* What the dialer says of a name in the words of connect(2): whether nobody has it, or nobody could
+ * be asked. */
+static int name_result(int r)
+{
+	switch (r) {
+	case -ENODATA:
+		return -ENOENT;
+	case -EAGAIN:
+	case -EIO:
+		return -EHOSTUNREACH;
+	default:
+		return r;
+	}
+}
+
 static int finish_names(struct session *s, struct dialled *d, const char **ret_why)
 {
 	struct later *l = ask_waiter(s, d->waiter.id);
 	struct request *q = &d->q;
 	struct dial_message m;
-	int r = d->result;
+	int r = name_result(d->result);
 
 	if (!l)
 		return 0;
@@ -595,7 +610,7 @@ static int finish_resolve(struct session *s, struct dialled *d, const char **ret
 {
 	struct later *l = ask_waiter(s, d->waiter.id);
 	const struct dial_message *names = d->answer;
-	int r = d->result;
+	int r = name_result(d->result);
 	struct enc e;
 
 	if (!l)
