@@ -369,10 +369,11 @@ static int connect_tcp(struct session *s, struct request *q)
 		m.wait = false;
 		m.families = FAMILIES_BOTH;
 		put_name(&m, &q->peer);
-		return dial_first(s, q, &m, NULL, 0, finish_names, false);
 	}
 	r = time_left(q, &m.timeout_ms);
-	return r < 0 ? r : dial_first(s, q, &m, NULL, 0, finish_tcp, true);
+	if (r < 0)
+		return r;
+	return dial_first(s, q, &m, NULL, 0, by_name ? finish_names : finish_tcp, !by_name);
 }
 
 static int finish_unix(struct session *s, struct dialled *d, const char **ret_why)

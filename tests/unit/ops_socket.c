@@ -14,6 +14,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -406,6 +407,25 @@ static void a_name_without_an_admitted_address_is_refused(void **state)
 	end(&f);
 }
 
+static void a_name_that_nobody_tells_ends_with_its_time(void **state)
+{
+	struct msg_request q = request("h.example:443", 0, 0);
+	const char *why = NULL;
+	struct fixture f;
+
+	begin(&f, "allow connect h.example:443\n");
+	q.offset = 60;
+	send_one(&f, MSG_CONNECT, q);
+	hear(&f, DIAL_RESOLVE);
+	assert_int_equal(dial_check(&f.w->s, &why), 0);
+	assert_false(answered(&f));
+	usleep(80000);
+	assert_int_equal(dial_check(&f.w->s, &why), 0);
+	assert_int_equal(read_answer(&f, MSG_CONNECT), -ETIMEDOUT);
+	hear(&f, DIAL_CANCEL);
+	end(&f);
+}
+
 static void what_the_network_says_is_the_workers_answer(void **state)
 {
 	static const int errors[] = {ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH};
@@ -788,6 +808,66 @@ static void what_cannot_be_signed_for_is_not_handed_over(void **state)
 	end(&f);
 }
 
+/* The dialer, whose descriptors count too, is let send; the broker is not. */
+static void done_with_few(struct fixture *f, const struct rlimit *few)
+{
+	const struct rlimit many = {few->rlim_max, few->rlim_max};
+	struct dial_message m = {.id = f->m.id, .op = DIAL_DONE};
+	uint8_t buf[DIAL_SIZE_MAX];
+	int fd = dial_loopback(f);
+	long size = dial_encode(&m, buf, sizeof(buf));
+
+	setrlimit(RLIMIT_NOFILE, &many);
+	if (chan_send(f->dialer_fd, buf, (size_t)size, &fd, 1, false) < 0)
+		_exit(3);
+	setrlimit(RLIMIT_NOFILE, few);
+	if (serve_dialer(f) < 0)
+		_exit(4);
+}
+
+/* unix(7) ETOOMANYREFS, for a process without CAP_SYS_RESOURCE and CAP_SYS_ADMIN. */
+static void too_many_in_flight_are_a_busy_answer_without_data(void **state)
+{
+	enum { N = 60 };
+	size_t came = 0, busy = 0;
+	struct fixture f;
+	int status;
+	pid_t pid;
+
+	begin(&f, "allow connect 127.0.0.1:PORT\n");
+	pid = fork();
+	if (pid == 0) {
+		const struct rlimit few = {40, 400};
+		int big = 1 << 20;
+
+		/* A uid of its own, so that nothing else counts. */
+		if (geteuid() == 0 && (setgid(54322) < 0 || setuid(54322) < 0))
+			_exit(2);
+		setsockopt(f.w->s.channel_fd, SOL_SOCKET, SO_SNDBUF, &big, sizeof(big));
+		setrlimit(RLIMIT_NOFILE, &few);
+		for (int i = 0; i < N; i++) {
+			send_connect(&f, here(&f));
+			hear(&f, DIAL_TCP);
+			done_with_few(&f, &few);
+		}
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	for (int i = 0; i < N; i++) {
+		int r = read_answer(&f, MSG_CONNECT);
+
+		assert_true(r == ANSWER_FD || r == -EBUSY);
+		assert_true(r == ANSWER_FD || f.w->answers[0].data_size == 0);
+		came += r == ANSWER_FD;
+		busy += r == -EBUSY;
+	}
+	assert_true(came > 0 && busy > 0);
+	assert_int_equal(count_events(f.w, "grant", true), N);
+	assert_int_equal(count_events(f.w, "fail", false), busy);
+	end(&f);
+}
+
 static void connections_on_their_way_are_held_ones(void **state)
 {
 	struct fixture f;
@@ -1021,6 +1101,7 @@ int main(void)
 		cmocka_unit_test(what_no_rule_allows_is_not_dialled),
 		cmocka_unit_test(of_a_name_only_admitted_addresses_are_dialled),
 		cmocka_unit_test(a_name_without_an_admitted_address_is_refused),
+		cmocka_unit_test(a_name_that_nobody_tells_ends_with_its_time),
 		cmocka_unit_test(what_the_network_says_is_the_workers_answer),
 		cmocka_unit_test(a_unix_socket_is_reached_by_its_inode),
 		cmocka_unit_test(an_abstract_name_is_reached_by_its_name_alone),
@@ -1033,6 +1114,7 @@ int main(void)
 		cmocka_unit_test(answers_wait_until_the_worker_reads),
 		cmocka_unit_test(answers_that_wait_are_closed_with_the_session),
 		cmocka_unit_test(what_cannot_be_signed_for_is_not_handed_over),
+		cmocka_unit_test(too_many_in_flight_are_a_busy_answer_without_data),
 		cmocka_unit_test(connections_on_their_way_are_held_ones),
 		cmocka_unit_test(a_server_listens_once_it_is_signed_for),
 		cmocka_unit_test(a_server_without_a_rule_or_a_place_is_refused),
