@@ -516,6 +516,15 @@ pid_t spawn_sharing_files(void)
 	return pid < 0 ? -errno : (pid_t)pid;
 }
 
+pid_t spawn_copying_files(void)
+{
+	long pid = syscall(SYS_clone, SIGCHLD, 0L, 0L, 0L, 0L);
+
+	if (pid == 0)
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	return pid < 0 ? -errno : (pid_t)pid;
+}
+
 bool spawn_has_ended(pid_t pid)
 {
 	siginfo_t info = {.si_pid = 0};

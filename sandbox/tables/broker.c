@@ -121,6 +121,12 @@ static const struct table_row rows[] = {
 	ALLOW(getsockopt, "SO_PASSRIGHTS, SO_PEERCRED on its own channels"),
 	ALLOW(shutdown, "channels"),
 
+	/* sockets that the dialer made, and the worker's own by their copies */
+	ALLOW(bind, "op listen, at a path"),
+	ALLOW(listen, "op listen"),
+	ALLOW(getsockname, "what the dialer brought"),
+	ALLOW(getpeername, "what the dialer brought"),
+
 	/* the trap door */
 	ALLOW_IF(ioctl, IS(1, SECCOMP_IOCTL_NOTIF_RECV), "a worker's call that waits"),
 	ALLOW_IF(ioctl, IS(1, SECCOMP_IOCTL_NOTIF_SEND), "its answer"),
