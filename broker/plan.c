@@ -153,7 +153,7 @@ static unsigned tree_access(const struct policy_tree *t)
 		access |= CELL_WRITE;
 	else if (t->rights & RIGHT_APPEND)
 		access |= CELL_APPEND;
-	if (t->rights & RIGHT_CREATE)
+	if (t->rights & (RIGHT_CREATE | RIGHT_BIND))
 		access |= CELL_CREATE;
 	if (t->rights & RIGHT_DELETE)
 		access |= CELL_DELETE;
@@ -183,7 +183,7 @@ static bool same_name(const char *a, const char *b)
 }
 
 /*
- * A single file may be made, deleted or renamed only from its directory, so there the tree is the
+ * A single file or socket may be made, deleted or renamed only from its directory, so there the tree is the
  * directory: its names become visible and the broker's Landlock domain reaches its files, while
  * the policy still decides on the one name.
  */
@@ -200,7 +200,7 @@ static int plan_tree(struct plan *p, const struct policy_tree *t, struct failure
 		return 0;
 	}
 	tree->is_file = true;
-	if (t->rights & (RIGHT_CREATE | RIGHT_DELETE)) {
+	if (t->rights & (RIGHT_CREATE | RIGHT_DELETE | RIGHT_BIND)) {
 		tree->is_file = false;
 		tree->path = keep_parent(p, t->resolved);
 		tree->alias = aliased && same_name(t->prefix, t->resolved)
@@ -258,6 +258,9 @@ static int plan_trees(struct plan *p, const struct policy *policy, struct failur
 			continue;
 		if (t->as == AS_BROKER)
 			p->as_broker = true;
+		/* What is connected to is reached on the host, and in no view. */
+		if (t->rights == RIGHT_CONNECT)
+			continue;
 		r = plan_tree(p, t, f);
 	}
 	merge_trees(p);

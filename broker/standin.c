@@ -5,7 +5,6 @@
  * Runs in: broker.  Trusts: nothing.  Each gives way to the real one, and this file then goes.
  */
 #include "common/dial.h"
-#include "policy/policy.h"
 
 #include <errno.h>
 
@@ -24,18 +23,4 @@ weak int dial_decode(const uint8_t *buf, size_t size, struct dial_message *ret)
 weak size_t dial_fds(enum dial_op op)
 {
 	return 0;
-}
-
-weak enum verdict policy_check_socket(
-	const struct policy *p, const struct policy_socket *s, struct policy_answer *ret)
-{
-	*ret = (struct policy_answer){.missing = s->bind ? RIGHT_BIND : RIGHT_CONNECT};
-	return VERDICT_DENY;
-}
-
-weak enum verdict policy_check_name(
-	const struct policy *p, const char *name, size_t size, struct policy_answer *ret)
-{
-	*ret = (struct policy_answer){.missing = RIGHT_CONNECT};
-	return VERDICT_DENY;
 }

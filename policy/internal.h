@@ -2,9 +2,9 @@
 /*
  * internal.h - the policy from inside: what the files of policy/ share.
  *
- * lex.c words · target.c patterns · parse.c statements · setting.c and socket.c their values ·
- * store.c memory and diagnostics · relate.c rules against rules · trie.c, match.c verdicts · text.c
- * print.
+ * lex.c words · target.c patterns · host.c hosts and addresses · parse.c, rule.c, socket.c
+ * statements · setting.c their values · store.c memory and diagnostics · relate.c rules against
+ * rules · trie.c, match.c verdicts on paths · peers.c verdicts on sockets · text.c print.
  */
 #ifndef WARDER_POLICY_INTERNAL_H
 #define WARDER_POLICY_INTERNAL_H
@@ -14,7 +14,10 @@
 #include <limits.h>
 
 #define RIGHTS_COUNT 7
-#define RIGHTS_ALL   ((1u << RIGHTS_COUNT) - 1)
+#define RIGHTS_ALL   ((1u << RIGHTS_COUNT) - 1) /* of files: what `any` is */
+#define RIGHTS_SOCK  ((unsigned)(RIGHT_CONNECT | RIGHT_BIND))
+#define MARKS_COUNT  9
+#define MARKS_ALL    (RIGHTS_ALL | RIGHTS_SOCK)
 
 #define DEPTH_MAX 16   /* include in include in include */
 #define FILES_MAX 256  /* links to directories could make any number of one file */
@@ -64,6 +67,8 @@ struct rule {
 	bool optional;
 	size_t first_tree, n_trees;
 	size_t first_except, n_excepts;
+	size_t first_sock, n_socks;               /* sockets that have no path */
+	size_t first_sock_except, n_sock_excepts; /* and those taken out again */
 	uint32_t except_root; /* of a trie of its own; 0: none */
 	bool too_wide;        /* told once for many denies that it undoes, see relate.c */
 };
@@ -88,19 +93,30 @@ struct except {
 	unsigned column;
 };
 
+enum host_kind { HOST_NAME, HOST_SUFFIX, HOST_ADDRESS, HOST_INTERNET, HOST_ABSTRACT };
+
+/* A socket without a path, as a rule has it. */
+struct sock {
+	size_t rule;
+	bool bind;
+	enum policy_protocol protocol;
+	enum host_kind kind;
+	const char *name; /* lower case, no last dot, no "*."; an abstract name's bytes */
+	size_t name_size;
+	uint8_t address[16]; /* IPv4 mapped; the bits behind `bits` are 0 */
+	unsigned bits;       /* of those 128 */
+	uint16_t low, high;  /* ports; 0 to 65535 is "*" */
+	unsigned column;
+};
+
 struct expect {
 	const char *name, *file, *source;
 	unsigned line, column;
 	enum verdict verdict;
 	unsigned rights;
-	const char *path; /* normalised; NULL: a socket */
+	const char *path; /* normalised; NULL: a socket without one */
+	struct sock sock;
 	const char *text; /* the statement, printed */
-};
-
-/* A deny of sockets: true already, since none is given. */
-struct statement {
-	const char *name;
-	const char *text;
 };
 
 struct variable {
@@ -126,7 +142,7 @@ struct mark {
 	uint32_t next;        /* 0: the end */
 	uint32_t seen;        /* scratch of a check */
 	uint16_t prefix_size; /* of the spelling that led here */
-	uint8_t rights;
+	uint16_t rights;
 };
 #define MARK_PROTECT UINT32_MAX
 #define MARK_EXCEPT  (UINT32_MAX - 1)
@@ -183,6 +199,29 @@ struct matcher {
 	struct scratch *scratch;
 };
 
+/* The ports of one host and one kind of rule, apart and ascending. */
+struct range {
+	uint16_t low, high;
+	uint32_t sock;
+};
+
+/* Sockets of one host whose rules say the same; those of a host stand one after another. */
+struct group {
+	uint32_t first, n; /* ranges */
+	uint8_t protocol;  /* what it is kept under */
+	bool last;         /* of its host */
+};
+
+/* Sockets by host: see peers.c. */
+struct peers {
+	struct range *ranges;
+	struct group *groups;
+	uint32_t *table; /* first groups of hosts, + 1 */
+	size_t table_size;
+	uint8_t lengths[129]; /* which prefixes there are, longest first */
+	size_t n_lengths;
+};
+
 struct chunk;
 
 struct policy {
@@ -205,8 +244,10 @@ struct policy {
 	size_t n_excepts, excepts_room;
 	struct expect *expects;
 	size_t n_expects, expects_room;
-	struct statement *statements;
-	size_t n_statements, statements_room;
+	struct sock *socks;
+	size_t n_socks, socks_room;
+	struct sock *sock_excepts;
+	size_t n_sock_excepts, sock_excepts_room;
 	struct variable *variables;
 	size_t n_variables, variables_room;
 	struct source *sources;
@@ -229,6 +270,7 @@ struct policy {
 	unsigned depth; /* 0: the main text */
 
 	struct matcher matcher;
+	struct peers peers;
 	const char *text;
 	size_t text_size;
 	bool compiled;
@@ -281,17 +323,57 @@ size_t component_suffix(const struct component *c);
 /* Whether a name matches a component that is no "**". */
 bool component_match(const struct component *c, const char *name, size_t n);
 
-/* ---- parse.c, setting.c, socket.c ---- */
+/* ---- parse.c, setting.c ---- */
 
 /* A line that begins with the name of a setting. */
 int setting_parse(struct policy *p, const struct word *words, int n);
 bool setting_known(const char *word);
 int time_parse(struct policy *p, const struct word *w, uint64_t *ret_ms);
 
-/* Parses one socket at words[at].  Returns how many words it took, or -EINVAL. */
-int socket_parse(struct policy *p, const struct word *words, int n, int at, bool bind);
+/* ---- host.c ---- */
+
+/* How near to everybody's an address is.  A name admits what is not NOBODY, `internet` PUBLIC. */
+enum address_class { ADDRESS_NOBODY, ADDRESS_PRIVATE, ADDRESS_PUBLIC };
+enum address_class address_class(const uint8_t address[16]);
+bool address_is_v4(const uint8_t address[16]);
+/* The IPv4 address that a transition address leads to (NAT64, 6to4, Teredo), mapped. */
+bool address_embedded(const uint8_t address[16], uint8_t ret[16]);
+bool address_within(const uint8_t address[16], const uint8_t base[16], unsigned bits);
+void address_mask(uint8_t address[16], unsigned bits);
+
+/* HOST:PORTS into *ret, its rule and protocol apart.  0, -EINVAL with a diagnostic, -ENOMEM. */
+int host_parse(struct policy *p, const struct word *w, struct sock *ret);
+/* As a policy writes it: its length; -ENAMETOOLONG. */
+int host_print(const struct sock *s, char *buf, size_t size);
+
+/* ---- socket.c ---- */
+
+/* Parses one socket at words[at]: *ret_path, in *ret_pattern, or *ret.  Returns how many words it
+ * took, or -EINVAL. */
+int socket_parse(struct policy *p, const struct word *words, int n, int at, bool bind,
+	enum verdict verdict, bool *ret_path, struct pattern *ret_pattern, struct sock *ret);
+/* A line whose second word is connect or bind; an expectation whose third is. */
+int socket_rule_parse(struct policy *p, const struct word *words, int n, struct rule *r);
+int socket_expect_parse(struct policy *p, const struct word *words, int n, struct expect *e);
+
+/* ---- peers.c ---- */
+
+int peers_build(struct policy *p);
+void peers_free(struct policy *p);
+/* More ports of UDP than can be served: told.  0, -EINVAL. */
+int peers_check_udp(struct policy *p);
 
 /* ---- rule.c ---- */
+
+/* One option at words[at].  Returns how many words it took; 0: it is none. */
+int option_parse(struct policy *p, const struct word *words, int n, int at, struct rule *r);
+extern const char *const option_names[];
+int rule_add(struct policy *p, struct rule *r);
+/* A rule that cannot be: what was kept of it goes. */
+void rule_drop(struct policy *p, const struct rule *r);
+int tree_add(struct policy *p, const struct pattern *t, unsigned column, const struct rule *r);
+int except_add(struct policy *p, const struct pattern *t, unsigned column);
+int expect_add(struct policy *p, const struct expect *e);
 
 /* A line that begins with a verdict, and one that begins with "expect". */
 int rule_parse(struct policy *p, const struct word *words, int n);
@@ -300,6 +382,8 @@ int expect_parse(struct policy *p, const struct word *words, int n);
 /* ---- rights.c ---- */
 
 extern const char *const right_names[]; /* of files and sockets, NULL-terminated */
+/* The name of one right, by its bit's number. */
+const char *right_name(unsigned bit);
 /* "rw" -> its four bits, not closed; 0 if unknown. */
 unsigned right_written(const char *word, size_t n);
 /* Adds what a grant includes, or what a deny takes along. */
@@ -309,6 +393,8 @@ unsigned right_close(unsigned rights, enum verdict verdict);
 
 /* Denies against runtime and exec trees. */
 int relate_denies(struct policy *p);
+/* Sockets that give more than they seem to: warnings, after peers_build() and trie_build(). */
+void relate_sockets(struct policy *p);
 /* Prefixes that cross what the worker may write; after trie_build().  1: an `except` was narrowed,
  * build again.  0 or -ENOMEM. */
 int relate_crossings(struct policy *p);

@@ -29,6 +29,13 @@ static const struct right_word {
 const char *const right_names[] = {"read", "list", "write", "append", "create", "delete", "exec",
 	"rw", "rwx", "any", "connect", "bind", NULL};
 
+const char *right_name(unsigned bit)
+{
+	return 1u << bit == RIGHT_CONNECT ? "connect"
+	       : 1u << bit == RIGHT_BIND  ? "bind"
+					  : right_names[bit];
+}
+
 unsigned right_written(const char *word, size_t n)
 {
 	for (size_t i = 0; i < sizeof(right_words) / sizeof(*right_words); i++)
@@ -79,23 +86,23 @@ static unsigned right_open(unsigned rights)
 
 char *policy_rights_name(unsigned rights, char *buf, size_t size)
 {
-	unsigned left = rights & RIGHTS_ALL;
+	unsigned left = rights & MARKS_ALL;
 	size_t n = 0;
 
 	if (size > 0)
 		buf[0] = '\0';
 	left = left == RIGHTS_ALL ? left : right_open(left);
-	for (unsigned i = 0; i < RIGHTS_COUNT; i++) {
+	for (unsigned i = 0; i < MARKS_COUNT; i++) {
 		size_t more;
 
 		if (!(left & 1u << i))
 			continue;
-		more = strlen(right_names[i]);
+		more = strlen(right_name(i));
 		if (n + more + 2 > size) /* a comma before, a NUL behind */
 			break;
 		if (n > 0)
 			buf[n++] = ',';
-		memcpy(buf + n, right_names[i], more + 1);
+		memcpy(buf + n, right_name(i), more + 1);
 		n += more;
 	}
 	return buf;

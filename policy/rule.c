@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const option_names[] = {
+const char *const option_names[] = {
 	"except", "as", "type", "mode", "timeout", "optional", NULL};
 
 static enum verdict parse_verdict(const struct word *w)
@@ -115,17 +115,25 @@ static int parse_as(struct policy *p, const struct word *w, struct rule *r)
 
 static int parse_type(struct policy *p, const struct word *w, struct rule *r)
 {
-	static const char *const names[] = {"char", "block", "fifo", NULL};
+	static const char *const names[] = {"char", "block", "fifo", "dgram", NULL};
+	bool socket = r->rights & RIGHTS_SOCK;
 	const char *near;
 
 	for (unsigned i = 0; names[i]; i++)
 		if (word_is(w, names[i])) {
+			if (socket != (1u << i == TYPE_DATAGRAM))
+				return error_at(p, w->column,
+					socket ? "\"type %s\" is of files; a socket's is dgram"
+					       : "\"type %s\" is of sockets; a file's is char, "
+						 "block or fifo",
+					w->s);
 			r->types |= 1u << i;
 			return 0;
 		}
 	near = nearest_word(w->s, w->n, names);
-	return error_at(p, w->column, "\"type\" takes char, block or fifo, not \"%s\"%s%s%s", w->s,
-		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+	return error_at(p, w->column, "\"type\" takes %s, not \"%s\"%s%s%s",
+		socket ? "dgram" : "char, block or fifo", w->s, near ? "; did you mean \"" : "",
+		near ? near : "", near ? "\"?" : "");
 }
 
 static int parse_mode(struct policy *p, const struct word *w, struct rule *r)
@@ -192,8 +200,7 @@ static int unknown_option(struct policy *p, const struct word *w)
 		w->s);
 }
 
-/* One option at words[at].  Returns how many words it took. */
-static int parse_option(struct policy *p, const struct word *words, int n, int at, struct rule *r)
+int option_parse(struct policy *p, const struct word *words, int n, int at, struct rule *r)
 {
 	const struct word *w = &words[at];
 
@@ -218,18 +225,15 @@ static int parse_option(struct policy *p, const struct word *words, int n, int a
 		e = o->parse(p, &words[at + 1], r);
 		return e < 0 ? e : 2;
 	}
-	return unknown_option(p, w);
+	return 0;
 }
 
 /* ---- rules on files -------------------------------------------------------------------------- */
 
-static int add_tree(struct policy *p, const struct word *w, const struct rule *r)
+int tree_add(struct policy *p, const struct pattern *pattern, unsigned column, const struct rule *r)
 {
-	struct tree t = {.column = w->column};
-	int e = target_parse(p, w, r->verdict, &t.pattern);
+	struct tree t = {.column = column, .pattern = *pattern};
 
-	if (e < 0)
-		return e;
 	t.pub = (struct policy_tree){
 		.rule = p->n_rules,
 		.verdict = r->verdict,
@@ -245,18 +249,31 @@ static int add_tree(struct policy *p, const struct word *w, const struct rule *r
 	return 0;
 }
 
-static int add_except(struct policy *p, const struct word *w)
+static int add_tree(struct policy *p, const struct word *w, const struct rule *r)
 {
-	struct except e = {.rule = p->n_rules, .column = w->column};
-	int r = target_parse(p, w, VERDICT_DENY, &e.pattern);
+	struct pattern t;
+	int e = target_parse(p, w, r->verdict, &t);
 
-	if (r < 0)
-		return r;
+	return e < 0 ? e : tree_add(p, &t, w->column, r);
+}
+
+int except_add(struct policy *p, const struct pattern *t, unsigned column)
+{
+	struct except e = {.rule = p->n_rules, .column = column, .pattern = *t};
+
 	e.resolved = e.pattern.prefix;
 	if (!store_grow(p, &p->excepts, p->n_excepts, &p->excepts_room, sizeof(*p->excepts)))
 		return -ENOMEM;
 	p->excepts[p->n_excepts++] = e;
 	return 0;
+}
+
+static int add_except(struct policy *p, const struct word *w)
+{
+	struct pattern t;
+	int r = target_parse(p, w, VERDICT_DENY, &t);
+
+	return r < 0 ? r : except_add(p, &t, w->column);
 }
 
 /* "except TARGET...", to the end of the line. */
@@ -311,7 +328,9 @@ static int parse_body(struct policy *p, const struct word *words, int n, int at,
 				"rule "
 				"of their own",
 				words[at].s);
-		e = parse_option(p, words, n, at, r);
+		e = option_parse(p, words, n, at, r);
+		if (e == 0)
+			e = unknown_option(p, &words[at]);
 		if (e < 0)
 			return e;
 		at += e;
@@ -319,10 +338,12 @@ static int parse_body(struct policy *p, const struct word *words, int n, int at,
 	return result;
 }
 
-static int add_rule(struct policy *p, struct rule *r)
+int rule_add(struct policy *p, struct rule *r)
 {
 	r->n_trees = p->n_trees - r->first_tree;
 	r->n_excepts = p->n_excepts - r->first_except;
+	r->n_socks = p->n_socks - r->first_sock;
+	r->n_sock_excepts = p->n_sock_excepts - r->first_sock_except;
 	for (size_t i = r->first_tree; i < p->n_trees; i++) {
 		p->trees[i].pub.optional = r->optional;
 		p->trees[i].pub.as = r->as;
@@ -334,62 +355,15 @@ static int add_rule(struct policy *p, struct rule *r)
 	return 0;
 }
 
-/* ---- rules on sockets ------------------------------------------------------------------------ */
-
-/* The words of a statement as one canonical line. */
-static const char *print_words(struct policy *p, const struct word *words, int n)
+void rule_drop(struct policy *p, const struct rule *r)
 {
-	const char *text = "";
-
-	for (int i = 0; i < n && text; i++)
-		text = store_printf(p, "%s%s%s", text, i ? " " : "",
-			text_word(p, words[i].s, words[i].magic, words[i].n));
-	return text;
+	p->n_trees = r->first_tree;
+	p->n_excepts = r->first_except;
+	p->n_socks = r->first_sock;
+	p->n_sock_excepts = r->first_sock_except;
 }
 
-/* Sockets are read whole, so that a policy for later can be checked now; a deny is true already. */
-static int parse_sockets(struct policy *p, const struct word *words, int n, enum verdict verdict)
-{
-	bool bind = word_is(&words[1], "bind"), except = false;
-	struct rule scratch = {.verdict = verdict};
-	struct statement s = {.name = p->origin};
-	int at = 2, sockets = 0, took;
-
-	while (at < n) {
-		if (!except && word_is(&words[at], "except") && sockets > 0) {
-			except = true;
-			at++;
-			sockets = 0;
-			continue;
-		}
-		took = 0;
-		for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
-			if (!except && sockets > 0 && word_is(&words[at], options[i].word))
-				took = parse_option(p, words, n, at, &scratch);
-		if (took == 0) {
-			took = socket_parse(p, words, n, at, bind);
-			sockets++;
-		}
-		if (took < 0)
-			return took;
-		at += took;
-	}
-	if (sockets == 0)
-		return error_at(p, words[n - 1].column + (unsigned)words[n - 1].n,
-			"a socket is missing after \"%s\", such as example.com:443",
-			words[n - 1].s);
-	if (verdict != VERDICT_DENY)
-		return error_at(p, words[1].column,
-			"\"%s\" is not yet supported: this version gives files, and every socket "
-			"is denied; leave the rule out",
-			words[1].s);
-	s.text = print_words(p, words, n);
-	if (!s.text || !store_grow(p, &p->statements, p->n_statements, &p->statements_room,
-			       sizeof(*p->statements)))
-		return -ENOMEM;
-	p->statements[p->n_statements++] = s;
-	return 0;
-}
+/* ---- both ------------------------------------------------------------------------------------ */
 
 int rule_parse(struct policy *p, const struct word *words, int n)
 {
@@ -402,30 +376,29 @@ int rule_parse(struct policy *p, const struct word *words, int n)
 		.mode_max = 0777,
 		.first_tree = p->n_trees,
 		.first_except = p->n_excepts,
+		.first_sock = p->n_socks,
+		.first_sock_except = p->n_sock_excepts,
 	};
 	int at, e;
 
 	if (n > 1 && (word_is(&words[1], "connect") || word_is(&words[1], "bind")))
-		return parse_sockets(p, words, n, r.verdict);
+		return socket_rule_parse(p, words, n, &r);
 	at = parse_rights(p, words, n, r.verdict, &r.written);
 	if (at < 0)
 		return at;
 	r.rights = right_close(r.written, r.verdict);
 	e = parse_body(p, words, n, at, &r);
 	if (e < 0) {
-		p->n_trees = r.first_tree;
-		p->n_excepts = r.first_except;
+		rule_drop(p, &r);
 		return e;
 	}
-	return add_rule(p, &r);
+	return rule_add(p, &r);
 }
 
 /* ---- expect ---------------------------------------------------------------------------------- */
 
-static int add_expect(struct policy *p, struct expect *e, const struct word *words, int n)
+int expect_add(struct policy *p, const struct expect *e)
 {
-	if (!e->text)
-		e->text = print_words(p, words, n);
 	if (!e->text ||
 		!store_grow(p, &p->expects, p->n_expects, &p->expects_room, sizeof(*p->expects)))
 		return -ENOMEM;
@@ -478,17 +451,11 @@ int expect_parse(struct policy *p, const struct word *words, int n)
 			near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 	}
 	e.verdict = parse_verdict(&words[1]);
-	if (word_is(&words[2], "connect")) {
-		r = socket_parse(p, words, n, 3, false);
-		if (r < 0)
-			return r;
-		if (3 + r < n)
-			return error_at(p, words[3 + r].column, "\"expect\" takes one socket");
-		return add_expect(p, &e, words, n);
-	}
+	if (word_is(&words[2], "connect") || word_is(&words[2], "bind"))
+		return socket_expect_parse(p, words, n, &e);
 	if (n > 4)
 		return error_at(
 			p, words[4].column, "\"expect\" takes one path; write a line for each");
 	r = parse_expect_path(p, words, &e);
-	return r < 0 ? r : add_expect(p, &e, words, n);
+	return r < 0 ? r : expect_add(p, &e);
 }

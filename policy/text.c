@@ -97,9 +97,9 @@ const char *text_word(struct policy *p, const char *s, const unsigned char *magi
 /* ---- the whole text -------------------------------------------------------------------------- */
 
 /* Prefix and rest as one word: the prefix is literal, the rest as it was written. */
-static const char *print_pattern(struct policy *p, const struct pattern *t)
+static const char *print_pattern(struct policy *p, const struct pattern *t, bool socket)
 {
-	size_t n = strlen(t->prefix), size = n + 4;
+	size_t n = strlen(t->prefix), size = n + 6;
 	unsigned char *magic;
 	char *s;
 
@@ -127,6 +127,11 @@ static const char *print_pattern(struct policy *p, const struct pattern *t)
 		n = 2;
 	} else if (t->subtree || n == 0) {
 		s[n++] = '/';
+		/* "dir/" is no socket. */
+		for (unsigned i = 0; socket && i < 2; i++) {
+			magic[n] = 1;
+			s[n++] = '*';
+		}
 	}
 	return text_word(p, s, magic, n);
 }
@@ -139,24 +144,38 @@ static void print_rights(FILE *f, unsigned rights)
 		fputs("any", f);
 		return;
 	}
-	for (unsigned i = 0; i < RIGHTS_COUNT; i++)
+	for (unsigned i = 0; i < MARKS_COUNT; i++)
 		if (rights & 1u << i) {
-			fprintf(f, "%s%s", comma, right_names[i]);
+			fprintf(f, "%s%s", comma, right_name(i));
 			comma = ",";
 		}
 }
 
+static void print_sock(struct policy *p, FILE *f, const struct sock *s)
+{
+	char text[512];
+
+	if (s->kind == HOST_ABSTRACT)
+		fprintf(f, " %s", text_word(p, s->name - 1, NULL, s->name_size + 1));
+	else if (host_print(s, text, sizeof(text)) >= 0)
+		fprintf(f, " %s", text);
+}
+
 static void print_rule(struct policy *p, FILE *f, const struct rule *r)
 {
-	static const char *const types[] = {"char", "block", "fifo"};
+	static const char *const types[] = {"char", "block", "fifo", "dgram"};
+	bool socket = r->rights & RIGHTS_SOCK;
+	const char *except = " except";
 
 	fprintf(f, "%s ", policy_verdict_name(r->verdict));
 	print_rights(f, r->written);
 	for (size_t i = r->first_tree; i < r->first_tree + r->n_trees; i++)
-		fprintf(f, " %s", print_pattern(p, &p->trees[i].pattern));
+		fprintf(f, " %s", print_pattern(p, &p->trees[i].pattern, socket));
+	for (size_t i = r->first_sock; i < r->first_sock + r->n_socks; i++)
+		print_sock(p, f, &p->socks[i]);
 	if (r->as == AS_BROKER)
 		fputs(" as broker", f);
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < 4; i++)
 		if (r->types & 1u << i)
 			fprintf(f, " type %s", types[i]);
 	if (r->has_mode)
@@ -165,9 +184,12 @@ static void print_rule(struct policy *p, FILE *f, const struct rule *r)
 		fprintf(f, " timeout %ums", r->timeout_ms);
 	if (r->optional)
 		fputs(" optional", f);
-	for (size_t i = r->first_except; i < r->first_except + r->n_excepts; i++)
-		fprintf(f, "%s %s", i == r->first_except ? " except" : "",
-			print_pattern(p, &p->excepts[i].pattern));
+	for (size_t i = r->first_except; i < r->first_except + r->n_excepts; i++, except = "")
+		fprintf(f, "%s %s", except, print_pattern(p, &p->excepts[i].pattern, socket));
+	for (size_t i = 0; i < r->n_sock_excepts; i++, except = "") {
+		fputs(except, f);
+		print_sock(p, f, &p->sock_excepts[r->first_sock_except + i]);
+	}
 	fprintf(f, "\t# %s\n", r->name);
 }
 
@@ -233,8 +255,6 @@ static void print_all(struct policy *p, FILE *f)
 	print_settings(p, f);
 	for (size_t i = 0; i < p->n_rules; i++)
 		print_rule(p, f, &p->rules[i]);
-	for (size_t i = 0; i < p->n_statements; i++)
-		fprintf(f, "%s\t# %s\n", p->statements[i].text, p->statements[i].name);
 	for (size_t i = 0; i < p->n_expects; i++)
 		fprintf(f, "%s\t# %s\n", p->expects[i].text, p->expects[i].name);
 }
@@ -271,6 +291,8 @@ int policy_finish(struct policy *p)
 		return -ENOMEM;
 	if (p->n_errors > 0)
 		return -EINVAL;
+	if (peers_check_udp(p) < 0)
+		return p->out_of_memory ? -ENOMEM : -EINVAL;
 	return make_text(p);
 }
 
@@ -316,14 +338,27 @@ int policy_expect(struct policy *p)
 			if (got != e->verdict)
 				break;
 		}
+		if (!e->path) {
+			const struct policy_socket s = {
+				.bind = e->sock.bind,
+				.protocol = e->sock.protocol,
+				.address = e->sock.kind == HOST_ADDRESS ? e->sock.address : NULL,
+				.port = e->sock.low,
+				.name = e->sock.name,
+				.name_size = e->sock.name_size,
+			};
+			struct policy_answer a;
+
+			got = policy_check_socket(p, &s, &a);
+			rule = a.rule;
+		}
 		if (got == e->verdict)
 			continue;
 		failed++;
 		diag_add(p, e->file, e->line, e->column, e->source, false,
 			store_printf(p, "expected %s, but the verdict is %s, by %s",
 				policy_verdict_name(e->verdict), policy_verdict_name(got),
-				e->path ? (rule ? rule : "no rule at all")
-					: "this version, which gives no socket yet"));
+				rule ? rule : "no rule at all"));
 	}
 	return p->out_of_memory ? -ENOMEM : failed;
 }
