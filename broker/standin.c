@@ -26,16 +26,3 @@ weak size_t dial_fds(enum dial_op op)
 	return 0;
 }
 
-weak enum verdict policy_check_socket(
-	const struct policy *p, const struct policy_socket *s, struct policy_answer *ret)
-{
-	*ret = (struct policy_answer){.missing = s->bind ? RIGHT_BIND : RIGHT_CONNECT};
-	return VERDICT_DENY;
-}
-
-weak enum verdict policy_check_name(
-	const struct policy *p, const char *name, size_t size, struct policy_answer *ret)
-{
-	*ret = (struct policy_answer){.missing = RIGHT_CONNECT};
-	return VERDICT_DENY;
-}
