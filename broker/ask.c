@@ -119,7 +119,7 @@ size_t ask_undelivered(struct session *s)
 	size_t n = a->n_fds;
 	int unread = 1;
 
-	for (size_t i = 0; i < LATER_MAX; i++)
+	for (size_t i = 0; i < LATER_MAX && !a->gone; i++)
 		n += a->later[i].id != 0;
 
 	if (a->unread > 0 && ioctl(s->channel_fd, SIOCOUTQ, &unread) == 0 && unread == 0)

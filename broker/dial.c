@@ -113,13 +113,15 @@ static int send_message(
 static uint64_t deadline(const struct dial_message *m, uint64_t now_ns)
 {
 	uint64_t ms = m->timeout_ms;
+	/* Of a name the dialer is told no time: what was asked for here is all there is. */
+	uint64_t late_ms = m->op == DIAL_RESOLVE && ms > 0 ? 0 : LATE_MS;
 
 	/* Natively nothing ends the wait for a full backlog: unix(7). */
 	if (ms == 0 && (m->op == DIAL_PATH || m->op == DIAL_ABSTRACT))
 		return 0;
 	if (ms == 0)
 		ms = (m->n_addresses ? m->n_addresses : 1u) * (uint64_t)PATIENCE_MS;
-	return now_ns + (ms + LATE_MS) * MS_NS;
+	return now_ns + (ms + late_ms) * MS_NS;
 }
 
 /* What a request holds of itself moved with it. */

@@ -192,12 +192,20 @@ static const char *on_slow(struct loop *l, struct session *s)
 	return r == 0 ? NULL : trap_failed(l, r, why);
 }
 
+/* Answers that have come about wait for the worker to read. */
+static const char *watch_answers(struct loop *l, struct session *s)
+{
+	if (l->waits_to_write || !ask_waits(s) || ask_is_gone(s))
+		return NULL;
+	return channel_watch(l, s, true);
+}
+
 static const char *on_dial(struct loop *l, struct session *s)
 {
 	const char *why = NULL;
 	int r = dial_serve(s, &why);
 
-	return r == 0 ? NULL : trap_failed(l, r, why);
+	return r == 0 ? watch_answers(l, s) : trap_failed(l, r, why);
 }
 
 static const char *on_sockets(struct loop *l, struct session *s)
@@ -219,17 +227,17 @@ static const char *check_waiting(struct loop *l, struct session *s)
 		r = dial_check(s, &why);
 	if (r == 0 && inside_waiting(s->socket_waits) > 0)
 		r = inside_check(s);
-	return r == 0 ? NULL : trap_failed(l, r, why);
+	return r == 0 ? watch_answers(l, s) : trap_failed(l, r, why);
 }
 
 /* How long the loop may wait: while calls wait, their callers are looked at. */
-static int wait_ms(const struct loop *l, const struct session *s)
+static int wait_ms(const struct session *s)
 {
 	if (inside_waiting(s->socket_waits) > 0)
 		return INSIDE_RETRY_MS;
 	if (slow_waiting(s->slow) > 0 || dial_waiting(s->dial) > 0)
 		return SLOW_CHECK_MS < DIAL_CHECK_MS ? SLOW_CHECK_MS : DIAL_CHECK_MS;
-	return l->affinity.held ? AFFINITY_SILENCE_MS : -1;
+	return -1;
 }
 
 /* As whom a signal ends the cell: the worker may tidy up after the first, none waits for it after
@@ -462,7 +470,7 @@ const char *loop_run(struct loop *l, struct session *s)
 	}
 	while (!l->over) {
 		struct epoll_event events[8];
-		int n = epoll_wait(l->epoll_fd, events, 8, wait_ms(l, s));
+		int n = epoll_wait(l->epoll_fd, events, 8, wait_ms(s));
 
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -30,6 +30,11 @@ op_handler handle_chown, handle_setxattr, handle_removexattr, handle_mknod;
  * 0 or -errno, refused. */
 int socket_ask(struct request *q, const char *text, size_t size);
 
+/* The way to a Unix socket with a path, of either door: decided, and q->target resolved: to the
+ * inode on the host; or to the parent of a name that is free, and charged. */
+int reach_socket(struct session *s, struct request *q);
+int reach_new_socket(struct session *s, struct request *q, bool for_fd);
+
 /* Between these two a change is made: written down, and with the authority of the rule.  `made` is
  * what the system call returned, with its errno. */
 int change_begin(struct session *s, struct request *q);

@@ -16,10 +16,10 @@
 #include "broker/ask.h"
 #include "broker/charge.h"
 #include "broker/decide.h"
-#include "broker/kernel_fs.h"
 #include "broker/names.h"
 #include "broker/record.h"
 #include "broker/resolve.h"
+#include "broker/socket_inside.h"
 #include "common/codec.h"
 #include "common/fd.h"
 
@@ -312,12 +312,27 @@ static int admit(struct session *s, struct request *q, struct later *l,
 		names->n_addresses, named.name);
 }
 
+/* What the dialer says of a name in the words of connect(2): whether nobody has it, or nobody could
+ * be asked. */
+static int name_result(int r)
+{
+	switch (r) {
+	case -ENODATA:
+		return -ENOENT;
+	case -EAGAIN:
+	case -EIO:
+		return -EHOSTUNREACH;
+	default:
+		return r;
+	}
+}
+
 static int finish_names(struct session *s, struct dialled *d, const char **ret_why)
 {
 	struct later *l = ask_waiter(s, d->waiter.id);
 	struct request *q = &d->q;
 	struct dial_message m;
-	int r = d->result;
+	int r = name_result(d->result);
 
 	if (!l)
 		return 0;
@@ -354,10 +369,11 @@ static int connect_tcp(struct session *s, struct request *q)
 		m.wait = false;
 		m.families = FAMILIES_BOTH;
 		put_name(&m, &q->peer);
-		return dial_first(s, q, &m, NULL, 0, finish_names, false);
 	}
 	r = time_left(q, &m.timeout_ms);
-	return r < 0 ? r : dial_first(s, q, &m, NULL, 0, finish_tcp, true);
+	if (r < 0)
+		return r;
+	return dial_first(s, q, &m, NULL, 0, by_name ? finish_names : finish_tcp, !by_name);
 }
 
 static int finish_unix(struct session *s, struct dialled *d, const char **ret_why)
@@ -395,27 +411,30 @@ static int connect_abstract(struct session *s, struct request *q)
 	return dial_first(s, q, &m, NULL, 0, finish_unix, false);
 }
 
-/* To the inode on the host.  Connecting writes nothing to the file system, so the view serves. */
-static int reach_socket(struct session *s, struct request *q)
+/* Connects the dialer's loose socket here, for the rule's `as broker`. */
+static int finish_as_broker(struct session *s, struct dialled *d, const char **ret_why)
 {
-	struct target *t = &q->target;
-	int r;
+	struct later *l = ask_waiter(s, d->waiter.id);
+	struct inside to = INSIDE_INIT;
+	struct request *q = &d->q;
+	struct sock k = SOCK_INIT;
+	int r = d->result;
 
-	if (decide(s, q) != VERDICT_ALLOW)
-		return decide_refuse(s, q);
-	r = resolve_inode(s, q, t, s->cell->view_fd, true);
-	if (r < 0)
-		return r;
-	if (decide(s, q) != VERDICT_ALLOW)
-		return decide_refuse(s, q);
-	if (t->must_be_directory && !S_ISDIR(t->mode))
-		return -ENOTDIR;
-	if (!S_ISSOCK(t->mode))
-		return -ECONNREFUSED;
-	if (q->peer.type == SOCK_DGRAM && !(q->answer.types & TYPE_DATAGRAM))
-		return refuse(q, EACCES, "a datagram socket, and %s does not say \"type dgram\"",
-			q->answer.rule);
-	return charge(s, q, true);
+	if (!l)
+		return 0;
+	if (r == 0)
+		r = check_kind(q, &k);
+	if (r == 0)
+		r = record_change(s, q);
+	if (r == 0) {
+		to.path_fd = q->target.fd; /* borrowed */
+		to.as = q->answer.as;
+		r = inside_connect(s, &k, &to);
+		/* That would be waited for with O_NONBLOCK off. */
+		if (r == -EINPROGRESS)
+			r = -EAGAIN;
+	}
+	return finish_socket(s, l, q, r);
 }
 
 static int connect_path(struct session *s, struct request *q)
@@ -423,12 +442,24 @@ static int connect_path(struct session *s, struct request *q)
 	struct dial_message m;
 	int r = reach_socket(s, q);
 
-	begin(&m, DIAL_PATH);
+	if (r == 0 && q->target.must_be_directory)
+		r = -ENOTDIR;
+	if (r == 0 && q->peer.type == SOCK_DGRAM && !(q->answer.types & TYPE_DATAGRAM))
+		r = refuse(q, EACCES, "a datagram socket, and %s does not say \"type dgram\"",
+			q->answer.rule);
 	if (r == 0)
-		r = time_left(q, &m.timeout_ms);
+		r = charge(s, q, true);
+	begin(&m, q->answer.as == AS_BROKER ? DIAL_SOCKET : DIAL_PATH);
 	if (r < 0)
 		return r;
 	m.type = q->peer.type;
+	if (m.op == DIAL_SOCKET) {
+		m.wait = false;
+		return dial_first(s, q, &m, NULL, 0, finish_as_broker, false);
+	}
+	r = time_left(q, &m.timeout_ms);
+	if (r < 0)
+		return r;
 	return dial_first(s, q, &m, &q->target.fd, 1, finish_unix, false);
 }
 
@@ -458,10 +489,17 @@ int handle_connect(struct session *s, struct request *q, uint8_t *data)
 static int begin_listening(struct session *s, struct request *q)
 {
 	int backlog = q->flags > BACKLOG_MAX ? BACKLOG_MAX : (int)q->flags;
+	bool local = q->peer.kind == PEER_PATH;
 	int r = q->grant ? 0 : record_change(s, q);
 
-	if (r == 0 && listen(q->fd, backlog) < 0)
-		r = -errno;
+	/* Who asks a listening Unix socket for its peer is told who called listen(2): unix(7). */
+	if (r == 0 && local)
+		r = inside_take_identity(s, AS_WORKER);
+	if (r < 0)
+		return r;
+	r = listen(q->fd, backlog) < 0 ? -errno : 0;
+	if (local)
+		inside_drop_identity(s, AS_WORKER);
 	return r;
 }
 
@@ -541,27 +579,9 @@ static int finish_bind_path(struct session *s, struct dialled *d, const char **r
 
 static int listen_path(struct session *s, struct request *q)
 {
-	struct target *t = &q->target;
 	struct dial_message m;
-	struct stat st;
-	int r;
+	int r = reach_new_socket(s, q, true);
 
-	if (decide(s, q) != VERDICT_ALLOW)
-		return decide_refuse(s, q);
-	r = resolve_name(s, q, t, s->cell->twin_fd);
-	if (r < 0)
-		return r;
-	if (decide(s, q) != VERDICT_ALLOW)
-		return decide_refuse(s, q);
-	if (!t->name || t->mode != 0)
-		return -EADDRINUSE;
-	if (t->must_be_directory)
-		return -ENOENT;
-	if (fstat(t->fd, &st) < 0)
-		return -errno;
-	r = kernel_fs_check(s, q, t, st.st_dev, t->fd);
-	if (r == 0)
-		r = charge(s, q, true);
 	if (r < 0)
 		return r;
 	begin(&m, DIAL_SOCKET);
@@ -591,7 +611,7 @@ static int finish_resolve(struct session *s, struct dialled *d, const char **ret
 {
 	struct later *l = ask_waiter(s, d->waiter.id);
 	const struct dial_message *names = d->answer;
-	int r = d->result;
+	int r = name_result(d->result);
 	struct enc e;
 
 	if (!l)

@@ -271,9 +271,8 @@ static int resolve_on_host(struct session *s, struct request *q)
 	return r;
 }
 
-static int reach_socket(struct session *s, struct trap *t)
+int reach_socket(struct session *s, struct request *q)
 {
-	struct request *q = &t->q;
 	struct target *target = &q->target;
 	int r;
 
@@ -291,7 +290,7 @@ static int reach_socket(struct session *s, struct trap *t)
 static int connect_path(struct session *s, struct trap *t)
 {
 	struct request *q = &t->q;
-	int r = reach_socket(s, t);
+	int r = reach_socket(s, q);
 
 	if (r < 0)
 		return r;
@@ -392,7 +391,7 @@ static int bind_inet(struct session *s, struct trap *t)
 	return -EADDRNOTAVAIL; /* as where no interface has it */
 }
 
-static int reach_new_socket(struct session *s, struct request *q)
+int reach_new_socket(struct session *s, struct request *q, bool for_fd)
 {
 	struct target *target = &q->target;
 	struct stat st;
@@ -408,7 +407,7 @@ static int reach_new_socket(struct session *s, struct request *q)
 		return decide_refuse(s, q);
 	if (!target->name || target->must_be_directory || target->mode != 0)
 		return -EADDRINUSE;
-	r = charge(s, q, false);
+	r = charge(s, q, for_fd);
 	if (r == 0 && fstat(target->fd, &st) < 0)
 		r = -errno;
 	return r < 0 ? r : kernel_fs_check(s, q, target, st.st_dev, target->fd);
@@ -422,7 +421,7 @@ static int bind_path(struct session *s, struct trap *t)
 	struct target *target = &q->target;
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	mode_t mode;
-	int n, r = reach_new_socket(s, q);
+	int n, r = reach_new_socket(s, q, false);
 
 	if (r < 0)
 		return r;

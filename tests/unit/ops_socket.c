@@ -14,6 +14,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -46,6 +47,17 @@ static int listen_loopback(uint16_t *ret_port)
 	return fd;
 }
 
+/* A path of the world's, as this host knows it: there Unix sockets are resolved. */
+static const char *on_host(const struct fixture *f, const char *path)
+{
+	static char buf[8][512];
+	static unsigned next;
+	char *p = buf[next++ % 8];
+
+	snprintf(p, 512, "%s%s", f->w->dir, path);
+	return p;
+}
+
 static int listen_path(const char *path, int type)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
@@ -58,24 +70,29 @@ static int listen_path(const char *path, int type)
 	return fd;
 }
 
-/* "PORT" in the rules is the listener's. */
+/* "PORT" in the rules is the listener's, "DIR" the world's directory.  View and twin are the host's
+ * root. */
 static void begin(struct fixture *f, const char *rules)
 {
-	char text[1024], *to = text;
+	char text[2048], *to = text;
 
 	*f = (struct fixture){.w = world_new(), .dialer_fd = -1, .fds = {-1, -1}};
-	put_dir(f->w, "/data");
-	put_file(f->w, "/data/a", "alpha");
-	put_dir(f->w, "/run");
-	put_dir(f->w, "/run/in");
+	f->w->root[0] = '\0';
+	put_dir(f->w, on_host(f, "/data"));
+	put_file(f->w, on_host(f, "/data/a"), "alpha");
+	put_dir(f->w, on_host(f, "/run"));
+	put_dir(f->w, on_host(f, "/run/in"));
 	f->listener = listen_loopback(&f->port);
 	for (const char *from = rules; *from;) {
-		if (strncmp(from, "PORT", 4) != 0) {
+		if (strncmp(from, "PORT", 4) == 0) {
+			to += sprintf(to, "%u", (unsigned)f->port);
+			from += 4;
+		} else if (strncmp(from, "DIR", 3) == 0) {
+			to += sprintf(to, "%s", f->w->dir);
+			from += 3;
+		} else {
 			*to++ = *from++;
-			continue;
 		}
-		to += sprintf(to, "%u", (unsigned)f->port);
-		from += 4;
 	}
 	*to = '\0';
 	world_start(f->w, text);
@@ -294,7 +311,7 @@ static void what_no_rule_allows_is_not_dialled(void **state)
 		{"@name", 0, EACCES},
 		{"@name", SOCK_DGRAM, EPROTONOSUPPORT},
 		{"/run/none", 0, ENOENT},
-		{"/data/a", 0, EACCES},
+		{"/run/in", 0, EACCES},
 		{"/outside/x", 0, ENOENT},
 		{"udp 127.0.0.1:53", 0, EPROTONOSUPPORT},
 		{"h.example:443", SOCK_SEQPACKET, EINVAL},
@@ -310,10 +327,13 @@ static void what_no_rule_allows_is_not_dialled(void **state)
 	};
 	struct fixture f;
 
-	begin(&f,
-		"allow connect h.example:443\ndeny connect denied.example:443\nallow list /run/\n");
+	begin(&f, "allow connect h.example:443\ndeny connect denied.example:443\nallow list "
+		  "DIR/run/\n");
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		int r = refused(&f, MSG_CONNECT, request(all[i].socket, all[i].flags, 0));
+		int r = refused(&f, MSG_CONNECT,
+			request(all[i].socket[0] == '/' ? on_host(&f, all[i].socket)
+							: all[i].socket,
+				all[i].flags, 0));
 
 		if (r != -all[i].error)
 			fail_msg("%s: %d", all[i].socket, r);
@@ -387,6 +407,25 @@ static void a_name_without_an_admitted_address_is_refused(void **state)
 	end(&f);
 }
 
+static void a_name_that_nobody_tells_ends_with_its_time(void **state)
+{
+	struct msg_request q = request("h.example:443", 0, 0);
+	const char *why = NULL;
+	struct fixture f;
+
+	begin(&f, "allow connect h.example:443\n");
+	q.offset = 60;
+	send_one(&f, MSG_CONNECT, q);
+	hear(&f, DIAL_RESOLVE);
+	assert_int_equal(dial_check(&f.w->s, &why), 0);
+	assert_false(answered(&f));
+	usleep(80000);
+	assert_int_equal(dial_check(&f.w->s, &why), 0);
+	assert_int_equal(read_answer(&f, MSG_CONNECT), -ETIMEDOUT);
+	hear(&f, DIAL_CANCEL);
+	end(&f);
+}
+
 static void what_the_network_says_is_the_workers_answer(void **state)
 {
 	static const int errors[] = {ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH};
@@ -411,34 +450,39 @@ static void a_unix_socket_is_reached_by_its_inode(void **state)
 	struct fixture f;
 	int server, type;
 
-	begin(&f, "allow connect /run/in/s /run/in/link /run/in/file /run/in/none /run/in/plain\n");
-	server = listen_path(at(f.w, "/run/in/s"), SOCK_SEQPACKET);
-	put_link(f.w, "s", "/run/in/link");
-	put_link(f.w, "../../data/a", "/run/in/file");
-	send_one(&f, MSG_CONNECT, request("/run/in/link", SOCK_SEQPACKET, 0));
+	begin(&f, "allow connect DIR/run/in/s DIR/run/in/link DIR/run/in/none "
+		  "DIR/run/in/plain\n");
+	server = listen_path(on_host(&f, "/run/in/s"), SOCK_SEQPACKET);
+	put_link(f.w, "s", on_host(&f, "/run/in/link"));
+	send_one(&f, MSG_CONNECT, request(on_host(&f, "/run/in/s"), SOCK_SEQPACKET, 0));
 	hear(&f, DIAL_PATH);
 	assert_int_equal(f.n_fds, 1);
 	assert_int_equal(f.m.type, SOCK_SEQPACKET);
 	assert_int_equal(fstat(f.fds[0], &inode), 0);
-	assert_int_equal(stat(at(f.w, "/run/in/s"), &wanted), 0);
+	assert_int_equal(stat(on_host(&f, "/run/in/s"), &wanted), 0);
 	assert_int_equal(inode.st_ino, wanted.st_ino);
 	done(&f, f.m.id, 0, dial_inode(f.fds[0], SOCK_SEQPACKET));
 	assert_int_equal(read_answer(&f, MSG_CONNECT), ANSWER_FD);
-	assert_peer(&f, "/run/in/s", "test.policy:1");
+	assert_peer(&f, on_host(&f, "/run/in/s"), "test.policy:1");
 	type = 0;
 	assert_int_equal(
 		getsockopt(f.w->fds[0], SOL_SOCKET, SO_TYPE, &type, &(socklen_t){sizeof(type)}), 0);
 	assert_int_equal(type, SOCK_SEQPACKET);
 	assert_last(f.w, "event", "grant");
-	assert_last(f.w, "asked", "/run/in/link");
-	assert_last(f.w, "reached", "/run/in/s");
-	/* Both ends must be allowed, and a file is no socket. */
-	assert_int_equal(refused(&f, MSG_CONNECT, request("/run/in/file", 0, 0)), -ENOENT);
-	assert_int_equal(refused(&f, MSG_CONNECT, request("/run/in/none", 0, 0)), -ENOENT);
-	assert_int_equal(refused(&f, MSG_CONNECT, request("/run/in/s/", 0, 0)), -ENOTDIR);
-	assert_int_equal(refused(&f, MSG_CONNECT, request("/run/in/s", SOCK_DGRAM, 0)), -EACCES);
-	put_file(f.w, "/run/in/plain", "");
-	assert_int_equal(refused(&f, MSG_CONNECT, request("/run/in/plain", 0, 0)), -ECONNREFUSED);
+	assert_last(f.w, "asked", on_host(&f, "/run/in/s"));
+	assert_last(f.w, "reached", on_host(&f, "/run/in/s"));
+	/* A symlink that was not there at load leads nowhere, and a file is no socket. */
+	assert_int_equal(
+		refused(&f, MSG_CONNECT, request(on_host(&f, "/run/in/link"), 0, 0)), -ELOOP);
+	assert_int_equal(
+		refused(&f, MSG_CONNECT, request(on_host(&f, "/run/in/none"), 0, 0)), -ENOENT);
+	assert_int_equal(
+		refused(&f, MSG_CONNECT, request(on_host(&f, "/run/in/s/"), 0, 0)), -ENOTDIR);
+	assert_int_equal(refused(&f, MSG_CONNECT, request(on_host(&f, "/run/in/s"), SOCK_DGRAM, 0)),
+		-EACCES);
+	put_file(f.w, on_host(&f, "/run/in/plain"), "");
+	assert_int_equal(refused(&f, MSG_CONNECT, request(on_host(&f, "/run/in/plain"), 0, 0)),
+		-ECONNREFUSED);
 	assert_false(hear_any(&f));
 	close(server);
 	end(&f);
@@ -572,7 +616,7 @@ static void a_dialer_that_lies_or_goes_is_given_up_and_the_session_goes_on(void 
 		struct fixture f;
 		uint32_t first;
 
-		begin(&f, "allow connect 127.0.0.1:PORT\nallow read /data/\n");
+		begin(&f, "allow connect 127.0.0.1:PORT\nallow read DIR/data/\n");
 		first = send_connect(&f, here(&f));
 		send_connect(&f, here(&f));
 		hear(&f, DIAL_TCP);
@@ -588,7 +632,7 @@ static void a_dialer_that_lies_or_goes_is_given_up_and_the_session_goes_on(void 
 		assert_int_equal(f.id, first);
 		assert_int_equal(read_answer(&f, MSG_CONNECT), -ECONNABORTED);
 		assert_int_equal(refused(&f, MSG_CONNECT, request(here(&f), 0, 0)), -ENETDOWN);
-		assert_int_equal(ask_open(f.w, "/data/a", O_RDONLY), 0);
+		assert_int_equal(ask_open(f.w, on_host(&f, "/data/a"), O_RDONLY), 0);
 		end(&f);
 	}
 }
@@ -600,13 +644,13 @@ static void answers_come_as_they_end_and_others_meanwhile(void **state)
 	uint32_t ids[3], dials[3];
 	struct fixture f;
 
-	begin(&f, "allow connect 127.0.0.1:PORT\nallow read /data/\n");
+	begin(&f, "allow connect 127.0.0.1:PORT\nallow read DIR/data/\n");
 	for (int i = 0; i < 3; i++) {
 		ids[i] = send_connect(&f, here(&f));
 		hear(&f, DIAL_TCP);
 		dials[i] = f.m.id;
 	}
-	assert_int_equal(ask_open(f.w, "/data/a", O_RDONLY), 0);
+	assert_int_equal(ask_open(f.w, on_host(&f, "/data/a"), O_RDONLY), 0);
 	assert_int_equal(ask_undelivered(&f.w->s), 3);
 	done(&f, dials[2], 0, dial_loopback(&f));
 	done(&f, dials[0], -ECONNREFUSED, -1);
@@ -764,6 +808,66 @@ static void what_cannot_be_signed_for_is_not_handed_over(void **state)
 	end(&f);
 }
 
+/* The dialer, whose descriptors count too, is let send; the broker is not. */
+static void done_with_few(struct fixture *f, const struct rlimit *few)
+{
+	const struct rlimit many = {few->rlim_max, few->rlim_max};
+	struct dial_message m = {.id = f->m.id, .op = DIAL_DONE};
+	uint8_t buf[DIAL_SIZE_MAX];
+	int fd = dial_loopback(f);
+	long size = dial_encode(&m, buf, sizeof(buf));
+
+	setrlimit(RLIMIT_NOFILE, &many);
+	if (chan_send(f->dialer_fd, buf, (size_t)size, &fd, 1, false) < 0)
+		_exit(3);
+	setrlimit(RLIMIT_NOFILE, few);
+	if (serve_dialer(f) < 0)
+		_exit(4);
+}
+
+/* unix(7) ETOOMANYREFS, for a process without CAP_SYS_RESOURCE and CAP_SYS_ADMIN. */
+static void too_many_in_flight_are_a_busy_answer_without_data(void **state)
+{
+	enum { N = 60 };
+	size_t came = 0, busy = 0;
+	struct fixture f;
+	int status;
+	pid_t pid;
+
+	begin(&f, "allow connect 127.0.0.1:PORT\n");
+	pid = fork();
+	if (pid == 0) {
+		const struct rlimit few = {40, 400};
+		int big = 1 << 20;
+
+		/* A uid of its own, so that nothing else counts. */
+		if (geteuid() == 0 && (setgid(54322) < 0 || setuid(54322) < 0))
+			_exit(2);
+		setsockopt(f.w->s.channel_fd, SOL_SOCKET, SO_SNDBUF, &big, sizeof(big));
+		setrlimit(RLIMIT_NOFILE, &few);
+		for (int i = 0; i < N; i++) {
+			send_connect(&f, here(&f));
+			hear(&f, DIAL_TCP);
+			done_with_few(&f, &few);
+		}
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	for (int i = 0; i < N; i++) {
+		int r = read_answer(&f, MSG_CONNECT);
+
+		assert_true(r == ANSWER_FD || r == -EBUSY);
+		assert_true(r == ANSWER_FD || f.w->answers[0].data_size == 0);
+		came += r == ANSWER_FD;
+		busy += r == -EBUSY;
+	}
+	assert_true(came > 0 && busy > 0);
+	assert_int_equal(count_events(f.w, "grant", true), N);
+	assert_int_equal(count_events(f.w, "fail", false), busy);
+	end(&f);
+}
+
 static void connections_on_their_way_are_held_ones(void **state)
 {
 	struct fixture f;
@@ -880,18 +984,21 @@ static void a_server_without_a_rule_or_a_place_is_refused(void **state)
 		{"/run/in/taken", 0600, EADDRINUSE},
 		{"/run/in/link", 0600, EADDRINUSE},
 		{"/run/in/no/s", 0600, ENOENT},
-		{"/run/in/s/", 0600, ENOENT},
+		{"/run/in/s/", 0600, EADDRINUSE},
 		{"/run/in/s", 04600, EINVAL},
 		{"/outside/s", 0600, ENOENT},
 	};
 	struct fixture f;
 
 	begin(&f, "allow bind 127.0.0.1:0\nallow bind /run/in/s /run/in/taken /run/in/link "
-		  "/run/in/no/s\nallow list /run/\n");
-	put_file(f.w, "/run/in/taken", "");
-	put_link(f.w, "/run/other", "/run/in/link");
+		  "/run/in/no/s\nallow list DIR/run/\n");
+	put_file(f.w, on_host(&f, "/run/in/taken"), "");
+	put_link(f.w, "/run/other", on_host(&f, "/run/in/link"));
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		int r = refused(&f, MSG_LISTEN, request(all[i].socket, 1, all[i].mode));
+		int r = refused(&f, MSG_LISTEN,
+			request(all[i].socket[0] == '/' ? on_host(&f, all[i].socket)
+							: all[i].socket,
+				1, all[i].mode));
 
 		if (r != -all[i].error)
 			fail_msg("%s: %d", all[i].socket, r);
@@ -906,39 +1013,39 @@ static void a_server_at_a_path_is_made_by_the_broker(void **state)
 	struct stat st;
 	int client, inode;
 
-	begin(&f, "allow bind /run/in/s /run/in/t /run/in/u\n");
+	begin(&f, "allow bind DIR/run/in/s DIR/run/in/t DIR/run/in/u\n");
 	f.w->s.umask = 002;
-	send_one(&f, MSG_LISTEN, request("/run/in/s", 7, 0672));
+	send_one(&f, MSG_LISTEN, request(on_host(&f, "/run/in/s"), 7, 0672));
 	hear(&f, DIAL_SOCKET);
 	assert_int_equal(f.m.type, SOCK_STREAM);
-	assert_false(there(f.w, "/run/in/s"));
+	assert_false(there(f.w, on_host(&f, "/run/in/s")));
 	done(&f, f.m.id, 0, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	assert_int_equal(read_answer(&f, MSG_LISTEN), ANSWER_FD);
 	assert_true(listens(f.w->fds[0]));
-	assert_peer(&f, "/run/in/s", "test.policy:1");
-	assert_int_equal(stat(at(f.w, "/run/in/s"), &st), 0);
+	assert_peer(&f, on_host(&f, "/run/in/s"), "test.policy:1");
+	assert_int_equal(stat(on_host(&f, "/run/in/s"), &st), 0);
 	assert_true(S_ISSOCK(st.st_mode));
 	assert_int_equal(st.st_mode & 07777, 0670);
 	assert_int_equal(count_events(f.w, "grant", true), 1);
-	assert_last(f.w, "asked", "/run/in/s");
-	inode = open(at(f.w, "/run/in/s"), O_PATH | O_CLOEXEC);
+	assert_last(f.w, "asked", on_host(&f, "/run/in/s"));
+	inode = open(on_host(&f, "/run/in/s"), O_PATH | O_CLOEXEC);
 	client = dial_inode(inode, SOCK_STREAM);
 	close(client);
 	close(inode);
 	/* Taken meanwhile: the grant that stands came to nothing. */
-	send_one(&f, MSG_LISTEN, request("/run/in/t", 7, 0600));
+	send_one(&f, MSG_LISTEN, request(on_host(&f, "/run/in/t"), 7, 0600));
 	hear(&f, DIAL_SOCKET);
-	put_file(f.w, "/run/in/t", "x");
+	put_file(f.w, on_host(&f, "/run/in/t"), "x");
 	done(&f, f.m.id, 0, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
 	assert_int_equal(read_answer(&f, MSG_LISTEN), -EADDRINUSE);
 	assert_last(f.w, "event", "fail");
-	assert_true(holds(f.w, "/run/in/t", "x"));
+	assert_true(holds(f.w, on_host(&f, "/run/in/t"), "x"));
 	/* What is no loose Unix socket is not bound. */
-	send_one(&f, MSG_LISTEN, request("/run/in/u", 7, 0600));
+	send_one(&f, MSG_LISTEN, request(on_host(&f, "/run/in/u"), 7, 0600));
 	hear(&f, DIAL_SOCKET);
 	done(&f, f.m.id, 0, tcp_socket());
 	assert_int_equal(read_answer(&f, MSG_LISTEN), -EACCES);
-	assert_false(there(f.w, "/run/in/u"));
+	assert_false(there(f.w, on_host(&f, "/run/in/u")));
 	end(&f);
 }
 
@@ -994,6 +1101,7 @@ int main(void)
 		cmocka_unit_test(what_no_rule_allows_is_not_dialled),
 		cmocka_unit_test(of_a_name_only_admitted_addresses_are_dialled),
 		cmocka_unit_test(a_name_without_an_admitted_address_is_refused),
+		cmocka_unit_test(a_name_that_nobody_tells_ends_with_its_time),
 		cmocka_unit_test(what_the_network_says_is_the_workers_answer),
 		cmocka_unit_test(a_unix_socket_is_reached_by_its_inode),
 		cmocka_unit_test(an_abstract_name_is_reached_by_its_name_alone),
@@ -1006,6 +1114,7 @@ int main(void)
 		cmocka_unit_test(answers_wait_until_the_worker_reads),
 		cmocka_unit_test(answers_that_wait_are_closed_with_the_session),
 		cmocka_unit_test(what_cannot_be_signed_for_is_not_handed_over),
+		cmocka_unit_test(too_many_in_flight_are_a_busy_answer_without_data),
 		cmocka_unit_test(connections_on_their_way_are_held_ones),
 		cmocka_unit_test(a_server_listens_once_it_is_signed_for),
 		cmocka_unit_test(a_server_without_a_rule_or_a_place_is_refused),
