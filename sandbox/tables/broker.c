@@ -115,17 +115,13 @@ static const struct table_row rows[] = {
 	ALLOW(connect, "inside the cell; Unix sockets `as broker`"),
 	ALLOW(bind, "inside the cell; a Unix socket's path under the twin"),
 	ALLOW(listen, "a worker's socket, bound by a rule or inside the cell"),
+	ALLOW_IF2(setresuid, IS(0, -1), IS(2, -1), "for one connect or listen of a Unix socket, whose other end may ask for the uid"),
+	ALLOW_IF2(setresgid, IS(0, -1), IS(2, -1), "the same"),
 	ALLOW(getsockname, "what a socket is bound to"),
 	ALLOW(getpeername, "what the dialer connected"),
 	ALLOW(setsockopt, "SO_PASSRIGHTS, SO_PEERCRED on its own channels"),
 	ALLOW(getsockopt, "SO_PASSRIGHTS, SO_PEERCRED on its own channels"),
 	ALLOW(shutdown, "channels"),
-
-	/* sockets that the dialer made, and the worker's own by their copies */
-	ALLOW(bind, "op listen, at a path"),
-	ALLOW(listen, "op listen"),
-	ALLOW(getsockname, "what the dialer brought"),
-	ALLOW(getpeername, "what the dialer brought"),
 
 	/* the trap door */
 	ALLOW_IF(ioctl, IS(1, SECCOMP_IOCTL_NOTIF_RECV), "a worker's call that waits"),
