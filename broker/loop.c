@@ -231,13 +231,13 @@ static const char *check_waiting(struct loop *l, struct session *s)
 }
 
 /* How long the loop may wait: while calls wait, their callers are looked at. */
-static int wait_ms(const struct loop *l, const struct session *s)
+static int wait_ms(const struct session *s)
 {
 	if (inside_waiting(s->socket_waits) > 0)
 		return INSIDE_RETRY_MS;
 	if (slow_waiting(s->slow) > 0 || dial_waiting(s->dial) > 0)
 		return SLOW_CHECK_MS < DIAL_CHECK_MS ? SLOW_CHECK_MS : DIAL_CHECK_MS;
-	return l->affinity.held ? AFFINITY_SILENCE_MS : -1;
+	return -1;
 }
 
 /* As whom a signal ends the cell: the worker may tidy up after the first, none waits for it after
@@ -470,7 +470,7 @@ const char *loop_run(struct loop *l, struct session *s)
 	}
 	while (!l->over) {
 		struct epoll_event events[8];
-		int n = epoll_wait(l->epoll_fd, events, 8, wait_ms(l, s));
+		int n = epoll_wait(l->epoll_fd, events, 8, wait_ms(s));
 
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -408,12 +408,10 @@ static int create_here(struct session *s, struct request *q)
 static int open_or_create_once(struct session *s, struct request *q)
 {
 	struct target *t = &q->target;
-	bool follow = !(q->flags & (O_EXCL | O_NOFOLLOW));
-	int root_fd = writes(q) ? s->cell->twin_fd : s->cell->view_fd;
-	int r = resolve_inode(s, q, t, root_fd, follow);
+	bool exclusive = q->flags & O_EXCL; /* then what is there is never opened */
+	int r = exclusive ? -ENOENT
+			  : resolve_inode(s, q, t, root_of(s, q), !(q->flags & O_NOFOLLOW));
 
-	if (r == 0 && (q->flags & O_EXCL))
-		return -EEXIST;
 	if (r == 0)
 		return S_ISDIR(t->mode) ? -EISDIR : open_reached(s, q);
 	if (r != -ENOENT)
@@ -422,6 +420,8 @@ static int open_or_create_once(struct session *s, struct request *q)
 	r = resolve_name(s, q, t, s->cell->twin_fd);
 	if (r < 0)
 		return r;
+	if (exclusive && t->mode != 0)
+		return -EEXIST;
 	/* Where it leads is not what the worker named, and may not exist for a reason. */
 	if (S_ISLNK(t->mode))
 		return refuse(q, ELOOP, "a symlink that leads nowhere: nothing is made through it");

@@ -418,6 +418,28 @@ int plan_add_fd(struct plan *p, int from, const char *variable)
 	return env_set(p, variable, number);
 }
 
+/* ---- sockets ------------------------------------------------------------------------------ */
+
+/* Whatever leads out is the dialer's; a path is also bound by the broker itself, in a tree. */
+static int plan_sockets(struct plan *p, const struct broker_args *a, struct failure *f)
+{
+	unsigned use = policy_socket_use(a->policy);
+
+	if (use == 0)
+		return 0;
+	p->spec.sockets = CELL_SOCKETS_OUT;
+	p->spec.sockets |= use & USE_NAMES ? CELL_SOCKETS_NAMES : 0;
+	p->spec.sockets |= use & USE_DATAGRAM ? CELL_SOCKETS_DATAGRAM : 0;
+	p->spec.n_udp_ports = policy_udp_ports(a->policy, p->udp_ports);
+	p->spec.udp_ports = p->udp_ports;
+	p->spec.dialer = a->dialer;
+	if (!a->dialer)
+		return fail(f, -ENOENT,
+			"the policy names sockets, and warder-dialer, which reaches them, was not "
+			"found; is warder installed completely?");
+	return 0;
+}
+
 /* ---- the whole --------------------------------------------------------------------------- */
 
 int plan_init(struct plan *p, const struct broker_args *a, struct failure *f)
@@ -457,6 +479,8 @@ int plan_init(struct plan *p, const struct broker_args *a, struct failure *f)
 			"of uid 0; name another user, or leave `tasks` out");
 	if (r == 0)
 		r = plan_trees(p, a->policy, f);
+	if (r == 0)
+		r = plan_sockets(p, a, f);
 	if (r == 0)
 		r = plan_env(p, a, set, f);
 	if (r == 0)

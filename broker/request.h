@@ -145,6 +145,16 @@ struct known_fs {
 	bool kernel;
 };
 
+/* Trees of the runtime that were opened from, and the mounts that begin there: mounts.h. */
+#define RUNTIME_MOUNTS_MAX 16
+struct runtime_mounts {
+	size_t n;
+	struct runtime_mount {
+		const char *tree; /* of the policy's or the default's list */
+		uint64_t id;
+	} of[RUNTIME_MOUNTS_MAX];
+};
+
 /* The denial that came last, and how often since it was last written: a worker that asks for the
  * same thing a million times fills no disk. */
 struct repeat {
@@ -188,6 +198,7 @@ struct session {
 	bool devices; /* some rule names `type char` or `block`: not every mount is nodev */
 	struct known_fs fs[KNOWN_FS_MAX];
 	size_t n_fs;
+	struct runtime_mounts runtime_mounts;
 	struct roots *roots;               /* owned; made and freed with `ask` */
 	struct repeat *repeat;             /* owned by `ask` */
 	struct ask *ask;                   /* owned; ask_init() and ask_deinit() */

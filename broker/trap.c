@@ -11,6 +11,7 @@
 #include "broker/trap.h"
 #include "broker/charge.h"
 #include "broker/decide.h"
+#include "broker/mounts.h"
 #include "broker/open_path.h"
 #include "broker/ops.h"
 #include "broker/own.h"
@@ -104,11 +105,15 @@ static int open_own(struct session *s, struct trap *t, enum owner owner)
 	struct request *q = &t->q;
 	struct target *target = &q->target;
 	bool follow = !(q->flags & O_NOFOLLOW) && !((q->flags & O_CREAT) && (q->flags & O_EXCL));
-	int r;
+	int r = 0;
 
 	/* The runtime of `root empty` stands in no view of the broker's. */
 	if (s->root == ROOT_EMPTY)
 		return owner == OWNER_NONE ? open_by_policy(s, q) : GO_ON;
+	if (owner == OWNER_RUNTIME)
+		r = mounts_lead_to_runtime(s, target, follow);
+	if (r != 0)
+		return GO_ON;
 	r = resolve_inode(s, q, target, s->cell->view_fd, follow);
 	if (r < 0)
 		return owner == OWNER_NONE ? open_by_policy(s, q) : GO_ON;
@@ -117,6 +122,9 @@ static int open_own(struct session *s, struct trap *t, enum owner owner)
 		return open_by_policy(s, q);
 	case OWNER_NONE:
 		return s->root == ROOT_HOST ? open_by_policy(s, q) : refuse_between(q);
+	case OWNER_RUNTIME:
+		mounts_note(s, target->reached, target->reached_size);
+		return GO_ON;
 	default:
 		return GO_ON;
 	}

@@ -86,10 +86,11 @@ char *policy_rights_name(unsigned rights, char *buf, size_t size)
 		buf[0] = '\0';
 	left = left == RIGHTS_ALL ? left : right_open(left);
 	for (unsigned i = 0; i < RIGHTS_COUNT; i++) {
-		size_t more = strlen(right_names[i]);
+		size_t more;
 
 		if (!(left & 1u << i))
 			continue;
+		more = strlen(right_names[i]);
 		if (n + more + 2 > size) /* a comma before, a NUL behind */
 			break;
 		if (n > 0)

@@ -111,6 +111,12 @@ static const struct table_row rows[] = {
 	ALLOW(dup, "descriptors"),
 	ALLOW(dup3, "descriptors"),
 	ALLOW(pipe2, "descriptors"),
+	/* of the worker's sockets, by copies; with no row for socket(2) it has none of its own */
+	ALLOW(connect, "inside the cell; Unix sockets `as broker`"),
+	ALLOW(bind, "inside the cell; a Unix socket's path under the twin"),
+	ALLOW(listen, "a worker's socket, bound by a rule or inside the cell"),
+	ALLOW(getsockname, "what a socket is bound to"),
+	ALLOW(getpeername, "what the dialer connected"),
 	ALLOW(setsockopt, "SO_PASSRIGHTS, SO_PEERCRED on its own channels"),
 	ALLOW(getsockopt, "SO_PASSRIGHTS, SO_PEERCRED on its own channels"),
 	ALLOW(shutdown, "channels"),
