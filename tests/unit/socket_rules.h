@@ -23,8 +23,10 @@ enum verdict policy_check_socket(
 {
 	static const enum peer_kind kinds[] = {PEER_TCP, PEER_UDP, PEER_ABSTRACT};
 	static const char *const names[] = {"test.policy:1", "test.policy:2", "test.policy:3"};
-	struct peer peer = {.kind = kinds[s->protocol], .port = s->port,
-		.has_address = s->address != NULL, .name_size = s->name_size};
+	struct peer peer = {.kind = kinds[s->protocol],
+		.port = s->port,
+		.has_address = s->address != NULL,
+		.name_size = s->name_size};
 	char text[PEER_TEXT_SIZE], want[PEER_TEXT_SIZE + 32], copy[1024], *save = NULL;
 	int i = 0;
 

@@ -63,7 +63,7 @@ enum manner {
 struct sockets {
 	struct world *w;
 	int dialer_fd;
-	int outside;  /* a listener of the host's; its port: */
+	int outside; /* a listener of the host's; its port: */
 	uint16_t port;
 	int elsewhere; /* another, which no rule names */
 	uint16_t other_port;
@@ -124,7 +124,10 @@ static inline void child_life(struct sockets *f, in_worker *run, int say_fd, int
 	hello.listener = trap_sockets();
 	if (write(say_fd, &hello, sizeof(hello)) != sizeof(hello) || read(go_fd, &byte, 1) != 1)
 		_exit(255);
+	/* The broker's and the dialer's: this is a fork, which has them all. */
 	close(hello.listener);
+	close(f->dialer_fd);
+	close(f->w->cell.dialer_fd);
 	close(say_fd);
 	close(go_fd);
 	fd = run(f);

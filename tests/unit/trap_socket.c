@@ -224,8 +224,8 @@ static void a_port_that_a_rule_lets_be_bound_is_the_hosts(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, knock, &f.port), 0);
 	assert_int_equal(run_worker(&f, bind_by_rule), 0);
 	pthread_join(thread, NULL);
-	assert_int_equal(lines_with(&f, "\"grant\"", "\"op\":\"bind\"", "\"local\":\"127.0.0.1:", NULL),
-		1);
+	assert_int_equal(
+		lines_with(&f, "\"grant\"", "\"op\":\"bind\"", "\"local\":\"127.0.0.1:", NULL), 1);
 	assert_int_equal(lines_with(&f, "\"grant\"", "\"op\":\"listen\"", NULL), 1);
 	sockets_end(&f);
 }
@@ -253,8 +253,8 @@ static void an_abstract_name_of_the_host_is_reached_by_its_rule(void **state)
 
 	sockets_begin(&f, "allow connect @warder-test-PORT\n");
 	n = sprintf(un.sun_path + 1, "warder-test-%u", f.port);
-	assert_int_equal(
-		bind(server, (void *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)),
+	assert_int_equal(bind(server, (void *)&un,
+				 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n)),
 		0);
 	assert_int_equal(listen(server, 5), 0);
 	assert_int_equal(run_worker(&f, connect_abstract), 0);
