@@ -147,9 +147,10 @@ struct repeat {
 	uint64_t count;      /* not written yet */
 };
 
-struct ask;  /* ask.h: buffers of the ask door */
-struct trap; /* trap.h: buffers of the trap door */
-struct slow; /* slow.h: its opens that wait */
+struct ask;      /* ask.h: buffers of the ask door */
+struct trap;     /* trap.h: buffers of the trap door */
+struct slow;     /* slow.h: its opens that wait */
+struct affinity; /* affinity.h: where broker and worker run */
 
 #define OWN_PLACES_MAX 4
 
@@ -177,6 +178,7 @@ struct session {
 	struct ask *ask;                 /* owned; ask_init() and ask_deinit() */
 	struct trap *trap;               /* owned; trap_init() and trap_deinit() */
 	struct slow *slow;               /* owned; made before the cage */
+	struct affinity *affinity;       /* borrowed: the loop's; may be NULL */
 	const char *own[OWN_PLACES_MAX]; /* the cell's private directories */
 	size_t n_own;
 	mode_t umask; /* of who started warder: bounds what the ask door makes; the trap door has
