@@ -20,10 +20,22 @@ static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 /* The longest prefix that holds an address tells whose it is.  NOBODY takes a rule by address;
  * PRIVATE is also admitted by a name, since the names of one's own network lead there. */
-#define V4(a, b, c, d) {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d}
-#define V6_1(a)        {(a) >> 8, (a) & 0xff}
-#define V6_2(a, b)     {(a) >> 8, (a) & 0xff, (b) >> 8, (b) & 0xff}
-#define V6_3(a, b, c)  {(a) >> 8, (a) & 0xff, (b) >> 8, (b) & 0xff, (c) >> 8, (c) & 0xff}
+#define V4(a, b, c, d) \
+	{ \
+		0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d \
+	}
+#define V6_1(a) \
+	{ \
+		(a) >> 8, (a)&0xff \
+	}
+#define V6_2(a, b) \
+	{ \
+		(a) >> 8, (a)&0xff, (b) >> 8, (b)&0xff \
+	}
+#define V6_3(a, b, c) \
+	{ \
+		(a) >> 8, (a)&0xff, (b) >> 8, (b)&0xff, (c) >> 8, (c)&0xff \
+	}
 
 static const struct block {
 	uint8_t base[16];
@@ -35,26 +47,26 @@ static const struct block {
 	{V4(10, 0, 0, 0), 104, ADDRESS_PRIVATE},       /* RFC 1918 */
 	{V4(100, 64, 0, 0), 106, ADDRESS_PRIVATE},     /* a provider's own; RFC 6598 */
 	{V4(100, 100, 100, 200), 128, ADDRESS_NOBODY}, /* metadata of a cloud's machines */
+	{V4(168, 63, 129, 16), 128, ADDRESS_NOBODY},   /* a cloud's agent on the host */
 	{V4(127, 0, 0, 0), 104, ADDRESS_NOBODY},       /* loopback; RFC 1122 */
 	{V4(169, 254, 0, 0), 112, ADDRESS_NOBODY},     /* link-local, metadata; RFC 3927 */
 	{V4(172, 16, 0, 0), 108, ADDRESS_PRIVATE},     /* RFC 1918 */
 	{V4(192, 0, 0, 0), 120, ADDRESS_NOBODY},       /* protocols, metadata; RFC 6890 */
-	{V4(192, 0, 2, 0), 120, ADDRESS_NOBODY},       /* documentation; RFC 5737 */
-	{V4(192, 88, 99, 0), 120, ADDRESS_NOBODY},     /* 6to4 relays, gone; RFC 7526 */
+	{V4(192, 0, 2, 0), 120, ADDRESS_PRIVATE},       /* documentation; RFC 5737 */
+	{V4(192, 88, 99, 0), 120, ADDRESS_PRIVATE},     /* 6to4 relays, gone; RFC 7526 */
 	{V4(192, 168, 0, 0), 112, ADDRESS_PRIVATE},    /* RFC 1918 */
-	{V4(198, 18, 0, 0), 111, ADDRESS_NOBODY},      /* benchmarks; RFC 2544 */
-	{V4(198, 51, 100, 0), 120, ADDRESS_NOBODY},    /* documentation; RFC 5737 */
-	{V4(203, 0, 113, 0), 120, ADDRESS_NOBODY},     /* documentation; RFC 5737 */
+	{V4(198, 18, 0, 0), 111, ADDRESS_PRIVATE},      /* benchmarks; RFC 2544 */
+	{V4(198, 51, 100, 0), 120, ADDRESS_PRIVATE},    /* documentation; RFC 5737 */
+	{V4(203, 0, 113, 0), 120, ADDRESS_PRIVATE},     /* documentation; RFC 5737 */
 	{V4(224, 0, 0, 0), 100, ADDRESS_NOBODY},       /* multicast; RFC 5771 */
 	{V4(240, 0, 0, 0), 100, ADDRESS_NOBODY},       /* reserved, broadcast; RFC 1112, RFC 919 */
 	/* IPv6: unspecified, loopback, IPv4-compatible and whatever is not given out; RFC 4291 */
-	{{0}, 0, ADDRESS_NOBODY},
-	{V6_1(0x2000), 3, ADDRESS_PUBLIC},             /* global unicast; RFC 4291 */
-	{V6_1(0x2001), 23, ADDRESS_NOBODY},            /* protocols; RFC 2928 */
-	{V6_2(0x2001, 0xdb8), 32, ADDRESS_NOBODY},     /* documentation; RFC 3849 */
-	{V6_1(0x3fff), 20, ADDRESS_NOBODY},            /* documentation; RFC 9637 */
-	{V6_1(0xfc00), 7, ADDRESS_PRIVATE},            /* unique local; RFC 4193 */
-	{{0xfd, 0, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54}, 128, ADDRESS_NOBODY}, /* metadata */
+	{{0}, 0, ADDRESS_NOBODY}, {V6_1(0x2000), 3, ADDRESS_PUBLIC}, /* global unicast; RFC 4291 */
+	{V6_1(0x2001), 23, ADDRESS_NOBODY},                          /* protocols; RFC 2928 */
+	{V6_2(0x2001, 0xdb8), 32, ADDRESS_PRIVATE},                   /* documentation; RFC 3849 */
+	{V6_1(0x3fff), 20, ADDRESS_PRIVATE},                          /* documentation; RFC 9637 */
+	{V6_1(0xfc00), 7, ADDRESS_PRIVATE},                          /* unique local; RFC 4193 */
+	{{0xfd, 0, 0x0e, 0xc2}, 32, ADDRESS_NOBODY}, /* metadata */
 	{{0xfd, 0x20, 0, 0xce, [14] = 0x02, [15] = 0x54}, 128, ADDRESS_NOBODY}, /* metadata */
 };
 
@@ -65,9 +77,9 @@ static const struct transition {
 	unsigned bits, at;
 	uint8_t flip;
 } transitions[] = {
-	{V6_2(0x64, 0xff9b), 96, 12, 0},  /* NAT64; RFC 6052 */
-	{V6_1(0x2002), 16, 2, 0},         /* 6to4; RFC 3056 */
-	{V6_2(0x2001, 0), 32, 12, 0xff},  /* Teredo, the client's, inverted; RFC 4380 */
+	{V6_2(0x64, 0xff9b), 96, 12, 0}, /* NAT64; RFC 6052 */
+	{V6_1(0x2002), 16, 2, 0},        /* 6to4; RFC 3056 */
+	{V6_2(0x2001, 0), 32, 12, 0xff}, /* Teredo, the client's, inverted; RFC 4380 */
 };
 
 bool address_within(const uint8_t address[16], const uint8_t base[16], unsigned bits)
@@ -225,8 +237,10 @@ static bool ends_in_number(const char *s, size_t n)
 		return true;
 	if (n - at < 2 || s[at] != '0' || (s[at + 1] | 0x20) != 'x')
 		return false;
-	for (digits = at + 2; digits < n && (is_digit(s[digits]) || ((s[digits] | 0x20) >= 'a' &&
-					(s[digits] | 0x20) <= 'f')); digits++)
+	for (digits = at + 2;
+		digits < n &&
+		(is_digit(s[digits]) || ((s[digits] | 0x20) >= 'a' && (s[digits] | 0x20) <= 'f'));
+		digits++)
 		;
 	return digits == n;
 }
@@ -263,8 +277,8 @@ static int parse_name(struct policy *p, const struct word *w, size_t n, struct s
 		if (name[i] >= 'A' && name[i] <= 'Z')
 			name[i] |= 0x20;
 	ret->kind = !any && strcmp(name, "internet") == 0 ? HOST_INTERNET
-		    : any				    ? HOST_SUFFIX
-							    : HOST_NAME;
+		    : any                                 ? HOST_SUFFIX
+							  : HOST_NAME;
 	if (ret->kind != HOST_INTERNET) {
 		ret->name = name;
 		ret->name_size = n - at;

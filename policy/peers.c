@@ -107,7 +107,8 @@ static int entry_compare(const void *a, const void *b)
 	return r;
 }
 
-/* What a rule says of looking its host up: an allow of any port is enough, a deny must be of all. */
+/* What a rule says of looking its host up: an allow of any port is enough, a deny must be of all.
+ */
 static bool says_lookup(const struct sock *s, const struct rule *r)
 {
 	if (s->bind || (s->kind != HOST_NAME && s->kind != HOST_SUFFIX && s->kind != HOST_INTERNET))
@@ -124,8 +125,7 @@ static size_t make_entries(const struct policy *p, struct entry *e)
 		const struct sock *s = &p->socks[i];
 		const struct rule *r = &p->rules[s->rule];
 
-		e[n++] = (struct entry){
-			host_of(s, s->protocol), r, (uint32_t)i, s->low, s->high};
+		e[n++] = (struct entry){host_of(s, s->protocol), r, (uint32_t)i, s->low, s->high};
 		if (says_lookup(s, r))
 			e[n++] = (struct entry){host_of(s, LOOKUP), r, (uint32_t)i, 0, 0};
 	}
@@ -567,8 +567,8 @@ int policy_suggest_socket(const struct policy_socket *s, char *buf, size_t size)
 	int n;
 
 	/* No rule gives these; and a rule cannot spell a NUL. */
-	if ((s->bind && s->protocol != PROTOCOL_TCP) || (!named && !s->address &&
-		    s->protocol != PROTOCOL_ABSTRACT))
+	if ((s->bind && s->protocol != PROTOCOL_TCP) ||
+		(!named && !s->address && s->protocol != PROTOCOL_ABSTRACT))
 		return -EINVAL;
 	if (s->protocol == PROTOCOL_ABSTRACT) {
 		if (s->name_size == 0 || s->name_size >= sizeof(name) - 1 ||

@@ -414,8 +414,7 @@ static void check_powerful(struct policy *p, size_t tree)
 				a.rule == p->rules[t->pub.rule].name;
 		if (!named)
 			continue;
-		diag_of_rule(
-			p, t->pub.rule, t->column, true, "%s: %s", path, powerful[i].means);
+		diag_of_rule(p, t->pub.rule, t->column, true, "%s: %s", path, powerful[i].means);
 		return;
 	}
 }

@@ -380,7 +380,8 @@ static void the_examples_are_right(void **state)
 		{"user clamav\nallow read ./lib/\nallow read ./spool/ as broker\n", NULL},
 		{"use build\nallow rwx ./src/\ntime 20m\n", NULL},
 		{"use convert\nmemory 1G\ntime 10s\n", NULL},
-		{"allow connect /run/postgresql/.s.PGSQL.5432\nallow read ~/.pgpass optional\n", NULL},
+		{"allow connect /run/postgresql/.s.PGSQL.5432\nallow read ~/.pgpass optional\n",
+			NULL},
 		{"allow read ~/.pgpass optional\n", NULL},
 		{"allow read ./www/\nallow append ./site.log\nallow bind 127.0.0.1:8080\n", NULL},
 		{"allow read ./www/\nallow append ./site.log\n", NULL},
@@ -389,7 +390,8 @@ static void the_examples_are_right(void **state)
 		{"use build\nallow rw ./src/\nallow connect github.com:22 $SSH_AUTH_SOCK\n",
 			":3:29: error: SSH_AUTH_SOCK is not set"},
 		{"set SSH_AUTH_SOCK = /tmp/s\nuse build\nallow rw ./src/\n"
-		 "allow connect github.com:22 $SSH_AUTH_SOCK\n", NULL},
+		 "allow connect github.com:22 $SSH_AUTH_SOCK\n",
+			NULL},
 		{"use build\nallow rw ./src/\ndeny any ~/.ssh/ except ~/.ssh/known_hosts "
 		 "~/.ssh/config\n"
 		 "allow read ~/.ssh/known_hosts ~/.ssh/config\nexpect deny read ~/.ssh/id_rsa\n"

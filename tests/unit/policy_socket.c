@@ -92,9 +92,9 @@ static void an_address_is_the_same_however_it_is_spelled(void **state)
 	static const struct row rows[] = {
 		{"allow connect 127.0.0.1:80",
 			{"+127.0.0.1:80", "+[::ffff:127.0.0.1]:80", "+[::ffff:7f00:1]:80",
-				"-127.0.0.2:80", "-[::1]:80", "-[::127.0.0.1]:80",
-				"-127.0.0.1:81", "-udp 127.0.0.1:80",
-				"-[64:ff9b::7f00:1]:80", "-[2002:7f00:1::]:80"}},
+				"-127.0.0.2:80", "-[::1]:80", "-[::127.0.0.1]:80", "-127.0.0.1:81",
+				"-udp 127.0.0.1:80", "-[64:ff9b::7f00:1]:80",
+				"-[2002:7f00:1::]:80"}},
 		{"allow connect [::ffff:10.0.0.1]:80", {"+10.0.0.1:80", "+[::ffff:10.0.0.1]:80"}},
 		{"allow connect [::1]:80", {"+[::1]:80", "+[0:0::0:1]:80", "-127.0.0.1:80"}},
 		{"allow connect 10.0.0.0/8:80",
@@ -186,7 +186,8 @@ static void names_are_compared_without_case_and_last_dot(void **state)
 				"-api.example.com.evil:443", "-api.example.co:443", "-.:443"}},
 		{"allow connect *.debian.org:443",
 			{"+deb.debian.org:443", "+a.b.debian.org:443", "-debian.org:443",
-				"-evildebian.org:443", "-.debian.org.x:443", "+DEB.Debian.Org.:443"}},
+				"-evildebian.org:443", "-.debian.org.x:443",
+				"+DEB.Debian.Org.:443"}},
 		{"allow connect *.org:443\ndeny connect *.debian.org:* ftp.x.org:443",
 			{"-a.debian.org:443", "+debian.org:443", "-ftp.x.org:443",
 				"+www.x.org:443"}},
@@ -356,8 +357,8 @@ static void a_path_holds_under_both_its_spellings(void **state)
 
 static void a_directory_is_moved_only_where_no_socket_is_gained(void **state)
 {
-	struct policy *p = text_good(
-		"allow rw /srv/\nallow connect /srv/**\ndeny connect **/d/**", NULL);
+	struct policy *p =
+		text_good("allow rw /srv/\nallow connect /srv/**\ndeny connect **/d/**", NULL);
 
 	assert_false(policy_may_move(p, "/srv/d", 6, "/srv/e", 6, RIGHT_READ));
 	assert_true(policy_may_move(p, "/srv/f", 6, "/srv/e", 6, RIGHT_READ));
@@ -451,7 +452,10 @@ static void the_line_to_add_names_the_socket(void **state)
 		{{.address = v4, .port = 443}, "allow connect 93.184.215.14:443"},
 		{{.address = v4, .port = 443, .name = "x.org", .name_size = 5},
 			"allow connect x.org:443"},
-		{{.address = loopback, .port = 53, .name = "x.org", .name_size = 5,
+		{{.address = loopback,
+			 .port = 53,
+			 .name = "x.org",
+			 .name_size = 5,
 			 .protocol = PROTOCOL_UDP},
 			"allow connect udp [::1]:53"},
 		{{.port = 443, .name = "x.org", .name_size = 5}, "allow connect x.org:443"},
@@ -559,13 +563,14 @@ static void expectations_of_sockets_are_checked(void **state)
 		"expect allow connect y.org:443", "expect allow connect 127.0.0.1:443",
 		"expect allow connect @y", "expect allow bind 127.0.0.1:1",
 		"expect deny connect /run/a/../x", "expect ask connect x.org:443"};
-	struct policy *p = text_good("allow connect x.org:443 @x /run/x\n"
-				     "ask connect z.org:1\n"
-				     "expect allow connect x.org:443\nexpect deny connect y.org:443\n"
-				     "expect deny connect 127.0.0.1:443\nexpect allow connect @x\n"
-				     "expect allow connect /run/a/../x\n"
-				     "expect ask connect z.org:1\nexpect deny bind /run/x\n",
-		NULL);
+	struct policy *p =
+		text_good("allow connect x.org:443 @x /run/x\n"
+			  "ask connect z.org:1\n"
+			  "expect allow connect x.org:443\nexpect deny connect y.org:443\n"
+			  "expect deny connect 127.0.0.1:443\nexpect allow connect @x\n"
+			  "expect allow connect /run/a/../x\n"
+			  "expect ask connect z.org:1\nexpect deny bind /run/x\n",
+			NULL);
 
 	assert_int_equal(policy_expect(p), 0);
 	policy_free(p);
