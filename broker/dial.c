@@ -57,7 +57,10 @@ struct dial {
 int dial_new(struct dial **ret)
 {
 	*ret = calloc(1, sizeof(**ret));
-	return *ret ? 0 : -ENOMEM;
+	if (!*ret)
+		return -ENOMEM;
+	(*ret)->last_id = 1; /* of `start`, which the cell's start has sent */
+	return 0;
 }
 
 static void release(struct dial *d, struct waiting *one)

@@ -274,7 +274,7 @@ static void a_worker_reaches_the_unix_sockets_that_it_may(void **state)
 {
 	char allow[3 * PATH_MAX], path[PATH_MAX + 8], other[PATH_MAX + 8];
 	char stream[PATH_MAX + 32], packet[PATH_MAX + 32], no_rule[PATH_MAX + 32],
-		line[2 * PATH_MAX];
+		line[3 * PATH_MAX];
 	struct outcome o = OUTCOME_INIT;
 	struct server a, b, c;
 
