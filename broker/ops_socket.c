@@ -344,6 +344,7 @@ static int finish_bind(struct session *s, struct dialled *d, const char **ret_wh
 
 static int listen_tcp(struct session *s, struct request *q)
 {
+	const int on = 1;
 	struct dial_message m;
 	int r = 0;
 
@@ -359,6 +360,10 @@ static int listen_tcp(struct session *s, struct request *q)
 		return r;
 	ask_dial_message(&m, DIAL_BIND);
 	m.wait = false;
+	/* As servers do: a connection that has ended here does not keep the port. */
+	m.options[0] = (struct dial_option){SOL_SOCKET, SO_REUSEADDR, sizeof(on), {0}};
+	memcpy(m.options[0].value, &on, sizeof(on));
+	m.n_options = 1;
 	return ask_dial(s, q, &m, NULL, 0, finish_bind, true);
 }
 

@@ -929,6 +929,8 @@ static void a_server_listens_once_it_is_signed_for(void **state)
 	hear(&f, DIAL_BIND);
 	assert_int_equal(f.m.n_addresses, 1);
 	assert_memory_equal(f.m.addresses[0].bytes, loopback, 16);
+	assert_int_equal(f.m.n_options, 1);
+	assert_int_equal(f.m.options[0].option, SO_REUSEADDR);
 	done(&f, f.m.id, 0, bind_loopback(&port));
 	assert_int_equal(read_answer(&f, MSG_LISTEN), ANSWER_FD);
 	assert_true(listens(f.w->fds[0]));
