@@ -56,10 +56,12 @@ struct dial {
 
 int dial_new(struct dial **ret)
 {
-	*ret = calloc(1, sizeof(**ret));
-	if (!*ret)
+	struct dial *d = calloc(1, sizeof(*d));
+
+	if (!d)
 		return -ENOMEM;
-	(*ret)->last_id = 1; /* of `start`, which the cell's start has sent */
+	d->last_id = DIAL_START_ID;
+	*ret = d;
 	return 0;
 }
 

@@ -286,7 +286,7 @@ int handle_connect(struct session *s, struct request *q, uint8_t *data)
 		return refuse(q, EINVAL, "unknown flags %#x", q->flags);
 	if (q->peer.kind == PEER_UDP || q->flags == SOCK_DGRAM)
 		return refuse(q, EPROTONOSUPPORT,
-			"datagrams are had by socket(2) and connect(2) alone, in the cell");
+			"datagrams are had by the system calls alone, in the cell");
 	if (q->flags != 0)
 		q->peer.type = (uint16_t)q->flags;
 	switch (q->peer.kind) {
