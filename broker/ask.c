@@ -29,6 +29,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -502,8 +503,10 @@ int ask_finish(struct session *s, struct later *l, struct request *q, int result
 	struct ask *a = s->ask;
 	int r;
 
-	if (result >= 0 && a->gone)
-		result = refuse(q, ECANCELED, "the worker has closed its channel");
+	if (result >= 0 && a->gone) {
+		snprintf(q->reason, sizeof(q->reason), "the worker has closed its channel");
+		result = -ECANCELED;
+	}
 	if (result < 0)
 		fd_close(&q->fd);
 	q->result = result;

@@ -4,7 +4,7 @@
  *
  * Runs in: broker.  Trusts: nothing the worker sent; the supervisor, for who a client is.
  *
- * The loop never waits but in epoll_wait(2).  Every signal is blocked and read from a signalfd:
+ * The loop never waits but in poll(2).  Every signal is blocked and read from a signalfd:
  * an interrupted call could lose a descriptor.
  */
 #include "broker/broker.h"

@@ -157,9 +157,10 @@ static int settle_flags(struct request *q, int fd)
 static int note_opened(struct target *t, int fd)
 {
 	struct stat st;
+	int r = fd_stat(fd, &st);
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	t->dev = st.st_dev;
 	t->ino = st.st_ino;
 	t->mode = st.st_mode;
@@ -383,8 +384,8 @@ static int create_here(struct session *s, struct request *q)
 	if (decide(s, q) != VERDICT_ALLOW)
 		return decide_refuse(s, q);
 	r = charge(s, q, true);
-	if (r == 0 && fstat(t->fd, &parent) < 0)
-		r = -errno;
+	if (r == 0)
+		r = fd_stat(t->fd, &parent);
 	if (r == 0)
 		r = kernel_fs_check(s, q, t, parent.st_dev, t->fd);
 	if (r == 0)

@@ -13,7 +13,7 @@
  * A program that needs it makes its socket in the cell, where the dialer relays.
  */
 #include "broker/ops.h"
-#include "broker/ask.h"
+#include "broker/ask_dial.h"
 #include "broker/charge.h"
 #include "broker/decide.h"
 #include "broker/names.h"
@@ -24,8 +24,6 @@
 #include "common/fd.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
@@ -79,183 +77,9 @@ int socket_ask(struct request *q, const char *text, size_t size)
 	return 0;
 }
 
-/* ---- to the dialer --------------------------------------------------------------------------- */
-
-static void begin(struct dial_message *m, enum dial_op op)
-{
-	memset(m, 0, sizeof(*m));
-	m->op = op;
-	m->wait = true;
-}
-
-/* What is left of the time: the shorter of what the worker and what the rule gave.  0: no limit. */
-static int time_left(const struct request *q, uint32_t *ret_ms)
-{
-	uint64_t ms = q->offset, past = (clock_ns() - q->began_ns) / 1000000;
-
-	if (q->answer.timeout_ms > 0 && (ms == 0 || q->answer.timeout_ms < ms))
-		ms = q->answer.timeout_ms;
-	*ret_ms = 0;
-	if (ms == 0)
-		return 0;
-	if (past >= ms)
-		return -ETIMEDOUT;
-	*ret_ms = ms - past > UINT32_MAX ? UINT32_MAX : (uint32_t)(ms - past);
-	return 0;
-}
-
-/* Sends the request on its way.  ANSWER_LATER, or -errno with nothing taken. */
-static int dial(struct session *s, struct request *q, struct later *l, struct dial_message *m,
-	const int *fds, size_t n_fds, dial_finish *finish)
-{
-	struct dial_waiter waiter = {.sock = SOCK_INIT, .id = l->id};
-	int r = dial_begin(s, q, &waiter, m, fds, n_fds, finish);
-
-	if (r == -ENETDOWN)
-		return refuse(q, ENETDOWN, "there is no dialer: no socket leads out");
-	if (r == -EAGAIN)
-		return refuse(q, EAGAIN, "too many connections wait already");
-	return r < 0 ? r : ANSWER_LATER;
-}
-
-/* The same of a record that is being served; `admit`: where it goes is in q->peer. */
-static int dial_first(struct session *s, struct request *q, struct dial_message *m, const int *fds,
-	size_t n_fds, dial_finish *finish, bool admit)
-{
-	struct later *l = ask_defer(s, q);
-	int r;
-
-	if (!l)
-		return refuse(q, EAGAIN, "too many connections wait already");
-	if (admit) {
-		memcpy(m->addresses[0].bytes, q->peer.address, sizeof(q->peer.address));
-		m->addresses[0].port = q->peer.port;
-		m->n_addresses = 1;
-		l->addresses[0] = m->addresses[0];
-		l->answers[0] = q->answer;
-		l->n = 1;
-	}
-	r = dial(s, q, l, m, fds, n_fds, finish);
-	if (r < 0)
-		ask_undefer(l);
-	return r;
-}
-
 static int decide_peer(struct session *s, struct request *q)
 {
 	return dial_decide(s, q) == VERDICT_ALLOW ? 0 : dial_refuse(s, q);
-}
-
-/* ---- what it brought ------------------------------------------------------------------------- */
-
-static int ask_int(int fd, int option)
-{
-	socklen_t size = sizeof(int);
-	int v;
-
-	return getsockopt(fd, SOL_SOCKET, option, &v, &size) < 0 ? -errno : v;
-}
-
-/* Whether it is of the kind that was asked for, and no listener that brings more; blocking, as a
- * descriptor of libwarder's is. */
-static int check_kind(struct request *q, struct sock *k)
-{
-	bool local = q->peer.kind == PEER_PATH || q->peer.kind == PEER_ABSTRACT;
-
-	k->fd = q->fd; /* borrowed */
-	k->domain = ask_int(q->fd, SO_DOMAIN);
-	k->type = ask_int(q->fd, SO_TYPE);
-	k->protocol = ask_int(q->fd, SO_PROTOCOL);
-	if ((local ? k->domain != AF_UNIX : k->domain != AF_INET && k->domain != AF_INET6) ||
-		k->type != q->peer.type || (!local && k->protocol != IPPROTO_TCP) ||
-		ask_int(q->fd, SO_ACCEPTCONN) != 0)
-		return refuse(q, EACCES, "the dialer brought another socket than it was asked for");
-	return fd_status_flags(q->fd, 0, O_NONBLOCK);
-}
-
-/* The address at one end of it.  0 or -errno. */
-static int end_of(struct sock *k, bool own, struct peer *ret)
-{
-	struct sockaddr_storage address = {0};
-	socklen_t size = sizeof(address);
-	char path[108];
-	size_t path_size;
-
-	if ((own ? getsockname : getpeername)(k->fd, (struct sockaddr *)&address, &size) < 0)
-		return -errno;
-	return sock_peer(k, &address, size, ret, path, &path_size);
-}
-
-/* That it is where the policy has admitted it; the request then says where. */
-static int check_address(struct request *q, const struct later *l, struct sock *k, bool own)
-{
-	struct peer end = {.kind = PEER_NONE};
-	int r = check_kind(q, k);
-
-	if (r < 0)
-		return r;
-	r = end_of(k, own, &end);
-	for (size_t i = 0; r == 0 && i < l->n; i++) {
-		const struct dial_address *a = &l->addresses[i];
-
-		if (memcmp(a->bytes, end.address, sizeof(end.address)) != 0 ||
-			(a->port != end.port && !(own && a->port == 0)))
-			continue;
-		memcpy(q->peer.address, end.address, sizeof(end.address));
-		q->peer.has_address = true;
-		q->peer.port = end.port;
-		q->answer = l->answers[i];
-		return 0;
-	}
-	if (r == -ENOTCONN)
-		return refuse(q, EACCES, "the dialer brought a socket that is not connected");
-	return refuse(q, EACCES, "the dialer brought a socket of another address than was allowed");
-}
-
-/* Of a Unix socket with a path there is no more to see: its server has named it as it liked. */
-static int check_unix(struct request *q, struct sock *k)
-{
-	struct peer end = {.kind = PEER_NONE};
-	int r = check_kind(q, k);
-
-	if (r < 0)
-		return r;
-	if (end_of(k, false, &end) == -ENOTCONN)
-		return refuse(q, EACCES, "the dialer brought a socket that is not connected");
-	if (q->peer.kind == PEER_ABSTRACT &&
-		(end.kind != PEER_ABSTRACT || end.name_size != q->peer.name_size ||
-			memcmp(end.name, q->peer.name, end.name_size) != 0))
-		return refuse(
-			q, EACCES, "the dialer brought a socket of another name than was allowed");
-	return 0;
-}
-
-/* ---- the answer ------------------------------------------------------------------------------ */
-
-static void put_peer(struct later *l, const struct request *q)
-{
-	struct enc e = enc_init(l->data, sizeof(l->data));
-	const char *rule = q->answer.rule ? q->answer.rule : "";
-	char text[PEER_TEXT_SIZE];
-	struct msg_peer p = {.text = text, .rule = rule};
-
-	if (q->peer.kind == PEER_PATH) {
-		p.text = q->target.reached;
-		p.text_size = (uint16_t)q->target.reached_size;
-	} else {
-		p.text_size = (uint16_t)strlen(peer_text(&q->peer, text));
-	}
-	p.rule_size = (uint16_t)strnlen(rule, sizeof(l->data) - MSG_PATH_MAX - 4);
-	msg_put_peer(&e, &p);
-	l->data_size = enc_size(&e);
-}
-
-/* Ends a record whose socket is q->fd where r is 0. */
-static int finish_socket(struct session *s, struct later *l, struct request *q, int r)
-{
-	if (r == 0)
-		put_peer(l, q);
-	return ask_finish(s, l, q, r < 0 ? r : ANSWER_FD);
 }
 
 /* ---- connect --------------------------------------------------------------------------------- */
@@ -269,8 +93,8 @@ static int finish_tcp(struct session *s, struct dialled *d, const char **ret_why
 	if (!l)
 		return 0;
 	if (r == 0)
-		r = check_address(&d->q, l, &k, false);
-	return finish_socket(s, l, &d->q, r);
+		r = ask_check_address(&d->q, l, &k, false);
+	return ask_finish_socket(s, l, &d->q, r);
 }
 
 /* Notes what a name was found to have, so that rules by name admit it. */
@@ -304,7 +128,7 @@ static int admit(struct session *s, struct request *q, struct later *l,
 	m->n_addresses = (uint8_t)l->n;
 	if (l->n > 0) {
 		q->answer = l->answers[0];
-		return time_left(q, &m->timeout_ms);
+		return ask_time_left(q, &m->timeout_ms);
 	}
 	if (names->n_addresses == 0)
 		return -ENOENT;
@@ -336,13 +160,13 @@ static int finish_names(struct session *s, struct dialled *d, const char **ret_w
 
 	if (!l)
 		return 0;
-	begin(&m, DIAL_TCP);
+	ask_dial_message(&m, DIAL_TCP);
 	if (r == 0) {
 		pin(s, &q->peer, d->answer);
 		r = admit(s, q, l, d->answer, &m);
 	}
 	if (r == 0)
-		r = dial(s, q, l, &m, NULL, 0, finish_tcp);
+		r = ask_dial_on(s, q, l, &m, NULL, 0, finish_tcp);
 	return r == ANSWER_LATER ? 0 : ask_finish(s, l, q, r);
 }
 
@@ -364,16 +188,16 @@ static int connect_tcp(struct session *s, struct request *q)
 		r = charge(s, q, true);
 	if (r < 0)
 		return r;
-	begin(&m, by_name ? DIAL_RESOLVE : DIAL_TCP);
+	ask_dial_message(&m, by_name ? DIAL_RESOLVE : DIAL_TCP);
 	if (by_name) {
 		m.wait = false;
 		m.families = FAMILIES_BOTH;
 		put_name(&m, &q->peer);
 	}
-	r = time_left(q, &m.timeout_ms);
+	r = ask_time_left(q, &m.timeout_ms);
 	if (r < 0)
 		return r;
-	return dial_first(s, q, &m, NULL, 0, by_name ? finish_names : finish_tcp, !by_name);
+	return ask_dial(s, q, &m, NULL, 0, by_name ? finish_names : finish_tcp, !by_name);
 }
 
 static int finish_unix(struct session *s, struct dialled *d, const char **ret_why)
@@ -385,8 +209,8 @@ static int finish_unix(struct session *s, struct dialled *d, const char **ret_wh
 	if (!l)
 		return 0;
 	if (r == 0)
-		r = check_unix(&d->q, &k);
-	return finish_socket(s, l, &d->q, r);
+		r = ask_check_unix(&d->q, &k);
+	return ask_finish_socket(s, l, &d->q, r);
 }
 
 static int connect_abstract(struct session *s, struct request *q)
@@ -401,14 +225,14 @@ static int connect_abstract(struct session *s, struct request *q)
 		r = decide_peer(s, q);
 	if (r == 0)
 		r = charge(s, q, true);
-	begin(&m, DIAL_ABSTRACT);
+	ask_dial_message(&m, DIAL_ABSTRACT);
 	if (r == 0)
-		r = time_left(q, &m.timeout_ms);
+		r = ask_time_left(q, &m.timeout_ms);
 	if (r < 0)
 		return r;
 	m.type = q->peer.type;
 	put_name(&m, &q->peer);
-	return dial_first(s, q, &m, NULL, 0, finish_unix, false);
+	return ask_dial(s, q, &m, NULL, 0, finish_unix, false);
 }
 
 /* Connects the dialer's loose socket here, for the rule's `as broker`. */
@@ -423,7 +247,7 @@ static int finish_as_broker(struct session *s, struct dialled *d, const char **r
 	if (!l)
 		return 0;
 	if (r == 0)
-		r = check_kind(q, &k);
+		r = ask_check_kind(q, &k);
 	if (r == 0)
 		r = record_change(s, q);
 	if (r == 0) {
@@ -434,7 +258,7 @@ static int finish_as_broker(struct session *s, struct dialled *d, const char **r
 		if (r == -EINPROGRESS)
 			r = -EAGAIN;
 	}
-	return finish_socket(s, l, q, r);
+	return ask_finish_socket(s, l, q, r);
 }
 
 static int connect_path(struct session *s, struct request *q)
@@ -449,18 +273,18 @@ static int connect_path(struct session *s, struct request *q)
 			q->answer.rule);
 	if (r == 0)
 		r = charge(s, q, true);
-	begin(&m, q->answer.as == AS_BROKER ? DIAL_SOCKET : DIAL_PATH);
+	ask_dial_message(&m, q->answer.as == AS_BROKER ? DIAL_SOCKET : DIAL_PATH);
 	if (r < 0)
 		return r;
 	m.type = q->peer.type;
 	if (m.op == DIAL_SOCKET) {
 		m.wait = false;
-		return dial_first(s, q, &m, NULL, 0, finish_as_broker, false);
+		return ask_dial(s, q, &m, NULL, 0, finish_as_broker, false);
 	}
-	r = time_left(q, &m.timeout_ms);
+	r = ask_time_left(q, &m.timeout_ms);
 	if (r < 0)
 		return r;
-	return dial_first(s, q, &m, &q->target.fd, 1, finish_unix, false);
+	return ask_dial(s, q, &m, &q->target.fd, 1, finish_unix, false);
 }
 
 int handle_connect(struct session *s, struct request *q, uint8_t *data)
@@ -512,10 +336,10 @@ static int finish_bind(struct session *s, struct dialled *d, const char **ret_wh
 	if (!l)
 		return 0;
 	if (r == 0)
-		r = check_address(&d->q, l, &k, true);
+		r = ask_check_address(&d->q, l, &k, true);
 	if (r == 0)
 		r = begin_listening(s, &d->q);
-	return finish_socket(s, l, &d->q, r);
+	return ask_finish_socket(s, l, &d->q, r);
 }
 
 static int listen_tcp(struct session *s, struct request *q)
@@ -533,9 +357,9 @@ static int listen_tcp(struct session *s, struct request *q)
 		r = charge(s, q, true);
 	if (r < 0)
 		return r;
-	begin(&m, DIAL_BIND);
+	ask_dial_message(&m, DIAL_BIND);
 	m.wait = false;
-	return dial_first(s, q, &m, NULL, 0, finish_bind, true);
+	return ask_dial(s, q, &m, NULL, 0, finish_bind, true);
 }
 
 /* Makes the name, under the twin and as the worker's user.  A name beside a descriptor of its
@@ -569,12 +393,12 @@ static int finish_bind_path(struct session *s, struct dialled *d, const char **r
 	if (!l)
 		return 0;
 	if (r == 0)
-		r = check_kind(&d->q, &k);
+		r = ask_check_kind(&d->q, &k);
 	if (r == 0)
 		r = bind_path(s, &d->q);
 	if (r == 0)
 		r = begin_listening(s, &d->q);
-	return finish_socket(s, l, &d->q, r);
+	return ask_finish_socket(s, l, &d->q, r);
 }
 
 static int listen_path(struct session *s, struct request *q)
@@ -584,10 +408,10 @@ static int listen_path(struct session *s, struct request *q)
 
 	if (r < 0)
 		return r;
-	begin(&m, DIAL_SOCKET);
+	ask_dial_message(&m, DIAL_SOCKET);
 	m.wait = false;
 	m.type = SOCK_STREAM;
-	return dial_first(s, q, &m, NULL, 0, finish_bind_path, false);
+	return ask_dial(s, q, &m, NULL, 0, finish_bind_path, false);
 }
 
 int handle_listen(struct session *s, struct request *q, uint8_t *data)
@@ -642,9 +466,9 @@ int handle_resolve(struct session *s, struct request *q, uint8_t *data)
 	r = charge(s, q, false);
 	if (r < 0)
 		return r;
-	begin(&m, DIAL_RESOLVE);
+	ask_dial_message(&m, DIAL_RESOLVE);
 	m.wait = false;
 	m.families = (uint8_t)q->flags;
 	put_name(&m, &q->peer);
-	return dial_first(s, q, &m, NULL, 0, finish_resolve, false);
+	return ask_dial(s, q, &m, NULL, 0, finish_resolve, false);
 }

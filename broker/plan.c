@@ -153,7 +153,7 @@ static unsigned tree_access(const struct policy_tree *t)
 		access |= CELL_WRITE;
 	else if (t->rights & RIGHT_APPEND)
 		access |= CELL_APPEND;
-	if (t->rights & RIGHT_CREATE)
+	if (t->rights & (RIGHT_CREATE | RIGHT_BIND))
 		access |= CELL_CREATE;
 	if (t->rights & RIGHT_DELETE)
 		access |= CELL_DELETE;
@@ -200,7 +200,7 @@ static int plan_tree(struct plan *p, const struct policy_tree *t, struct failure
 		return 0;
 	}
 	tree->is_file = true;
-	if (t->rights & (RIGHT_CREATE | RIGHT_DELETE)) {
+	if (t->rights & (RIGHT_CREATE | RIGHT_DELETE | RIGHT_BIND)) {
 		tree->is_file = false;
 		tree->path = keep_parent(p, t->resolved);
 		tree->alias = aliased && same_name(t->prefix, t->resolved)
@@ -254,7 +254,8 @@ static int plan_trees(struct plan *p, const struct policy *policy, struct failur
 	for (size_t i = 0; i < count && r == 0; i++) {
 		const struct policy_tree *t = policy_tree(policy, i);
 
-		if (t->verdict == VERDICT_DENY || t->missing)
+		/* A socket that is connected is looked up on the host, and stands in no view. */
+		if (t->verdict == VERDICT_DENY || t->missing || t->rights == RIGHT_CONNECT)
 			continue;
 		if (t->as == AS_BROKER)
 			p->as_broker = true;

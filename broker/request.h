@@ -177,6 +177,7 @@ struct slow;         /* slow.h: its opens that wait */
 struct dial;         /* dial.h: what the dialer was asked */
 struct names;        /* names.h: addresses that names have */
 struct socket_waits; /* socket_wait.h: calls on the worker's own sockets that wait */
+struct affinity;     /* affinity.h: where broker and worker run */
 
 #define OWN_PLACES_MAX 4
 
@@ -207,6 +208,7 @@ struct session {
 	struct dial *dial;                 /* owned; dial_new(), before the cage */
 	struct names *names;               /* owned; names_new() */
 	struct socket_waits *socket_waits; /* owned; made before the cage */
+	struct affinity *affinity;         /* borrowed: the loop's; may be NULL */
 	const char *own[OWN_PLACES_MAX];   /* the cell's private directories */
 	size_t n_own;
 	mode_t umask; /* of who started warder: bounds what the ask door makes; the trap door has

@@ -213,8 +213,10 @@ static bool is_that(
 static int check_tcp(const struct session *s, const struct dialled *d)
 {
 	struct sockaddr_storage address;
-	socklen_t size = sizeof(address);
 	int fd = d->q.fd;
+	/* More than there is, it does not fill; less, it cuts. */
+	socklen_t size = ask_int(fd, SO_DOMAIN) == AF_INET ? sizeof(struct sockaddr_in)
+							   : sizeof(struct sockaddr_in6);
 	int state, error;
 
 	if (!is_outer(s, fd) || !is_tcp(fd))

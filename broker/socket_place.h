@@ -10,7 +10,7 @@
 #include "broker/sock.h"
 
 /* Whether another process of the cell holds the socket, which one in its place would leave behind.
- * Where that cannot be told, in a cell without /proc, no. */
+ * Where that cannot be told, in a cell without /proc or a pid namespace, no. */
 bool socket_is_shared(const struct session *s, pid_t tid, const struct sock *k);
 
 /*

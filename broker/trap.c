@@ -9,6 +9,7 @@
  * lets its call return.  Whatever cannot be done is a refusal; nothing that fails is let go on.
  */
 #include "broker/trap.h"
+#include "broker/affinity.h"
 #include "broker/charge.h"
 #include "broker/decide.h"
 #include "broker/mounts.h"
@@ -403,6 +404,9 @@ static int serve_notice(struct session *s, struct trap *t)
 	r = row ? row->take(s, t) : refuse(q, ENOSYS, "a system call without a row");
 	if (r == -ENAMETOOLONG && !q->refused) /* in the ask door's words: ask.c */
 		r = refuse(q, ENAMETOOLONG, "a path or a name in it is too long");
+	/* Before the answer: who still waits is moved at little cost. */
+	if (s->affinity)
+		affinity_request(s->affinity, t->notice.tid, q->began_ns);
 	/* What was read may have been another's: then nobody waits. */
 	if (!notify_valid(s->cell->notify, t->notice.id)) {
 		request_deinit(q);
@@ -415,11 +419,6 @@ static int serve_notice(struct session *s, struct trap *t)
 	request_deinit(q);
 	sock_close(&t->sock);
 	return r;
-}
-
-pid_t trap_caller(const struct session *s)
-{
-	return s->trap->notice.tid;
 }
 
 int trap_serve(struct session *s, const char **ret_why)

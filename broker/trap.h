@@ -111,9 +111,6 @@ void trap_deinit(struct session *s);
  * *ret_why says why. */
 int trap_serve(struct session *s, const char **ret_why);
 
-/* The thread whose call was served last. */
-pid_t trap_caller(const struct session *s);
-
 /* Records and answers a call that was taken over by slow.h: ANSWER_FD with q->fd, or -errno.  0;
  * -ENOENT: the caller is gone; or negative as trap_serve(). */
 int trap_answer(struct session *s, const struct notice *notice, struct request *q, bool cloexec,

@@ -2,7 +2,7 @@
 # Format and man pages, as CI has them.  Whether other projects' pages are installed is no fault of
 # ours; that our own exist is looked at here.
 
-LINT_SOURCES = $(wildcard */*.c */*.h tests/*/*.c tests/*/*.h docs/examples/*.c)
+LINT_SOURCES = $(wildcard */*.c */*.h broker/dialer/*.[ch] tests/*/*.c tests/*/*.h docs/examples/*.c)
 LINT_PAGES = $(wildcard docs/man/*.[1-9])
 LINT_SCRIPTS = $(wildcard .ci/run tests/run tests/layers tests/*/*.sh tests/*/*/*.sh docs/examples/*.sh)
 

@@ -136,8 +136,8 @@ WARDER_API int warder_connect(struct warder *w, const char *socket, int flags, u
  * who may connect; the mode of an address is 0.  Nothing is removed that stands at the path.
  * Returns a descriptor, to be given to accept4(2); what bind(2) says: EADDRINUSE, EADDRNOTAVAIL.
  */
-WARDER_API int warder_listen(struct warder *w, const char *socket, int backlog, mode_t mode,
-	struct warder_peer *ret);
+WARDER_API int warder_listen(
+	struct warder *w, const char *socket, int backlog, mode_t mode, struct warder_peer *ret);
 
 /* An address of a host's: AF_INET, of which the first 4 bytes count, or AF_INET6. */
 struct warder_address {
@@ -150,8 +150,8 @@ struct warder_address {
  * ENOENT where nobody has the name or it has no such address.  A program that wants a connection
  * gives warder_connect() the name: that tries them all, and only those that a rule admits.
  */
-WARDER_API int warder_resolve(struct warder *w, const char *name, int family,
-	struct warder_address *ret, size_t max);
+WARDER_API int warder_resolve(
+	struct warder *w, const char *name, int family, struct warder_address *ret, size_t max);
 
 /*
  * Gives up, for good and in every thread, all that a loaded worker needs no more: no path, no new

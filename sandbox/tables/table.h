@@ -140,6 +140,7 @@ extern const struct table table_worker;
 extern const struct table table_broker;
 extern const struct table table_init;
 extern const struct table table_relay;
+extern const struct table table_dialer;
 
 /* Makes the program for a cell with these CELL_... bits.  *ret_code is malloc'd.  0 or -errno. */
 int table_compile(

@@ -990,8 +990,9 @@ static void a_server_without_a_rule_or_a_place_is_refused(void **state)
 	};
 	struct fixture f;
 
-	begin(&f, "allow bind 127.0.0.1:0\nallow bind /run/in/s /run/in/taken /run/in/link "
-		  "/run/in/no/s\nallow list DIR/run/\n");
+	begin(&f,
+		"allow bind 127.0.0.1:0\nallow bind DIR/run/in/s DIR/run/in/taken DIR/run/in/link "
+		"DIR/run/in/no/s\nallow list DIR/run/\n");
 	put_file(f.w, on_host(&f, "/run/in/taken"), "");
 	put_link(f.w, "/run/other", on_host(&f, "/run/in/link"));
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
