@@ -294,6 +294,28 @@ static int resolve_on_host(struct session *s, struct request *q)
 	return r;
 }
 
+/*
+ * A socket outside of all trees that the host does not have either is missing, not refused: every C
+ * library looks for its name service's.  It is ENOENT to the worker in both cases.
+ */
+static int refuse_path(struct session *s, struct request *q)
+{
+	bool outside = !policy_names(s->policy, q->target.asked, q->target.asked_size);
+	int r = decide_refuse(s, q);
+	struct stat st;
+
+	if (r != -ENOENT || !outside || q->blamed_reached || q->door != DOOR_TRAP ||
+		s->root == ROOT_EMPTY)
+		return r;
+	if (fstatat(AT_FDCWD, q->target.asked, &st, 0) == 0 ||
+		(errno != ENOENT && errno != ENOTDIR))
+		return r;
+	q->refused = false;
+	q->own = true;
+	q->reason[0] = '\0';
+	return -ENOENT;
+}
+
 int reach_socket(struct session *s, struct request *q)
 {
 	struct target *target = &q->target;
@@ -301,7 +323,7 @@ int reach_socket(struct session *s, struct request *q)
 
 	target->rights = RIGHT_CONNECT;
 	if (decide(s, q) != VERDICT_ALLOW)
-		return decide_refuse(s, q);
+		return refuse_path(s, q);
 	r = q->own ? resolve_inode(s, q, target, s->cell->view_fd, true) : resolve_on_host(s, q);
 	if (r < 0)
 		return r;
