@@ -335,7 +335,7 @@ static void the_dialer_is_the_workers_user_and_has_the_cells_sockets(void **stat
 	WANT("nnp 1\n");
 	WANT("leader 1\n");
 	WANT("environment 0\n");
-	WANT("descriptors %d\n", 4 + 3); /* 0 to 3; ".", ".." and the listing's own */
+	WANT("descriptors %d\n", 5 + 3); /* 0 to 4; ".", ".." and the listing's own */
 	WANT("start %d %d 2 %d of %d\n", 1 + six, 1 + six, CELL_SPARES,
 		2 * (1 + six) + 2 + CELL_SPARES);
 	WANT("socket type %d port 53 listens 0\n", SOCK_DGRAM);

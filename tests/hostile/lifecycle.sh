@@ -100,6 +100,23 @@ for root in view empty; do
 done
 options=
 
+# One that hangs is killed by the kernel.
+word=98765$$.6
+options="-p $dir/sockets.policy"
+start $word
+dialer=$(dialer_of $broker)
+kill -STOP "$dialer"
+kill -9 $broker
+wait $broker 2>/dev/null
+check "a_stopped_dialer_ends_too" until_ended "$dialer"
+start $word
+dialer=$(dialer_of $broker)
+kill -STOP "$dialer"
+kill -TERM $broker
+wait $broker 2>/dev/null
+check "a_stopped_dialer_holds_up_no_end" until_ended "$dialer"
+options=
+
 # Thirty cells leave no process behind: neither zombies of ours nor sleepers of theirs.
 i=0
 before=$(ls -d /proc/[0-9]* | wc -l)
