@@ -9,6 +9,7 @@
  * reason, and the session goes on.
  */
 #include "broker/dial.h"
+#include "broker/ask.h"
 #include "broker/charge.h"
 #include "broker/decide.h"
 #include "broker/names.h"
@@ -32,7 +33,9 @@
 struct waiting {
 	uint32_t id; /* 0: the slot is free */
 	enum dial_op op;
+	bool brings;          /* its answer brings a descriptor */
 	uint64_t deadline_ns; /* 0: none */
+	bool ends;            /* its finish() runs */
 	dial_finish *finish;
 	struct dialled d;
 };
@@ -53,8 +56,13 @@ struct dial {
 
 int dial_new(struct dial **ret)
 {
-	*ret = calloc(1, sizeof(**ret));
-	return *ret ? 0 : -ENOMEM;
+	struct dial *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return -ENOMEM;
+	d->last_id = DIAL_START_ID;
+	*ret = d;
+	return 0;
 }
 
 static void release(struct dial *d, struct waiting *one)
@@ -110,13 +118,15 @@ static int send_message(
 static uint64_t deadline(const struct dial_message *m, uint64_t now_ns)
 {
 	uint64_t ms = m->timeout_ms;
+	/* Of a name the dialer is told no time: what was asked for here is all there is. */
+	uint64_t late_ms = m->op == DIAL_RESOLVE && ms > 0 ? 0 : LATE_MS;
 
 	/* Natively nothing ends the wait for a full backlog: unix(7). */
 	if (ms == 0 && (m->op == DIAL_PATH || m->op == DIAL_ABSTRACT))
 		return 0;
 	if (ms == 0)
 		ms = (m->n_addresses ? m->n_addresses : 1u) * (uint64_t)PATIENCE_MS;
-	return now_ns + (ms + LATE_MS) * MS_NS;
+	return now_ns + (ms + late_ms) * MS_NS;
 }
 
 /* What a request holds of itself moved with it. */
@@ -156,6 +166,10 @@ int dial_begin(struct session *s, struct request *q, struct dial_waiter *waiter,
 		return r;
 	d->last_id = one->id = m->id;
 	one->op = m->op;
+	one->ends = false;
+	/* A path without the worker's socket: the dialer makes it. */
+	one->brings = m->op == DIAL_TCP || m->op == DIAL_ABSTRACT || m->op == DIAL_BIND ||
+		      m->op == DIAL_SOCKET || (m->op == DIAL_PATH && n_fds == 1);
 	one->finish = finish;
 	one->deadline_ns = deadline(m, clock_ns());
 	take_over(one, q, waiter);
@@ -171,6 +185,7 @@ static int end_one(struct session *s, struct waiting *one, int result,
 {
 	int r;
 
+	one->ends = true;
 	one->d.result = result;
 	one->d.answer = answer;
 	r = one->finish(s, &one->d, ret_why);
@@ -180,11 +195,13 @@ static int end_one(struct session *s, struct waiting *one, int result,
 
 /* The dialer is gone, or is ended here, which closing its channel does; the signal is a second
  * line.  Who waited for it is refused. */
-static int give_up(struct session *s, const char *reason, const char **ret_why)
+int dial_end(struct session *s, const char *reason, const char **ret_why)
 {
 	struct dial *d = s->dial;
 	int r = 0;
 
+	if (d->gone)
+		return 0;
 	d->gone = reason;
 	fd_close(&s->cell->dialer_fd);
 	if (s->cell->dialer_pid > 0)
@@ -193,7 +210,7 @@ static int give_up(struct session *s, const char *reason, const char **ret_why)
 		struct waiting *one = &d->of[i];
 		int ended;
 
-		if (!one->id)
+		if (!one->id || one->ends)
 			continue;
 		ended = end_one(
 			s, one, refuse(&one->d.q, ECONNABORTED, "%s", reason), NULL, ret_why);
@@ -208,7 +225,7 @@ static void cancel(struct session *s, struct waiting *one)
 	struct dial_message *m = &d->out;
 
 	d->cancelled[d->next_cancelled++ % DIAL_WAITING_MAX] = one->id;
-	if (one->op == DIAL_BIND) /* is done at once */
+	if (one->op == DIAL_BIND || one->op == DIAL_SOCKET) /* is done at once */
 		return;
 	memset(m, 0, sizeof(*m));
 	m->op = DIAL_CANCEL;
@@ -221,6 +238,8 @@ static void cancel(struct session *s, struct waiting *one)
 
 static bool is_gone(const struct session *s, const struct waiting *one)
 {
+	if (one->d.q.door == DOOR_ASK)
+		return ask_is_gone(s);
 	return one->d.q.door == DOOR_TRAP &&
 	       !notify_valid(s->cell->notify, one->d.waiter.notice.id);
 }
@@ -261,7 +280,7 @@ static void send_verdict(struct session *s, uint32_t id, int result)
 	send_message(s, m, NULL, 0);
 }
 
-static enum verdict check_name(struct session *s, struct request *q)
+enum verdict dial_decide_name(struct session *s, struct request *q)
 {
 	if (policy_check_name(s->policy, q->peer.name, q->peer.name_size, &q->answer) ==
 		VERDICT_ALLOW)
@@ -306,7 +325,7 @@ static int on_lookup(struct session *s, const struct dial_message *m)
 	int r;
 
 	begin_asked(s, m, OP_RESOLVE);
-	if (check_name(s, q) == VERDICT_ALLOW)
+	if (dial_decide_name(s, q) == VERDICT_ALLOW)
 		r = charge(s, q, false);
 	else
 		r = dial_refuse(s, q);
@@ -322,7 +341,7 @@ static int on_found(struct session *s, const struct dial_message *m)
 	int r = 0;
 
 	begin_asked(s, m, OP_RESOLVE);
-	if (check_name(s, q) != VERDICT_ALLOW) {
+	if (dial_decide_name(s, q) != VERDICT_ALLOW) {
 		r = dial_refuse(s, q);
 		r = settle(s, q, r);
 	}
@@ -375,13 +394,11 @@ static bool was_cancelled(const struct dial *d, uint32_t id)
 /* Whether the answer is one to this question, with what belongs to it. */
 static bool fits(const struct waiting *one, const struct dial_message *m, size_t n_fds)
 {
-	bool brings = one->op == DIAL_TCP || one->op == DIAL_ABSTRACT || one->op == DIAL_BIND;
-
 	if (m->result > 0 || m->result < ERROR_LOWEST)
 		return false;
 	if ((one->op == DIAL_RESOLVE) != (m->op == DIAL_NAMES))
 		return false;
-	return n_fds == (brings && m->result == 0 ? 1 : 0);
+	return n_fds == (one->brings && m->result == 0 ? 1 : 0);
 }
 
 /* NULL: done; else what is wrong with it. */
@@ -441,7 +458,7 @@ static int serve_one(struct session *s, size_t size, int *fd, size_t n_fds, cons
 		wrong = on_answer(s, m, fd, n_fds, &r, ret_why);
 	else
 		wrong = on_question(s, m, n_fds);
-	return wrong ? give_up(s, wrong, ret_why) : r;
+	return wrong ? dial_end(s, wrong, ret_why) : r;
 }
 
 int dial_serve(struct session *s, const char **ret_why)
@@ -458,11 +475,12 @@ int dial_serve(struct session *s, const char **ret_why)
 		if (size == -EAGAIN)
 			return 0;
 		if (size == 0 || size == -ECONNRESET)
-			return give_up(s, "the dialer has ended", ret_why);
+			return dial_end(s, "the dialer has ended", ret_why);
 		if (size == -EMFILE)
-			return give_up(s, "the broker has no room for another descriptor", ret_why);
+			return dial_end(
+				s, "the broker has no room for another descriptor", ret_why);
 		if (size < 0)
-			return give_up(s, "the dialer's channel failed", ret_why);
+			return dial_end(s, "the dialer's channel failed", ret_why);
 		r = serve_one(s, (size_t)size, &fd, n, ret_why);
 	}
 	return r;
@@ -540,7 +558,8 @@ enum verdict dial_decide(struct session *s, struct request *q)
 
 int dial_refuse(struct session *s, struct request *q)
 {
-	const char *what = q->op == OP_RESOLVE ? "looking up" : q->peer.bind ? "bind" : "connect";
+	bool lookup = q->op == OP_RESOLVE || q->op == MSG_RESOLVE;
+	const char *what = lookup ? "looking up" : q->peer.bind ? "bind" : "connect";
 	const struct policy_answer *a = &q->answer;
 
 	if (a->verdict == VERDICT_ASK)

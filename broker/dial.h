@@ -54,12 +54,18 @@ int dial_serve(struct session *s, const char **ret_why);
 int dial_check(struct session *s, const char **ret_why);
 #define DIAL_CHECK_MS 100
 
+/* Ends a dialer that lies: who waits for it is refused.  0, or negative as above.  From a finish()
+ * too. */
+int dial_end(struct session *s, const char *reason, const char **ret_why);
+
 /*
  * Whether the policy allows q->peer: the address, and each name that it is known to have
  * (names.h).  Fills in q->answer and q->peer.name as decide() does; a refusal is made with
  * dial_refuse().
  */
 enum verdict dial_decide(struct session *s, struct request *q);
+/* The same of looking up the name in q->peer. */
+enum verdict dial_decide_name(struct session *s, struct request *q);
 int dial_refuse(struct session *s, struct request *q);
 
 #endif

@@ -157,9 +157,10 @@ static int settle_flags(struct request *q, int fd)
 static int note_opened(struct target *t, int fd)
 {
 	struct stat st;
+	int r = fd_stat(fd, &st);
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	t->dev = st.st_dev;
 	t->ino = st.st_ino;
 	t->mode = st.st_mode;
@@ -383,8 +384,8 @@ static int create_here(struct session *s, struct request *q)
 	if (decide(s, q) != VERDICT_ALLOW)
 		return decide_refuse(s, q);
 	r = charge(s, q, true);
-	if (r == 0 && fstat(t->fd, &parent) < 0)
-		r = -errno;
+	if (r == 0)
+		r = fd_stat(t->fd, &parent);
 	if (r == 0)
 		r = kernel_fs_check(s, q, t, parent.st_dev, t->fd);
 	if (r == 0)
@@ -508,4 +509,27 @@ int open_path(struct session *s, struct request *q)
 	if (q->flags & O_CREAT)
 		return open_or_create(s, q);
 	return open_existing(s, q);
+}
+
+int open_on_host(struct session *s, struct request *q, const char *path)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	struct target *t = &q->target;
+	int r = identity_take(s, q->answer.as);
+	int fd;
+
+	if (r < 0)
+		return r;
+	fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	r = fd < 0 ? -errno : 0;
+	identity_drop(s, q->answer.as);
+	if (r < 0)
+		return r;
+	fd_close(&t->fd);
+	t->fd = fd;
+	t->name = NULL;
+	return note_opened(t, fd);
 }

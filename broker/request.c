@@ -41,8 +41,7 @@ void request_init(struct request *q, enum door door, unsigned op, pid_t tid)
 	target_init(&q->target);
 	target_init(&q->target2);
 	q->target.trapped = q->target2.trapped = door == DOOR_TRAP;
-	q->peer.kind = PEER_NONE;
-	q->peer.name_size = 0;
+	memset(&q->peer, 0, sizeof(q->peer));
 	q->link_size = 0;
 	memset(&q->answer, 0, sizeof(q->answer));
 	q->blamed = NULL;

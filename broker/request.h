@@ -165,16 +165,19 @@ struct repeat {
 	const char *rule;
 	char asked[PATH_MAX], asked2[PATH_MAX];
 	size_t asked_size, asked2_size;
+	struct peer peer;
 	uint64_t written;    /* lines of it in a row */
 	uint64_t written_ns; /* when the last was */
 	uint64_t count;      /* not written yet */
 };
 
-struct ask;   /* ask.h: buffers of the ask door */
-struct trap;  /* trap.h: buffers of the trap door */
-struct slow;  /* slow.h: its opens that wait */
-struct dial;  /* dial.h: what the dialer was asked */
-struct names; /* names.h: addresses that names have */
+struct ask;          /* ask.h: buffers of the ask door */
+struct trap;         /* trap.h: buffers of the trap door */
+struct slow;         /* slow.h: its opens that wait */
+struct dial;         /* dial.h: what the dialer was asked */
+struct names;        /* names.h: addresses that names have */
+struct socket_waits; /* socket_wait.h: calls on the worker's own sockets that wait */
+struct affinity;     /* affinity.h: where broker and worker run */
 
 #define OWN_PLACES_MAX 4
 
@@ -197,14 +200,16 @@ struct session {
 	struct known_fs fs[KNOWN_FS_MAX];
 	size_t n_fs;
 	struct runtime_mounts runtime_mounts;
-	struct roots *roots;             /* owned; made and freed with `ask` */
-	struct repeat *repeat;           /* owned by `ask` */
-	struct ask *ask;                 /* owned; ask_init() and ask_deinit() */
-	struct trap *trap;               /* owned; trap_init() and trap_deinit() */
-	struct slow *slow;               /* owned; made before the cage */
-	struct dial *dial;               /* owned; dial_new(), before the cage */
-	struct names *names;             /* owned; names_new() */
-	const char *own[OWN_PLACES_MAX]; /* the cell's private directories */
+	struct roots *roots;               /* owned; made and freed with `ask` */
+	struct repeat *repeat;             /* owned by `ask` */
+	struct ask *ask;                   /* owned; ask_init() and ask_deinit() */
+	struct trap *trap;                 /* owned; trap_init() and trap_deinit() */
+	struct slow *slow;                 /* owned; made before the cage */
+	struct dial *dial;                 /* owned; dial_new(), before the cage */
+	struct names *names;               /* owned; names_new() */
+	struct socket_waits *socket_waits; /* owned; made before the cage */
+	struct affinity *affinity;         /* borrowed: the loop's; may be NULL */
+	const char *own[OWN_PLACES_MAX];   /* the cell's private directories */
 	size_t n_own;
 	mode_t umask; /* of who started warder: bounds what the ask door makes; the trap door has
 		       * the caller\'s own */

@@ -241,8 +241,9 @@ static int inode_as_we_are(struct session *s, struct target *t, int root_fd, boo
 	r = resolve_path(s, t, root_fd, t->asked, t->raw_size > 0 ? t->raw : NULL, flags, &fd);
 	if (r < 0)
 		return r;
-	if (fstat(fd, &st) < 0)
-		return -errno;
+	r = fd_stat(fd, &st);
+	if (r < 0)
+		return r;
 	note_inode(t, &st);
 	fd_close(&t->fd);
 	t->fd = fd_take(&fd);

@@ -65,6 +65,8 @@ int cell_wait(struct cell *cell);
 /* A fork that shares this process's table of descriptors and ends with it: 0 in the child, which
  * must end by _exit(2); its pid; or -errno.  For a caged broker. */
 pid_t spawn_sharing_files(void);
+/* The same with a copy of the table, in which any number can be given to anything. */
+pid_t spawn_copying_files(void);
 /* Waits for such a child, which has reported or was killed. */
 void spawn_reap(pid_t pid);
 /* Whether it has ended; it stays to be reaped. */

@@ -33,6 +33,7 @@ enum right {
 	RIGHT_CONNECT = 1 << 7,
 	RIGHT_BIND = 1 << 8, /* make it there, and take connections on it */
 };
+#define RIGHTS_FILES 0x7fu /* all but those two */
 
 enum verdict {
 	VERDICT_DENY = 0, /* no rule, or a deny rule */

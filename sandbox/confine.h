@@ -114,6 +114,7 @@ struct cell_spec {
 	struct cell_limits limits;
 
 	unsigned sockets;          /* enum cell_sockets set */
+	const char *dialer;        /* where CELL_SOCKETS_OUT: its program, an absolute path */
 	const uint16_t *udp_ports; /* that rules name, ascending; at most CELL_UDP_PORTS_MAX */
 	size_t n_udp_ports;
 
