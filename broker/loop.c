@@ -13,8 +13,10 @@
  */
 #include "broker/loop.h"
 #include "broker/ask.h"
+#include "broker/dial.h"
 #include "broker/events.h"
 #include "broker/slow.h"
+#include "broker/socket_inside.h"
 #include "broker/trap.h"
 #include "common/chan.h"
 #include "common/codec.h"
@@ -35,6 +37,8 @@
 
 enum source {
 	SOURCE_SLOW,
+	SOURCE_DIAL,
+	SOURCE_SOCKETS,
 	SOURCE_SIGNAL,
 	SOURCE_WORKER,
 	SOURCE_INIT,
@@ -180,10 +184,53 @@ static const char *on_slow(struct loop *l, struct session *s)
 	return r == 0 ? NULL : trap_failed(l, r, why);
 }
 
-/* How long the loop may wait: while opens wait, their callers are looked at. */
+/* Answers that have come about wait for the worker to read. */
+static void watch_answers(struct loop *l, struct session *s)
+{
+	if (!l->waits_to_write && ask_waits(s) && !ask_is_gone(s))
+		channel_watch(l, true);
+}
+
+static const char *on_dial(struct loop *l, struct session *s)
+{
+	const char *why = NULL;
+	int r = dial_serve(s, &why);
+
+	watch_answers(l, s);
+	return r == 0 ? NULL : trap_failed(l, r, why);
+}
+
+static const char *on_sockets(struct loop *l, struct session *s)
+{
+	int r = inside_serve(s);
+
+	return r == 0 ? NULL : trap_failed(l, r, NULL);
+}
+
+/* Those that wait: callers that are gone, deadlines, what is to be tried again. */
+static const char *check_waiting(struct loop *l, struct session *s)
+{
+	const char *why = NULL;
+	int r = 0;
+
+	if (slow_waiting(s->slow) > 0)
+		slow_check(s);
+	if (dial_waiting(s->dial) > 0)
+		r = dial_check(s, &why);
+	if (r == 0 && inside_waiting(s->socket_waits) > 0)
+		r = inside_check(s);
+	watch_answers(l, s);
+	return r == 0 ? NULL : trap_failed(l, r, why);
+}
+
+/* How long the loop may wait: while calls wait, their callers are looked at. */
 static int wait_ms(const struct session *s)
 {
-	return slow_waiting(s->slow) > 0 ? SLOW_CHECK_MS : -1;
+	if (inside_waiting(s->socket_waits) > 0)
+		return INSIDE_RETRY_MS;
+	if (slow_waiting(s->slow) > 0 || dial_waiting(s->dial) > 0)
+		return SLOW_CHECK_MS < DIAL_CHECK_MS ? SLOW_CHECK_MS : DIAL_CHECK_MS;
+	return -1;
 }
 
 /* As whom a signal ends the cell: the worker may tidy up after the first, none waits for it after
@@ -352,6 +399,8 @@ static const char *on_quiet(struct loop *l, struct session *s)
 
 static const char *(*const handlers[])(struct loop *, struct session *) = {
 	[SOURCE_SLOW] = on_slow,
+	[SOURCE_DIAL] = on_dial,
+	[SOURCE_SOCKETS] = on_sockets,
 	[SOURCE_SIGNAL] = on_signal,
 	[SOURCE_WORKER] = on_worker,
 	[SOURCE_INIT] = on_init,
@@ -368,6 +417,10 @@ static int watch_all(struct loop *l, struct session *s)
 	l->waits[WAIT_TRAP] = (struct pollfd){notify_fd(s->cell->notify), POLLIN, 0};
 	l->waits[WAIT_CHANNEL] = (struct pollfd){s->channel_fd, POLLIN, 0};
 	l->waits[WAIT_REST] = (struct pollfd){l->epoll_fd, POLLIN, 0};
+	if (r == 0 && s->cell->dialer_fd >= 0)
+		r = watch(l, s->cell->dialer_fd, SOURCE_DIAL, EPOLLIN);
+	if (r == 0)
+		r = watch(l, inside_fd(s->socket_waits), SOURCE_SOCKETS, EPOLLIN);
 	if (r == 0)
 		r = watch(l, l->signal_fd, SOURCE_SIGNAL, EPOLLIN);
 	if (r == 0)
@@ -434,9 +487,8 @@ const char *loop_run(struct loop *l, struct session *s)
 			continue;
 		if (n < 0)
 			return loop_failed(l);
-		if (slow_waiting(s->slow) > 0)
-			slow_check(s);
-		if (l->waits[WAIT_REST].revents)
+		why = check_waiting(l, s);
+		if (!l->over && l->waits[WAIT_REST].revents)
 			why = serve_rest(l, s);
 		if (!l->over && l->waits[WAIT_TRAP].revents)
 			why = on_trap(l, s);

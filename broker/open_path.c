@@ -510,3 +510,26 @@ int open_path(struct session *s, struct request *q)
 		return open_or_create(s, q);
 	return open_existing(s, q);
 }
+
+int open_on_host(struct session *s, struct request *q, const char *path)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	struct target *t = &q->target;
+	int r = identity_take(s, q->answer.as);
+	int fd;
+
+	if (r < 0)
+		return r;
+	fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	r = fd < 0 ? -errno : 0;
+	identity_drop(s, q->answer.as);
+	if (r < 0)
+		return r;
+	fd_close(&t->fd);
+	t->fd = fd;
+	t->name = NULL;
+	return note_opened(t, fd);
+}

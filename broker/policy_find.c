@@ -13,13 +13,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/openat2.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define SUFFIX    ".policy"
@@ -174,6 +177,38 @@ static int read_whole(int fd, const char *name, char **ret_text, size_t *ret_siz
 	return 0;
 }
 
+/* Whether nobody but its owner is in a group: it has the owner's name, as groups for one user have
+ * (useradd(8)), no member, and is no one else's own. */
+static bool is_private_group(uid_t uid, gid_t gid)
+{
+	const struct passwd *pw = getpwuid(uid);
+	autofree char *owner = pw && pw->pw_gid == gid ? strdup(pw->pw_name) : NULL;
+	const struct group *gr = owner ? getgrgid(gid) : NULL;
+	bool only = gr && strcmp(gr->gr_name, owner) == 0;
+
+	for (char **member = only ? gr->gr_mem : NULL; only && *member; member++)
+		only = strcmp(*member, owner) == 0;
+	if (!only)
+		return false;
+	setpwent();
+	while (only && (pw = getpwent()))
+		only = pw->pw_gid != gid || pw->pw_uid == uid;
+	endpwent();
+	return only;
+}
+
+/* Where umask(2) is 002 all files can be written by their group, which is then the owner's alone.
+ * Those that an access control list names stand in the group's bits as well: acl(5). */
+static bool others_can_write(int fd, const struct stat *st)
+{
+	if (!(st->st_mode & 022))
+		return false;
+	if ((st->st_mode & 002) || !is_private_group(st->st_uid, st->st_gid))
+		return true;
+	return fgetxattr(fd, "system.posix_acl_access", NULL, 0) >= 0 ||
+	       (errno != ENODATA && errno != EOPNOTSUPP);
+}
+
 static int check_file(int fd, const char *path, char **ret_why)
 {
 	struct stat st;
@@ -188,7 +223,7 @@ static int check_file(int fd, const char *path, char **ret_why)
 			"%s belongs to uid %u, who could change it at any time; it must belong to "
 			"root or to you",
 			path, (unsigned)st.st_uid);
-	if (st.st_mode & 022)
+	if (others_can_write(fd, &st))
 		return refuse(ret_why, -EPERM,
 			"%s can be written by others than its owner (mode %04o); chmod go-w %s",
 			path, (unsigned)st.st_mode & 07777, path);

@@ -23,15 +23,18 @@ struct cell {
 	struct notify *notify; /* the trap door's listener */
 	int worker_pidfd;
 	int worker_files_fd; /* /proc/PID/fd of the worker, for `limit held` */
+	int dialer_fd;       /* channel to the dialer (common/dial.h); -1: no socket leads out */
+	uint64_t net_cookie; /* of the sockets of the cell's network; 0: it has none of its own */
 	pid_t init_pid;
 	pid_t worker_pid;
-	bool is_host; /* the worker is init's child, not ours */
+	pid_t dialer_pid; /* 0: none */
+	bool is_host;     /* the worker is init's child, not ours */
 };
 
 #define CELL_INIT \
 	{ \
 		.view_fd = -1, .twin_fd = -1, .proc_fd = -1, .init_fd = -1, .procs_fd = -1, \
-		.pid_ns_fd = -1, .worker_pidfd = -1, .worker_files_fd = -1, \
+		.pid_ns_fd = -1, .worker_pidfd = -1, .worker_files_fd = -1, .dialer_fd = -1, \
 	}
 
 /* What the broker itself still needs after its cage. */
@@ -62,6 +65,8 @@ int cell_wait(struct cell *cell);
 /* A fork that shares this process's table of descriptors and ends with it: 0 in the child, which
  * must end by _exit(2); its pid; or -errno.  For a caged broker. */
 pid_t spawn_sharing_files(void);
+/* The same with a copy of the table, in which any number can be given to anything. */
+pid_t spawn_copying_files(void);
 /* Waits for such a child, which has reported or was killed. */
 void spawn_reap(pid_t pid);
 /* Whether it has ended; it stays to be reaped. */

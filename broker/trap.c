@@ -19,7 +19,9 @@
 #include "broker/record.h"
 #include "broker/resolve.h"
 #include "broker/slow.h"
+#include "broker/socket_outer.h"
 #include "broker/tracee.h"
+#include "broker/trap_socket.h"
 #include "common/fd.h"
 
 #include <errno.h>
@@ -272,6 +274,12 @@ static int serve(struct session *s, struct trap *t)
 		return serve_watch(s, t);
 	case OP_UMASK:
 		return serve_umask(s, t);
+	case OP_CONNECT:
+		return serve_connect(s, t);
+	case OP_BIND:
+		return serve_bind(s, t);
+	case OP_LISTEN:
+		return serve_listen(s, t);
 	default:
 		return serve_handler(s, t);
 	}
@@ -299,8 +307,11 @@ static int hand_over(
 		return notify_refuse(n, notice->id,
 			-undelivered(s, q, errno, "the file could not be cut to size 0"));
 	r = notify_hand_over(n, notice->id, q->fd, cloexec);
-	if (r == 0)
-		return 0;
+	return r == 0 ? 0 : trap_undelivered(s, notice, q, r);
+}
+
+int trap_undelivered(struct session *s, const struct notice *notice, struct request *q, int r)
+{
 	undelivered(s, q, -r,
 		r == -ENOENT ? "the caller was gone"
 			     : "the descriptor could not be put into the caller's table");
@@ -309,7 +320,24 @@ static int hand_over(
 	/* See notify.c: of these the caller may have got a result without a descriptor. */
 	if (r == -EINTR || r == -EINPROGRESS)
 		return -EBADE;
-	return notify_refuse(n, notice->id, r == -EMFILE ? EMFILE : EIO);
+	return notify_refuse(s->cell->notify, notice->id, r == -EMFILE ? EMFILE : EIO);
+}
+
+int trap_record(struct session *s, struct request *q, int result)
+{
+	int r;
+
+	q->result = result;
+	if (result < 0)
+		charge_refused(s, q);
+	r = record(s, q);
+	if (r == 0)
+		r = ledger_commit(s->ledger);
+	if (r == 0 || result < 0)
+		return 0;
+	s->tally.granted--;
+	s->tally.denied++;
+	return -EIO;
 }
 
 /* Writes the record down, then answers.  What cannot be written is not granted. */
@@ -319,19 +347,11 @@ static int answer(struct session *s, const struct notice *notice, struct request
 	struct notify *n = s->cell->notify;
 	int r;
 
-	q->result = result;
-	if (result < 0) {
+	if (result < 0)
 		fd_close(&q->fd);
-		charge_refused(s, q);
-	}
-	r = record(s, q);
-	if (r == 0)
-		r = ledger_commit(s->ledger);
-	if (r < 0 && result >= 0) {
-		s->tally.granted--;
-		s->tally.denied++;
-		result = -EIO;
-	}
+	r = trap_record(s, q, result);
+	if (r < 0)
+		result = r;
 	if (result < 0)
 		return notify_refuse(n, notice->id, -result);
 	if (result == ANSWER_FD)
@@ -360,6 +380,8 @@ static int settle(struct session *s, struct trap *t, int result)
 {
 	if (result == GO_ON)
 		return go_on(s, t);
+	if (result == SOCKET_LATER)
+		return 0;
 	if (result == OPEN_WAITS) {
 		result = slow_open(s, &t->notice, &t->q, t->cloexec);
 		if (result == 0)
@@ -376,6 +398,7 @@ static int serve_notice(struct session *s, struct trap *t)
 	int r;
 
 	request_init(q, DOOR_TRAP, MSG_OPEN, t->notice.tid);
+	t->sock.fd = -1;
 	t->may_go_on = row && row->goes_on;
 	t->value = 0;
 	r = row ? row->take(s, t) : refuse(q, ENOSYS, "a system call without a row");
@@ -387,12 +410,14 @@ static int serve_notice(struct session *s, struct trap *t)
 	/* What was read may have been another's: then nobody waits. */
 	if (!notify_valid(s->cell->notify, t->notice.id)) {
 		request_deinit(q);
+		sock_close(&t->sock);
 		return 0;
 	}
 	if (r == 0)
 		r = serve(s, t);
 	r = settle(s, t, r);
 	request_deinit(q);
+	sock_close(&t->sock);
 	return r;
 }
 
