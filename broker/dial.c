@@ -56,8 +56,13 @@ struct dial {
 
 int dial_new(struct dial **ret)
 {
-	*ret = calloc(1, sizeof(**ret));
-	return *ret ? 0 : -ENOMEM;
+	struct dial *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return -ENOMEM;
+	d->last_id = DIAL_START_ID;
+	*ret = d;
+	return 0;
 }
 
 static void release(struct dial *d, struct waiting *one)

@@ -103,7 +103,7 @@ static void run(const struct cell_spec *spec, int channel_fd, int report_fd)
 
 static int send_sockets(int channel_fd, struct cell_net *net)
 {
-	struct dial_message m = {.id = 1, .op = DIAL_START};
+	struct dial_message m = {.id = DIAL_START_ID, .op = DIAL_START};
 	uint8_t buf[DIAL_SIZE_MAX];
 	long size;
 

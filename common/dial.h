@@ -30,6 +30,7 @@
 #define DIAL_ADDRESSES_MAX 16
 #define DIAL_OPTIONS_MAX   24
 #define DIAL_VALUE_MAX     16
+#define DIAL_START_ID      1  /* of `start`, the first message */
 #define DIAL_WAITING_MAX   64 /* messages of the broker's that wait for an answer */
 #define DIAL_ASKING_MAX    96 /* messages of the dialer's that wait for a verdict */
 
