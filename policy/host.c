@@ -52,21 +52,21 @@ static const struct block {
 	{V4(169, 254, 0, 0), 112, ADDRESS_NOBODY},     /* link-local, metadata; RFC 3927 */
 	{V4(172, 16, 0, 0), 108, ADDRESS_PRIVATE},     /* RFC 1918 */
 	{V4(192, 0, 0, 0), 120, ADDRESS_NOBODY},       /* protocols, metadata; RFC 6890 */
-	{V4(192, 0, 2, 0), 120, ADDRESS_PRIVATE},       /* documentation; RFC 5737 */
-	{V4(192, 88, 99, 0), 120, ADDRESS_PRIVATE},     /* 6to4 relays, gone; RFC 7526 */
+	{V4(192, 0, 2, 0), 120, ADDRESS_PRIVATE},      /* documentation; RFC 5737 */
+	{V4(192, 88, 99, 0), 120, ADDRESS_PRIVATE},    /* 6to4 relays, gone; RFC 7526 */
 	{V4(192, 168, 0, 0), 112, ADDRESS_PRIVATE},    /* RFC 1918 */
-	{V4(198, 18, 0, 0), 111, ADDRESS_PRIVATE},      /* benchmarks; RFC 2544 */
-	{V4(198, 51, 100, 0), 120, ADDRESS_PRIVATE},    /* documentation; RFC 5737 */
-	{V4(203, 0, 113, 0), 120, ADDRESS_PRIVATE},     /* documentation; RFC 5737 */
+	{V4(198, 18, 0, 0), 111, ADDRESS_PRIVATE},     /* benchmarks; RFC 2544 */
+	{V4(198, 51, 100, 0), 120, ADDRESS_PRIVATE},   /* documentation; RFC 5737 */
+	{V4(203, 0, 113, 0), 120, ADDRESS_PRIVATE},    /* documentation; RFC 5737 */
 	{V4(224, 0, 0, 0), 100, ADDRESS_NOBODY},       /* multicast; RFC 5771 */
 	{V4(240, 0, 0, 0), 100, ADDRESS_NOBODY},       /* reserved, broadcast; RFC 1112, RFC 919 */
 	/* IPv6: unspecified, loopback, IPv4-compatible and whatever is not given out; RFC 4291 */
 	{{0}, 0, ADDRESS_NOBODY}, {V6_1(0x2000), 3, ADDRESS_PUBLIC}, /* global unicast; RFC 4291 */
 	{V6_1(0x2001), 23, ADDRESS_NOBODY},                          /* protocols; RFC 2928 */
-	{V6_2(0x2001, 0xdb8), 32, ADDRESS_PRIVATE},                   /* documentation; RFC 3849 */
-	{V6_1(0x3fff), 20, ADDRESS_PRIVATE},                          /* documentation; RFC 9637 */
+	{V6_2(0x2001, 0xdb8), 32, ADDRESS_PRIVATE},                  /* documentation; RFC 3849 */
+	{V6_1(0x3fff), 20, ADDRESS_PRIVATE},                         /* documentation; RFC 9637 */
 	{V6_1(0xfc00), 7, ADDRESS_PRIVATE},                          /* unique local; RFC 4193 */
-	{{0xfd, 0, 0x0e, 0xc2}, 32, ADDRESS_NOBODY}, /* metadata */
+	{{0xfd, 0, 0x0e, 0xc2}, 32, ADDRESS_NOBODY},                 /* metadata */
 	{{0xfd, 0x20, 0, 0xce, [14] = 0x02, [15] = 0x54}, 128, ADDRESS_NOBODY}, /* metadata */
 };
 

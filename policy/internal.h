@@ -69,8 +69,8 @@ struct rule {
 	size_t first_except, n_excepts;
 	size_t first_sock, n_socks;               /* sockets that have no path */
 	size_t first_sock_except, n_sock_excepts; /* and those taken out again */
-	uint32_t except_root; /* of a trie of its own; 0: none */
-	bool too_wide;        /* told once for many denies that it undoes, see relate.c */
+	uint32_t except_root;                     /* of a trie of its own; 0: none */
+	bool too_wide; /* told once for many denies that it undoes, see relate.c */
 };
 
 /* Why a prefix cannot be trusted to stay what it was at load. */

@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const option_names[] = {
-	"except", "as", "type", "mode", "timeout", "optional", NULL};
+const char *const option_names[] = {"except", "as", "type", "mode", "timeout", "optional", NULL};
 
 static enum verdict parse_verdict(const struct word *w)
 {

@@ -31,7 +31,8 @@ static int parse_abstract(struct policy *p, const struct word *w, struct sock *r
 	for (size_t i = 0; i < w->n; i++)
 		if (w->magic[i] && strchr("*?[", w->s[i]))
 			return error_at(p, w->column,
-				"\"%s\": an abstract name has no wildcards; write \"\\%c\", quoted, "
+				"\"%s\": an abstract name has no wildcards; write \"\\%c\", "
+				"quoted, "
 				"for the character itself",
 				w->s, w->s[i]);
 	ret->protocol = PROTOCOL_ABSTRACT;
@@ -80,8 +81,7 @@ int socket_parse(struct policy *p, const struct word *words, int n, int at, bool
 		return error_at(p, w->column, "an empty socket");
 	*ret_path = is_path(w);
 	if (protocol && (*ret_path || w->s[0] == '@'))
-		return error_at(
-			p, w->column, "\"%s\": a Unix socket is neither tcp nor udp", w->s);
+		return error_at(p, w->column, "\"%s\": a Unix socket is neither tcp nor udp", w->s);
 	if (*ret_path && w->s[w->n - 1] == '/')
 		return error_at(p, w->column, "\"%s\": a socket is no directory", w->s);
 	if (*ret_path)
@@ -116,14 +116,14 @@ static int add_sock(struct policy *p, struct sock *s, bool except)
 	return 0;
 }
 
-static int parse_one(
-	struct policy *p, const struct word *words, int n, int at, const struct rule *r, bool except)
+static int parse_one(struct policy *p, const struct word *words, int n, int at,
+	const struct rule *r, bool except)
 {
 	struct pattern pattern;
 	struct sock s;
 	bool path;
-	const char *near = at > 2 && !except ? nearest_word(words[at].s, words[at].n, option_names)
-					     : NULL;
+	const char *near =
+		at > 2 && !except ? nearest_word(words[at].s, words[at].n, option_names) : NULL;
 	int took, e;
 
 	if (near && !strpbrk(words[at].s, ":/@"))
@@ -278,4 +278,44 @@ int socket_expect_parse(struct policy *p, const struct word *words, int n, struc
 	e->rights = bind ? RIGHT_BIND : RIGHT_CONNECT;
 	e->text = store_printf(p, "expect %s %s %s", words[1].s, words[2].s, text);
 	return expect_add(p, e);
+}
+
+int policy_read_socket(struct policy *p, const char *text, bool bind, uint8_t ret_address[16],
+	struct policy_socket *ret, const char **ret_why)
+{
+	struct expect e = {.verdict = VERDICT_DENY};
+	const char *ignored = NULL;
+	struct word *words;
+	char *line = store_printf(p, "expect deny %s %s", bind ? "bind" : "connect", text);
+	size_t before = p->n_diags;
+	int n, r;
+
+	if (!line)
+		return -ENOMEM;
+	p->file = "the socket";
+	p->source = NULL;
+	p->line = 0;
+	n = lex_line(p, line, strlen(line), &words);
+	r = n < 0 ? n : n < 4 ? error_at(p, 0, "a socket is missing") : 0;
+	if (r == 0)
+		r = expect_sock(p, words, n, bind, &e, &ignored);
+	if (r >= 0 && r + 3 < n)
+		r = error_at(p, 0, "\"%s\" is one word too many", words[3 + r].s);
+	for (size_t i = 0; r < 0 && p->n_diags > before && i < p->n_diags; i++)
+		if (strcmp(p->diags[i].file, "the socket") == 0)
+			*ret_why = p->diags[i].text;
+	if (r < 0)
+		return r;
+	*ret = (struct policy_socket){
+		.bind = bind,
+		.protocol = e.sock.protocol,
+		.port = e.sock.low,
+		.name = e.sock.name,
+		.name_size = e.sock.name_size,
+	};
+	if (e.sock.kind == HOST_ADDRESS) {
+		memcpy(ret_address, e.sock.address, 16);
+		ret->address = ret_address;
+	}
+	return store_result(p);
 }

@@ -308,6 +308,17 @@ int policy_suggest(unsigned rights, const char *path, char *buf, size_t size)
 	char names[64], word[4 * PATH_MAX + 3];
 	int n;
 
+	/* A host needs no quotes, though its brackets would in a path.  No UDP socket and no
+	 * abstract name is bound outside, see socket.c. */
+	if ((rights & RIGHTS_SOCK) && path[0] != '/' && path[0] != '@') {
+		if ((rights & RIGHT_BIND) && strncmp(path, "udp ", 4) == 0)
+			return -EINVAL;
+		n = snprintf(buf, size, "allow %s %s",
+			policy_rights_name(rights, names, sizeof(names)), path);
+		return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+	}
+	if ((rights & RIGHT_BIND) && path[0] == '@')
+		return -EINVAL;
 	if (!*policy_rights_name(rights, names, sizeof(names)) || strcmp(path, "/") == 0 ||
 		strncmp(path, "/proc/", strlen("/proc/")) == 0)
 		return -EINVAL;
