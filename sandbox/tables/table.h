@@ -109,6 +109,19 @@ struct table {
 #call, SCMP_SYS(call), error, 0, 0, {{0 } }, why \
 	}
 
+#define REFUSE_IF(error, call, a, why) \
+	{ \
+#call, SCMP_SYS(call), error, 0, 1, {a }, why \
+	}
+#define REFUSE_IF2(error, call, a, b, why) \
+	{ \
+#call, SCMP_SYS(call), error, 0, 2, {a, b }, why \
+	}
+#define REFUSE_IF3(error, call, a, b, c, why) \
+	{ \
+#call, SCMP_SYS(call), error, 0, 3, {a, b, c }, why \
+	}
+
 #define TRAP(call, why) \
 	{ \
 #call, SCMP_SYS(call), TABLE_TRAP, 0, 0, {{0 } }, why \
@@ -116,6 +129,11 @@ struct table {
 #define TRAP_IF(call, a, why) \
 	{ \
 #call, SCMP_SYS(call), TABLE_TRAP, 0, 1, {a }, why \
+	}
+
+#define TRAP_IF2_IN(cell, call, a, b, why) \
+	{ \
+#call, SCMP_SYS(call), TABLE_TRAP, cell, 2, {a, b }, why \
 	}
 
 extern const struct table table_worker;

@@ -3,7 +3,7 @@
  * trap_socket.c - connect, bind and listen of a program that knows nothing of it: what leads out is
  * put in the place of its own socket, and what stays inside is left alone.
  */
-#include "tests/unit/socket_rules.h"
+#include "tests/unit/socket_world.h"
 
 /* ---- what leads out -------------------------------------------------------------------------- */
 
