@@ -334,6 +334,24 @@ static void an_abstract_name_is_the_outer_networks(void **state)
 	close(listener);
 }
 
+static void a_unix_socket_is_made_of_two_types_alone(void **state)
+{
+	NEEDS_NETWORKS();
+	struct dial_message m = {.op = DIAL_SOCKET, .type = SOCK_STREAM};
+	int fd = -1;
+
+	ask(&m, NULL, 0);
+	assert_int_equal(answer(&fd).result, 0);
+	assert_int_equal(option_of(fd, SOL_SOCKET, SO_DOMAIN), AF_UNIX);
+	assert_int_equal(option_of(fd, SOL_SOCKET, SO_TYPE), SOCK_STREAM);
+	assert_true(blocks(fd));
+	close(fd);
+	m.type = SOCK_DGRAM;
+	ask(&m, NULL, 0);
+	assert_int_equal(answer(&fd).result, -ESOCKTNOSUPPORT);
+	assert_int_equal(fd, -1);
+}
+
 /* ---- relays ---------------------------------------------------------------------------------- */
 
 /* Through a relay to the listener outside: the worker's end; *ret_peer is the server's. */
@@ -655,6 +673,7 @@ int main(void)
 		TEST(a_path_is_connected_by_its_inode),
 		TEST(a_full_queue_stalls_nobody_and_is_waited_for),
 		TEST(an_abstract_name_is_the_outer_networks),
+		TEST(a_unix_socket_is_made_of_two_types_alone),
 		TEST(a_relay_carries_both_ways_and_keeps_half_closes),
 		TEST(a_relays_listener_is_used_again_and_spares_run_out),
 		TEST(a_reset_goes_through_a_relay),
