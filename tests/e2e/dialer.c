@@ -523,6 +523,33 @@ static void udp_over_ipv6_is_carried(void **state)
 	flow_works(AF_INET6, OUTSIDE6);
 }
 
+static void without_ipv6_it_carries_as_well(void **state)
+{
+	NEEDS_NETWORKS();
+	int listener = server(outer_ns, OUTSIDE, 0, SOCK_STREAM, 4), peer, own, none = -1;
+	struct dial_message six = tcp_to(OUTSIDE6, 80);
+
+	close(broker.sock);
+	assert_true(ends_with(0));
+	without_ipv6 = true;
+	start_dialer();
+	start_cell(1);
+	without_ipv6 = false;
+	flow_works(AF_INET, OUTSIDE);
+	own = relayed(listener, OUTSIDE, &peer);
+	assert_int_equal(send(own, "ping", 4, 0), 4);
+	expect_bytes(peer, "ping");
+	close(own);
+	close(peer);
+	close(listener);
+	listener = server(outer_ns, OUTSIDE6, 0, SOCK_STREAM, 4);
+	six.op = DIAL_RELAY;
+	six.addresses[0].port = (uint16_t)port_of(listener);
+	ask(&six, NULL, 0);
+	assert_int_equal(answer(&none).result, -ENOBUFS);
+	close(listener);
+}
+
 static void a_stranger_outside_is_not_heard(void **state)
 {
 	NEEDS_NETWORKS();
@@ -680,6 +707,7 @@ int main(void)
 		TEST(a_relay_carries_megabytes_past_a_slow_reader),
 		TEST(udp_is_carried_and_asked_about_once),
 		TEST(udp_over_ipv6_is_carried),
+		TEST(without_ipv6_it_carries_as_well),
 		TEST(a_stranger_outside_is_not_heard),
 		TEST(refused_udp_goes_nowhere_and_a_flood_asks_once),
 		TEST(more_flows_than_fit_push_the_oldest_out),
