@@ -213,8 +213,8 @@ static int look_up_tree(struct load *l, size_t i)
 {
 	const struct policy_tree *t = policy_tree(l->p, i);
 	bool deny = t->verdict == VERDICT_DENY;
-	bool may_make = !t->subtree && !t->has_wildcard &&
-			(t->rights & (RIGHT_CREATE | RIGHT_BIND));
+	bool may_make =
+		!t->subtree && !t->has_wildcard && (t->rights & (RIGHT_CREATE | RIGHT_BIND));
 	/* Who listens there may come later, and make directories for it. */
 	bool later = t->rights == RIGHT_CONNECT;
 	struct found f;

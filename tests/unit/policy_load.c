@@ -367,7 +367,28 @@ static void the_shipped_presets_are_right(void **state)
 	}
 }
 
-/* The table of examples, as far as this version goes. */
+/* A daemon may come later: what is connected to may be missing, with the directories above it. */
+static void a_socket_to_connect_may_be_missing_and_one_to_bind_needs_its_directory(void **state)
+{
+	static const struct {
+		const char *text, *error; /* NULL: right */
+	} want[] = {
+		{"allow connect ./later/x.sock\n", NULL},
+		{"allow connect ./later/deep/**\n", NULL},
+		{"allow connect ./socks\n", ":1:15: error: "},
+		{"allow bind ./socks/x.sock\n", NULL},
+		{"allow bind ./later/x.sock\n", ":1:12: error: "},
+		{"allow bind ./later/x.sock optional\n", NULL},
+		{"deny connect ./later/x.sock\n", NULL},
+	};
+
+	make_dir("socks");
+	for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++)
+		policy_free(load_text(want[i].text, want[i].error ? -EINVAL : 0,
+			want[i].error ? want[i].error : ""));
+}
+
+/* The table of examples. */
 static void the_examples_are_right(void **state)
 {
 	static const struct {
@@ -672,6 +693,7 @@ int main(void)
 		T(the_users_preset_comes_before_the_shipped_one),
 		T(a_presets_name_is_a_policy),
 		T(the_shipped_presets_are_right),
+		T(a_socket_to_connect_may_be_missing_and_one_to_bind_needs_its_directory),
 		T(the_examples_are_right),
 		T(a_path_is_found_through_every_kind_of_link),
 		T(a_rule_through_a_symlink_holds_for_both_spellings),
