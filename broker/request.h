@@ -71,6 +71,7 @@ enum request_op {
 	OP_MKNOD,
 	OP_EXEC,
 	OP_UMASK,
+	OP_PLACE,  /* makes a thread, or asks for its CPUs */
 	OP_LISTEN, /* the system call: of a socket that is bound already */
 	OP_CONNECT,
 	OP_BIND,
