@@ -124,7 +124,7 @@ static int open_own(struct session *s, struct trap *t, enum owner owner)
 	case OWNER_NONE:
 		return s->root == ROOT_HOST ? open_by_policy(s, q) : refuse_between(q);
 	case OWNER_RUNTIME:
-		mounts_note(s, target->reached, target->reached_size);
+		mounts_note(s, target);
 		return GO_ON;
 	default:
 		return GO_ON;
