@@ -124,7 +124,7 @@ static int open_own(struct session *s, struct trap *t, enum owner owner)
 	case OWNER_NONE:
 		return s->root == ROOT_HOST ? open_by_policy(s, q) : refuse_between(q);
 	case OWNER_RUNTIME:
-		mounts_note(s, target->reached, target->reached_size);
+		mounts_note(s, target);
 		return GO_ON;
 	default:
 		return GO_ON;
@@ -274,6 +274,8 @@ static int serve(struct session *s, struct trap *t)
 		return serve_watch(s, t);
 	case OP_UMASK:
 		return serve_umask(s, t);
+	case OP_PLACE:
+		return GO_ON;
 	case OP_CONNECT:
 		return serve_connect(s, t);
 	case OP_BIND:
@@ -391,6 +393,18 @@ static int settle(struct session *s, struct trap *t, int result)
 	return answer(s, &t->notice, &t->q, t->cloexec, result, t->value);
 }
 
+/* Before the answer: who still waits is moved at little cost, and cannot make a thread meanwhile.
+ */
+static void place(struct session *s, const struct trap *t)
+{
+	if (!s->affinity)
+		return;
+	if (t->q.op == OP_PLACE)
+		affinity_let_go(s->affinity, t->notice.tid);
+	else
+		affinity_request(s->affinity, t->notice.tid, t->q.began_ns);
+}
+
 static int serve_notice(struct session *s, struct trap *t)
 {
 	const struct row *row = find_row(t->notice.nr);
@@ -404,9 +418,7 @@ static int serve_notice(struct session *s, struct trap *t)
 	r = row ? row->take(s, t) : refuse(q, ENOSYS, "a system call without a row");
 	if (r == -ENAMETOOLONG && !q->refused) /* in the ask door's words: ask.c */
 		r = refuse(q, ENAMETOOLONG, "a path or a name in it is too long");
-	/* Before the answer: who still waits is moved at little cost. */
-	if (s->affinity)
-		affinity_request(s->affinity, t->notice.tid, q->began_ns);
+	place(s, t);
 	/* What was read may have been another's: then nobody waits. */
 	if (!notify_valid(s->cell->notify, t->notice.id)) {
 		request_deinit(q);
