@@ -15,8 +15,9 @@
 #endif
 
 enum follow {
-	FOLLOW_NONE, /* no symlink anywhere: what is reached is what was asked */
-	FOLLOW_ALL,  /* within the root; magic links never */
+	FOLLOW_NONE,   /* no symlink anywhere: what is reached is what was asked */
+	FOLLOW_ALL,    /* within the root; magic links never */
+	FOLLOW_CACHED, /* the same, or -EAGAIN where the kernel would have to ask a file system */
 };
 
 /*
@@ -41,8 +42,8 @@ unsigned open_rights(const struct request *q);
  * q->target.fd holds what is to be opened, by open_waiting(). */
 #define OPEN_WAITS (-ERESTART)
 
-/* Opens what open_path() found to be slow, and waits.  The descriptor or -errno. */
-int open_waiting(struct session *s, const struct request *q);
+/* Opens what open_path() found to be slow, and waits: q->fd.  ANSWER_FD or -errno. */
+int open_waiting(struct session *s, struct request *q);
 
 /* The whole way of an open, with what lies between: q->fd on success.  0 or -errno. */
 int open_path(struct session *s, struct request *q);

@@ -139,7 +139,7 @@ struct repeat {
 
 struct ask;  /* ask.h: buffers of the ask door */
 struct trap; /* trap.h: buffers of the trap door */
-struct slow; /* slow.h: its opens that wait */
+struct slow; /* slow.h: its calls that wait */
 
 #define OWN_PLACES_MAX 4
 
@@ -161,11 +161,13 @@ struct session {
 	bool devices; /* some rule names `type char` or `block`: not every mount is nodev */
 	struct known_fs fs[KNOWN_FS_MAX];
 	size_t n_fs;
-	struct roots *roots;             /* owned; made and freed with `ask` */
-	struct repeat *repeat;           /* owned by `ask` */
-	struct ask *ask;                 /* owned; ask_init() and ask_deinit() */
-	struct trap *trap;               /* owned; trap_init() and trap_deinit() */
-	struct slow *slow;               /* owned; made before the cage */
+	struct roots *roots;   /* owned; made and freed with `ask` */
+	struct repeat *repeat; /* owned by `ask` */
+	struct ask *ask;       /* owned; ask_init() and ask_deinit() */
+	struct trap *trap;     /* owned; trap_init() and trap_deinit() */
+	struct slow *slow;     /* owned; made before the cage */
+	bool in_child;         /* this is a child of slow.h's, and the book its parent's */
+	bool begin_slowly;     /* the call led where it may have to wait: it is a child's; slow.h */
 	const char *own[OWN_PLACES_MAX]; /* the cell's private directories */
 	size_t n_own;
 	mode_t umask; /* of who started warder: bounds what the ask door makes; the trap door has
@@ -174,6 +176,8 @@ struct session {
 
 /* Everything but what is asked; `tid` is who waits for the answer. */
 void request_init(struct request *q, enum door door, unsigned op, pid_t tid);
+/* Back to what was asked, for another way through the pipeline; what was paid stays paid. */
+void request_rewind(struct request *q);
 /* Closes what is left open. */
 void request_deinit(struct request *q);
 

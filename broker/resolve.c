@@ -169,17 +169,23 @@ static int place(int fd, struct statx *ret)
 static int follow_once(struct session *s, struct target *t, int root_fd, const char *path,
 	uint64_t flags, int *ret_fd)
 {
+	/* A link may lead to where the walk waits for a server.  As far as the kernel knows the way
+	 * by heart it waits for nobody. */
+	bool may_wait = t->trapped && !s->in_child && mounts_any(s->cell->slow);
 	autofd followed = -1, proven = -1;
 	struct statx a, b;
 	char text[PATH_MAX];
-	int r, n;
+	int r, n = 0;
 
-	r = open_beneath(root_fd, path, flags, 0, FOLLOW_ALL, &followed);
+	r = open_beneath(root_fd, path, flags, 0, may_wait ? FOLLOW_CACHED : FOLLOW_ALL, &followed);
+	if (r == 0)
+		r = n = text_beneath(s, root_fd, followed, text);
+	if (may_wait && (r == -EAGAIN || (r >= 0 && mounts_hold(s->cell->slow, text, (size_t)n)))) {
+		s->begin_slowly = true;
+		return -EAGAIN;
+	}
 	if (r < 0)
-		return r;
-	n = text_beneath(s, root_fd, followed, text);
-	if (n < 0)
-		return n == -ENOENT ? -ESTALE : n;
+		return r == -ENOENT && followed >= 0 ? -ESTALE : r;
 	r = open_beneath(root_fd, relative(text), O_PATH | O_NOFOLLOW, 0, FOLLOW_NONE, &proven);
 	if (r < 0)
 		return r == -ENOENT || r == -ENOTDIR || r == -ELOOP ? -ESTALE : r;

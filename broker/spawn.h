@@ -7,6 +7,7 @@
 #ifndef WARDER_SPAWN_H
 #define WARDER_SPAWN_H
 
+#include "broker/mounts.h"
 #include "broker/notify.h"
 #include "sandbox/confine.h"
 
@@ -21,6 +22,7 @@ struct cell {
 	int procs_fd;  /* O_PATH of the broker's own /proc: working directories of the cell's */
 	int pid_ns_fd; /* the cell's pid namespace; -1: it has none of its own */
 	struct notify *notify; /* the trap door's listener */
+	struct mounts *slow;   /* file systems that may let it wait; NULL: none */
 	int worker_pidfd;
 	int worker_files_fd; /* /proc/PID/fd of the worker, for `limit held` */
 	pid_t init_pid;
@@ -59,13 +61,14 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
  */
 int cell_wait(struct cell *cell);
 
-/* A fork that shares this process's table of descriptors and ends with it: 0 in the child, which
- * must end by _exit(2); its pid; or -errno.  For a caged broker. */
-pid_t spawn_sharing_files(void);
-/* Waits for such a child, which has reported or was killed. */
-void spawn_reap(pid_t pid);
-/* Whether it has ended; it stays to be reaped. */
-bool spawn_has_ended(pid_t pid);
+/* A fork that ends with this process: 0 in the child, which must end by _exit(2); its pid; or
+ * -errno.  For a caged broker. */
+pid_t spawn_child(void);
+/* In the child: takes its own entry of /proc for the cell's proc_fd, whose number it does not
+ * close; the broker's is closed to it.  0 or -errno. */
+int spawn_child_proc(struct cell *cell);
+/* Reaps such a child if it has ended: never waits for it, which may hang in the kernel. */
+bool spawn_reap(pid_t pid);
 
 /* Ends the cell: closes init's socket, reaps worker and init.  Safe to call twice.  Waits at most
  * until the kernel has killed the cell. */

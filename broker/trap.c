@@ -29,7 +29,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define GO_ON 2 /* a result: the kernel carries the call out */
+/* Results beside ANSWER_FD and -errno. */
+#define GO_ON        2 /* the kernel carries the call out */
+#define BEGIN_SLOWLY 3 /* a child serves it from the beginning; slow.h */
 
 #define ROWS 512 /* more than any system call's number */
 
@@ -315,7 +317,7 @@ static int answer(struct session *s, const struct notice *notice, struct request
 		fd_close(&q->fd);
 		charge_refused(s, q);
 	}
-	r = record(s, q);
+	r = s->in_child ? slow_record(s, q) : record(s, q);
 	if (r == 0)
 		r = ledger_commit(s->ledger);
 	if (r < 0 && result >= 0) {
@@ -330,10 +332,9 @@ static int answer(struct session *s, const struct notice *notice, struct request
 	return notify_return(n, notice->id, value);
 }
 
-int trap_answer(
-	struct session *s, const struct notice *notice, struct request *q, bool cloexec, int result)
+int trap_fail(struct session *s, const struct notice *notice, struct request *q, int error)
 {
-	return answer(s, notice, q, cloexec, result, 0);
+	return answer(s, notice, q, false, -error, 0);
 }
 
 static int go_on(struct session *s, struct trap *t)
@@ -351,13 +352,40 @@ static int settle(struct session *s, struct trap *t, int result)
 {
 	if (result == GO_ON)
 		return go_on(s, t);
-	if (result == OPEN_WAITS) {
-		result = slow_open(s, &t->notice, &t->q, t->cloexec);
+	if (result == OPEN_WAITS || result == BEGIN_SLOWLY) {
+		result = slow_start(s, t, result == BEGIN_SLOWLY);
 		if (result == 0)
 			return 0;
-		refuse(&t->q, EAGAIN, "too many opens wait already");
+		refuse(&t->q, EAGAIN, "too many calls wait already");
 	}
 	return answer(s, &t->notice, &t->q, t->cloexec, result, t->value);
+}
+
+int trap_serve_waiting(struct session *s, struct trap *t, bool whole)
+{
+	struct request *q = &t->q;
+	int r = OPEN_WAITS;
+
+	if (whole) {
+		request_rewind(q);
+		r = serve(s, t);
+	}
+	if (r == OPEN_WAITS)
+		r = open_waiting(s, q);
+	return settle(s, t, r);
+}
+
+/* What may wait for a file system's server is a child's from the beginning. */
+static int serve_or_begin_slowly(struct session *s, struct trap *t)
+{
+	int r;
+
+	if (slow_may_be(s, t))
+		return BEGIN_SLOWLY;
+	s->begin_slowly = false;
+	r = serve(s, t);
+	/* A path that led there was given up before anything came of it. */
+	return s->begin_slowly && t->q.grant == 0 && t->q.fd < 0 ? BEGIN_SLOWLY : r;
 }
 
 static int serve_notice(struct session *s, struct trap *t)
@@ -378,7 +406,7 @@ static int serve_notice(struct session *s, struct trap *t)
 		return 0;
 	}
 	if (r == 0)
-		r = serve(s, t);
+		r = serve_or_begin_slowly(s, t);
 	r = settle(s, t, r);
 	request_deinit(q);
 	return r;

@@ -104,10 +104,11 @@ int trap_serve(struct session *s, const char **ret_why);
 /* The thread whose call was served last. */
 pid_t trap_caller(const struct session *s);
 
-/* Records and answers a call that was taken over by slow.h: ANSWER_FD with q->fd, or -errno.  0;
- * -ENOENT: the caller is gone; or negative as trap_serve(). */
-int trap_answer(struct session *s, const struct notice *notice, struct request *q, bool cloexec,
-	int result);
+/* Serves and answers, in a child of slow.h's, from the beginning (`whole`) or with the open that
+ * waits.  0; -ENOENT: the caller is gone; or negative as trap_serve(). */
+int trap_serve_waiting(struct session *s, struct trap *t, bool whole);
+/* Records and answers such a call whose child could not.  As above. */
+int trap_fail(struct session *s, const struct notice *notice, struct request *q, int error);
 
 /* The name of a trapped call; NULL: it has no row.  *ret_may_go_on says whether its row lets it. */
 const char *trap_name(int nr, bool *ret_may_go_on);

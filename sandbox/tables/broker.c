@@ -136,7 +136,7 @@ static const struct table_row rows[] = {
 	ALLOW(pidfd_send_signal, "the worker, by the domain's scope; abort(3)"),
 	ALLOW(kill, "the worker, by the domain's scope; abort(3)"),
 	ALLOW(tgkill, "the worker, by the domain's scope; abort(3)"),
-	ALLOW_IF(clone, NONE(0, CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET), "an open that may block is a child's, in this same cage"),
+	ALLOW_IF(clone, NONE(0, CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET), "a call that may have to wait is a child's, in this same cage"),
 	ALLOW(set_robust_list, "what fork(3) does in the child"),
 	ALLOW(rseq, "what fork(3) does in the child"),
 	ALLOW(set_tid_address, "what fork(3) does in the child"),
