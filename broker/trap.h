@@ -74,6 +74,7 @@ struct trap {
 	bool may_go_on; /* the row says so */
 	bool cloexec;   /* of the descriptor to hand over */
 	int watch_fd;   /* inotify_add_watch: the worker's inotify descriptor, its number there */
+	int held_fd;    /* the path is /proc/self/fd/N or leads there: the N; -1 */
 	int value;      /* what the call returns where that is no descriptor */
 	char path[PATH_MAX];
 	char text[2 * PATH_MAX];

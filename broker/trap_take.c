@@ -97,6 +97,8 @@ static int see_through(const struct session *s, struct trap *t, struct target *t
 	if (n < 0)
 		return n == -ENOENT ? -ENOENT : n;
 	/* A pipe, a socket, a memfd (memfd_create(2)): the worker's own. */
+	if (strncmp(link, "fd/", 3) == 0 && !*rest && target == &t->q.target)
+		t->held_fd = atoi(link + 3);
 	if (text[0] != '/' || strncmp(text, "/memfd:", strlen("/memfd:")) == 0)
 		return 0;
 	n = snprintf(t->text, sizeof(t->text), "%s%s%s", text, rest,

@@ -116,9 +116,18 @@ tree='allow rwx ./'
 echo outside >given
 expect_status "a file on standard input is read" 0 inside cat <given
 expect_text "as it is" outside out
-inside cat /dev/stdin <given >out 2>err
-check "it is not opened again by /dev/stdin, unless a rule names it" test $? -ne 0 -a ! -s out
-expect_status "and is if one does" 0 inside cat /dev/stdin <data/file
+expect_status "opened again by /dev/stdin, outside of all rules, it is the same descriptor" 0 \
+	inside python3 -c 'import os, sys
+os.read(0, 3)
+f = os.open("/dev/stdin", os.O_RDONLY)
+print(os.read(f, 3), os.lseek(0, 0, os.SEEK_CUR))' <given
+expect_text "with its place in the file" "b'sid' 6" out
+expect_status "which is for reading what it was" 2 inside sh -c 'echo x >/dev/stdin' <given
+expect_status "and for writing" 1 inside cat /dev/stdin 0>>given
+inside sh -c 'echo more >/dev/stderr' >out 2>>given
+check "where that may write, it may, behind what there is" \
+	test $? -eq 0 -a "$(tr '\n' ' ' <given)" = "outside more "
+expect_status "a rule gives a new one" 0 inside cat /dev/stdin <data/file
 python "fchmod, fchown and the like of a pipe or a socket are EPERM" EPERM \
 	'r, w = os.pipe(); print(attempt(os.fchmod, w, 0o600))'
 
