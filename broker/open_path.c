@@ -504,6 +504,33 @@ static int open_tmpfile(struct session *s, struct request *q)
 	return r;
 }
 
+int open_between(struct session *s, struct request *q)
+{
+	struct target *t = &q->target;
+	autofd fd = -1;
+	int r;
+
+	if (!S_ISDIR(t->mode) || writes(q) || (q->flags & O_CREAT))
+		return refuse(
+			q, EACCES, "no rule is about this directory, which only leads to others");
+	t->rights = RIGHT_LIST;
+	/* A deny that is written down holds here too. */
+	if (decide(s, q) != VERDICT_ALLOW && q->answer.rule && !q->answer.missing)
+		return refuse(q, EACCES, "%s denies list", q->answer.rule);
+	q->answer = (struct policy_answer){.verdict = VERDICT_ALLOW};
+	r = open_flags(q);
+	if (r == 0)
+		r = charge(s, q, true);
+	if (r == 0)
+		r = open_as(s, q, t->fd, NULL, q->flags & FLAGS_KEPT, 0, &fd);
+	if (r == 0)
+		r = settle_flags(q, fd);
+	if (r < 0)
+		return r;
+	hand_over(q, &fd);
+	return ANSWER_FD;
+}
+
 int open_path(struct session *s, struct request *q)
 {
 	int r = open_flags(q);

@@ -45,6 +45,10 @@ unsigned open_rights(const struct request *q);
 /* Opens what open_path() found to be slow, and waits: q->fd.  ANSWER_FD or -errno. */
 int open_waiting(struct session *s, struct request *q);
 
+/* Opens a directory of the view that no rule is about and that only leads to others, which is
+ * resolved; to list it, and nothing else.  q->fd: ANSWER_FD; or -errno. */
+int open_between(struct session *s, struct request *q);
+
 /* The whole way of an open, with what lies between: q->fd on success.  0 or -errno. */
 int open_path(struct session *s, struct request *q);
 

@@ -41,6 +41,7 @@ struct target {
 	bool trapped; /* through the trap door: the cell's own places count as allowed */
 	int given_fd; /* O_PATH: the call named this very inode by a descriptor; -1; owned */
 	bool must_be_directory; /* the path ended in a slash */
+	bool no_symlinks;       /* openat2(2), RESOLVE_NO_SYMLINKS: one on the way is ELOOP */
 	bool ends_in_dots;      /* its last component is "." or "..": no name to make or remove */
 };
 

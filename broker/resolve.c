@@ -34,7 +34,7 @@ void target_init(struct target *t)
 	t->dev = 0;
 	t->ino = 0;
 	t->mode = 0;
-	t->must_be_directory = t->ends_in_dots = t->trapped = false;
+	t->must_be_directory = t->ends_in_dots = t->trapped = t->no_symlinks = false;
 	t->given_fd = -1;
 }
 
@@ -217,11 +217,12 @@ static int resolve_path(struct session *s, struct target *t, int root_fd, const 
 {
 	int r = -ELOOP;
 
-	if (!raw)
-		r = open_beneath(root_fd, relative(asked), flags, 0, FOLLOW_NONE, ret_fd);
+	if (!raw || t->no_symlinks)
+		r = open_beneath(
+			root_fd, relative(raw ? raw : asked), flags, 0, FOLLOW_NONE, ret_fd);
 	if (r == 0)
 		set_reached(t, asked, strlen(asked));
-	else if (r == -ELOOP)
+	else if (r == -ELOOP && !t->no_symlinks)
 		r = follow_path(s, t, root_fd, relative(raw ? raw : asked), flags, ret_fd);
 	return r;
 }

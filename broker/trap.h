@@ -67,6 +67,10 @@
 	X(utimes, NULL) \
 	X(futimesat, NULL)
 
+/* What comes of a call, beside ANSWER_FD and -errno. */
+#define GO_ON        2 /* the kernel carries it out */
+#define BEGIN_SLOWLY 3 /* a child serves it from the beginning; slow.h */
+
 /* One trapped call on its way; `q` and the buffers are the session's. */
 struct trap {
 	struct notice notice;

@@ -127,7 +127,8 @@ int take_text(const struct session *s, struct trap *t, struct target *target, in
 		return -ENAMETOOLONG;
 	memcpy(t->text + n, path, size + 1);
 	r = target_ask(target, t->text, (size_t)n + size);
-	if (r == 0)
+	/* Such a link is one, and what leads through it ELOOP. */
+	if (r == 0 && !target->no_symlinks)
 		r = see_through(s, t, target);
 	return r;
 }
