@@ -168,7 +168,8 @@ struct session {
 	struct trap *trap;     /* owned; trap_init() and trap_deinit() */
 	struct slow *slow;     /* owned; made before the cage */
 	bool in_child;         /* this is a child of slow.h's, and the book its parent's */
-	bool begin_slowly;     /* the call led where it may have to wait: it is a child's; slow.h */
+	bool may_begin_slowly; /* the call that is served may be given to a child */
+	bool begin_slowly;     /* it led where it may have to wait: it is a child's; slow.h */
 	const char *own[OWN_PLACES_MAX]; /* the cell's private directories */
 	size_t n_own;
 	mode_t umask; /* of who started warder: bounds what the ask door makes; the trap door has

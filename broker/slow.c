@@ -139,17 +139,20 @@ static bool lies_there(const struct session *s, const struct target *t)
 {
 	/* Where ".." leads, after a symlink perhaps, the text does not say. */
 	return t->asked_size > 0 &&
-	       (t->raw_size > 0 || mounts_hold(s->cell->slow, t->asked, t->asked_size));
+	       (t->raw_size > 0 || slow_fs_hold(s->cell->slow, t->asked, t->asked_size));
+}
+
+bool slow_serves(const struct request *q)
+{
+	/* With O_PATH an open goes on: the caller alone waits. */
+	return q->op != OP_UMASK && !(q->op == MSG_OPEN && (q->flags & O_PATH));
 }
 
 bool slow_may_be(const struct session *s, const struct trap *t)
 {
 	const struct request *q = &t->q;
 
-	if (!mounts_any(s->cell->slow) || q->op == OP_UMASK)
-		return false;
-	/* It goes on: the caller alone waits. */
-	if (q->op == MSG_OPEN && (q->flags & O_PATH))
+	if (!slow_fs_any(s->cell->slow))
 		return false;
 	return lies_there(s, &q->target) || lies_there(s, &q->target2);
 }
@@ -254,6 +257,7 @@ _Noreturn static void be_child(struct session *s, struct trap *t, bool whole, in
 
 	close_others(keep, sizeof(keep) / sizeof(*keep));
 	s->in_child = true;
+	s->may_begin_slowly = false;
 	s->roots = NULL; /* closed: paths are walked from the view's root */
 	s->tally = (struct tally){0};
 	s->slow->hear_fd = hear_fd;

@@ -28,6 +28,8 @@ int slow_fd(const struct slow *w);
 /* How many children there are. */
 size_t slow_waiting(const struct slow *w);
 
+/* Whether a child could serve it. */
+bool slow_serves(const struct request *q);
 /* Whether the call may have to wait for a file system before it is even decided. */
 bool slow_may_be(const struct session *s, const struct trap *t);
 

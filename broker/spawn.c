@@ -373,7 +373,7 @@ static int note_mounts(struct cell *c, struct failure *f)
 	snprintf(path, sizeof(path), "/proc/%d/mountinfo",
 		(int)(c->init_pid ? c->init_pid : getpid()));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	r = fd < 0 ? -errno : mounts_read(&fd, &c->slow);
+	r = fd < 0 ? -errno : slow_fs_read(&fd, &c->slow);
 	return r < 0 ? fail(f, r, "cannot read %s: %m; warder needs /proc", path) : 0;
 }
 
@@ -555,7 +555,7 @@ void cell_end(struct cell *cell)
 	fd_close(&cell->procs_fd);
 	fd_close(&cell->pid_ns_fd);
 	cell->notify = notify_free(cell->notify);
-	cell->slow = mounts_free(cell->slow);
+	cell->slow = slow_fs_free(cell->slow);
 	fd_close(&cell->worker_pidfd);
 	fd_close(&cell->worker_files_fd);
 	if (cell->worker_pid > 0 && !cell->is_host)

@@ -7,7 +7,7 @@
 #ifndef WARDER_SPAWN_H
 #define WARDER_SPAWN_H
 
-#include "broker/mounts.h"
+#include "broker/slow_fs.h"
 #include "broker/notify.h"
 #include "sandbox/confine.h"
 
@@ -22,7 +22,7 @@ struct cell {
 	int procs_fd;  /* O_PATH of the broker's own /proc: working directories of the cell's */
 	int pid_ns_fd; /* the cell's pid namespace; -1: it has none of its own */
 	struct notify *notify; /* the trap door's listener */
-	struct mounts *slow;   /* file systems that may let it wait; NULL: none */
+	struct slow_fs *slow;  /* file systems that may let it wait; NULL: none */
 	int worker_pidfd;
 	int worker_files_fd; /* /proc/PID/fd of the worker, for `limit held` */
 	pid_t init_pid;

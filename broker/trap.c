@@ -382,10 +382,12 @@ static int serve_or_begin_slowly(struct session *s, struct trap *t)
 {
 	int r;
 
-	if (slow_may_be(s, t))
-		return BEGIN_SLOWLY;
 	s->begin_slowly = false;
+	s->may_begin_slowly = slow_serves(&t->q);
+	if (s->may_begin_slowly && slow_may_be(s, t))
+		return BEGIN_SLOWLY;
 	r = serve(s, t);
+	s->may_begin_slowly = false;
 	/* A path that led there was given up before anything came of it. */
 	return s->begin_slowly && t->q.grant == 0 && t->q.fd < 0 ? BEGIN_SLOWLY : r;
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mounts.c - which parts of the view may let a look at a name wait.
+ * slow_fs.c - which parts of the view may let a look at a name wait.
  *
  * Runs in: broker, before its cage; what it found is asked afterwards.  Trusts: the kernel's
  * mountinfo.
  *
  * It is told by the type of the file system, not by statfs(2): that is a question to its server.
  */
-#include "broker/mounts.h"
+#include "broker/slow_fs.h"
 #include "common/fd.h"
 
 #include <errno.h>
@@ -41,7 +41,7 @@ static const char *const types[] = {
 	NULL,
 };
 
-struct mounts {
+struct slow_fs {
 	size_t n;
 	char **paths;
 };
@@ -74,7 +74,7 @@ static void unescape(char *text)
 }
 
 /* "36 35 98:0 /root /mount/point options [optional fields] - type source options" */
-static int add_line(struct mounts *m, char *line)
+static int add_line(struct slow_fs *m, char *line)
 {
 	char *save, *type = strstr(line, " - "), *path = strtok_r(line, " ", &save);
 	char **grown;
@@ -93,9 +93,9 @@ static int add_line(struct mounts *m, char *line)
 	return m->paths[m->n++] ? 0 : -ENOMEM;
 }
 
-int mounts_read(int *mountinfo_fd, struct mounts **ret)
+int slow_fs_read(int *mountinfo_fd, struct slow_fs **ret)
 {
-	struct mounts *m = calloc(1, sizeof(*m));
+	struct slow_fs *m = calloc(1, sizeof(*m));
 	FILE *f = m ? fdopen(*mountinfo_fd, "r") : NULL;
 	char *line = NULL;
 	size_t size = 0;
@@ -112,13 +112,13 @@ int mounts_read(int *mountinfo_fd, struct mounts **ret)
 		fclose(f);
 	fd_close(mountinfo_fd);
 	if (r < 0)
-		mounts_free(m);
+		slow_fs_free(m);
 	else
 		*ret = m;
 	return r;
 }
 
-struct mounts *mounts_free(struct mounts *m)
+struct slow_fs *slow_fs_free(struct slow_fs *m)
 {
 	for (size_t i = 0; m && i < m->n; i++)
 		free(m->paths[i]);
@@ -128,12 +128,12 @@ struct mounts *mounts_free(struct mounts *m)
 	return NULL;
 }
 
-bool mounts_any(const struct mounts *m)
+bool slow_fs_any(const struct slow_fs *m)
 {
 	return m && m->n > 0;
 }
 
-bool mounts_hold(const struct mounts *m, const char *path, size_t size)
+bool slow_fs_hold(const struct slow_fs *m, const char *path, size_t size)
 {
 	for (size_t i = 0; m && i < m->n; i++) {
 		size_t n = strlen(m->paths[i]);

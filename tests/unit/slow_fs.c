@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mounts.c - which lines of a mountinfo name a file system that may wait for its server.
+ * slow_fs.c - which lines of a mountinfo name a file system that may wait for its server.
  */
-#include "broker/mounts.h"
+#include "broker/slow_fs.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,26 +14,26 @@
 
 #include <cmocka.h>
 
-static struct mounts *read_text(const char *text)
+static struct slow_fs *read_text(const char *text)
 {
-	struct mounts *m = NULL;
+	struct slow_fs *m = NULL;
 	int fd = memfd_create("mountinfo", MFD_CLOEXEC);
 
 	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
 	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-	assert_int_equal(mounts_read(&fd, &m), 0);
+	assert_int_equal(slow_fs_read(&fd, &m), 0);
 	assert_int_equal(fd, -1);
 	return m;
 }
 
-static bool hold(const struct mounts *m, const char *path)
+static bool hold(const struct slow_fs *m, const char *path)
 {
-	return mounts_hold(m, path, strlen(path));
+	return slow_fs_hold(m, path, strlen(path));
 }
 
 static void types_are_told_and_paths_by_components(void **state)
 {
-	struct mounts *m =
+	struct slow_fs *m =
 		read_text("22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
 			  "30 22 0:50 / /srv/net ro - nfs4 host:/ - fuse rw,addr=::1\n"
 			  "31 22 0:51 / /home/u/a\\040b\\134c rw master:2 propagate_from:3 - "
@@ -42,7 +42,7 @@ static void types_are_told_and_paths_by_components(void **state)
 			  "33 22 0:53 / /fused rw - fusectl none rw\n"
 			  "34 22 0:54 / /auto rw - autofs systemd-1 rw\n");
 
-	assert_true(mounts_any(m));
+	assert_true(slow_fs_any(m));
 	assert_true(hold(m, "/srv/net"));
 	assert_true(hold(m, "/srv/net/a/b"));
 	assert_false(hold(m, "/srv/network"));
@@ -52,27 +52,27 @@ static void types_are_told_and_paths_by_components(void **state)
 	assert_false(hold(m, "/fuse/x"));
 	assert_false(hold(m, "/fused/x"));
 	assert_true(hold(m, "/auto/x"));
-	assert_null(mounts_free(m));
+	assert_null(slow_fs_free(m));
 }
 
 static void a_root_that_may_wait_holds_all(void **state)
 {
-	struct mounts *m = read_text("22 1 0:1 / / rw,relatime - virtiofs root rw\n");
+	struct slow_fs *m = read_text("22 1 0:1 / / rw,relatime - virtiofs root rw\n");
 
 	assert_true(hold(m, "/"));
 	assert_true(hold(m, "/usr/bin"));
-	mounts_free(m);
+	slow_fs_free(m);
 }
 
 static void without_any_nothing_waits(void **state)
 {
-	struct mounts *m =
+	struct slow_fs *m =
 		read_text("22 1 8:1 / / rw - ext4 /dev/sda1 rw\n\nno mount\n1 2 - nfs\n");
 
-	assert_false(mounts_any(m));
+	assert_false(slow_fs_any(m));
 	assert_false(hold(m, "/"));
-	mounts_free(m);
-	assert_false(mounts_any(NULL));
+	slow_fs_free(m);
+	assert_false(slow_fs_any(NULL));
 	assert_false(hold(NULL, "/a"));
 }
 
