@@ -93,7 +93,7 @@ FORTIFY :=
 endif
 
 PKGS := libseccomp libsodium
-PKG_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(PKGS) jansson 2>/dev/null)
+PKG_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(PKGS) jansson libcares 2>/dev/null)
 
 W_CPPFLAGS = -I. -D_GNU_SOURCE $(FORTIFY) -DWARDER_VERSION='"$(VERSION)"' \
 	-DWARDER_LIBEXECDIR='"$(LIBEXECDIR)"' -DWARDER_SYSCONFDIR='"$(SYSCONFDIR)"' \
@@ -109,6 +109,8 @@ W_LDFLAGS = $(HARDEN_LDFLAGS) $(SAN_FLAGS) $(LDFLAGS)
 COMMON := $(wildcard common/*.c)
 POLICY := $(wildcard policy/*.c)
 BROKER := $(wildcard broker/*.c)
+# A binary of its own: the network's bytes are met there and not in the broker.
+DIALER := $(wildcard broker/dialer/*.c) sandbox/dialer_cage.c sandbox/caps.c
 LIB := $(wildcard sandbox/lib_*.c)
 FILES := $(wildcard sandbox/files_*.c)
 CELL := $(filter-out $(LIB) $(FILES),$(wildcard sandbox/*.c))
@@ -124,16 +126,18 @@ FILTERS := $(BUILD)/gen/filters
 WARDER_OBJ := $(call obj,$(CLI) $(BROKER) $(POLICY) $(CELL) $(COMMON)) $(BUILD)/obj/gen/filters.o
 LIB_OBJ := $(call obj,$(LIB) $(COMMON))
 FILES_OBJ := $(call obj,$(FILES) $(COMMON))
+DIALER_OBJ := $(call obj,$(DIALER) $(COMMON)) $(BUILD)/obj/gen/filters.o
 JSON_OBJ := $(call obj,$(JSON) cli/say.c cli/options.c $(COMMON))
 # Everything but the main functions, for the tests.
-TEST_OBJ := $(filter-out %/main.o,$(WARDER_OBJ)) $(call obj,$(LIB))
+TEST_OBJ := $(filter-out %/main.o,$(WARDER_OBJ)) $(call obj,$(LIB) broker/dialer/dns.c)
 
 WARDER_LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS))
 LIB_LIBS = $(shell $(PKG_CONFIG) --libs libseccomp)
 FILES_LIBS = $(shell $(PKG_CONFIG) --libs libseccomp jansson libsodium) -lmagic
+DIALER_LIBS = $(shell $(PKG_CONFIG) --libs libcares)
 JSON_LIBS = $(shell $(PKG_CONFIG) --libs jansson)
 
-PROGRAMS := $(BUILD)/warder $(BUILD)/warder-files $(BUILD)/warder-json
+PROGRAMS := $(BUILD)/warder $(BUILD)/warder-dialer $(BUILD)/warder-files $(BUILD)/warder-json
 LIBRARIES := $(BUILD)/libwarder.so.$(SOVERSION) $(BUILD)/libwarder.a $(BUILD)/warder.pc
 
 .PHONY: all
@@ -189,6 +193,9 @@ $(BUILD)/obj/gen/filters.o: $(FILTERS).c
 $(BUILD)/warder: $(WARDER_OBJ)
 	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(WARDER_LIBS)
 
+$(BUILD)/warder-dialer: $(DIALER_OBJ)
+	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(DIALER_LIBS)
+
 $(BUILD)/warder-files: $(FILES_OBJ) $(BUILD)/libwarder.a
 	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(FILES_LIBS)
 
@@ -239,7 +246,7 @@ check-layers:
 
 .PHONY: format
 format:
-	clang-format -i $(wildcard */*.c */*.h tests/*/*.c tests/*/*.h)
+	clang-format -i $(wildcard */*.c */*.h broker/dialer/*.[ch] tests/*/*.c tests/*/*.h)
 
 .PHONY: clean
 clean:

@@ -11,6 +11,9 @@
  *
  * At most one answer waits for a worker that does not read, and while it waits no request is read,
  * so that neither memory nor descriptors pile up and the broker never sleeps in sendmsg(2).
+ *
+ * A record that has to wait for the network is answered when that has told; other messages are
+ * served meanwhile.  Its answer, once made, waits like any other, in the order in which they ended.
  */
 #include "broker/ask.h"
 #include "broker/charge.h"
@@ -26,6 +29,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -57,6 +61,11 @@ struct ask {
 	size_t n_fds;
 	uint64_t unread; /* descriptors sent since the worker was last seen to have read all */
 	unsigned lazy;   /* calls for which no second message is looked for */
+	bool gone;       /* the worker has closed its end */
+	/* Records that are answered later; those that have ended wait in `ended`, oldest first. */
+	struct later later[LATER_MAX];
+	struct later *ended[LATER_MAX];
+	size_t n_ended;
 };
 
 static op_handler *const handlers[MSG__COUNT] = {
@@ -98,6 +107,8 @@ void ask_deinit(struct session *s)
 	if (record_flush(s) == 0)
 		ledger_commit(s->ledger);
 	fd_close_many(s->ask->fds, s->ask->n_fds);
+	for (size_t i = 0; i < s->ask->n_ended; i++)
+		fd_close(&s->ask->ended[i]->fd);
 	roots_deinit(s);
 	free(s->ask);
 	s->ask = NULL;
@@ -108,6 +119,9 @@ size_t ask_undelivered(struct session *s)
 	struct ask *a = s->ask;
 	size_t n = a->n_fds;
 	int unread = 1;
+
+	for (size_t i = 0; i < LATER_MAX && !a->gone; i++)
+		n += a->later[i].id != 0;
 
 	if (a->unread > 0 && ioctl(s->channel_fd, SIOCOUTQ, &unread) == 0 && unread == 0)
 		a->unread = 0;
@@ -133,7 +147,7 @@ static int request_fill(const struct session *s, struct request *q, const struct
 
 	q->flags = m->flags;
 	q->mode = m->mode;
-	if (q->op == MSG_OPEN || q->op == MSG_MKDIR)
+	if (q->op == MSG_OPEN || q->op == MSG_MKDIR || q->op == MSG_LISTEN)
 		q->mode &= ~s->umask;
 	q->offset = m->offset;
 	q->times[0] = (struct timespec){.tv_sec = m->atime, .tv_nsec = m->atime_ns};
@@ -142,6 +156,8 @@ static int request_fill(const struct session *s, struct request *q, const struct
 		memcpy(q->link_text, m->path, m->path_size);
 		q->link_text[m->path_size] = '\0';
 		q->link_size = m->path_size;
+	} else if (q->op >= MSG_CONNECT) {
+		r = socket_ask(q, m->path, m->path_size);
 	} else if (m->path_size > 0) {
 		r = take_path(q, &q->target, m->path, m->path_size);
 	}
@@ -167,7 +183,7 @@ static int serve_request(
 		charge_refused(s, q);
 	}
 	/* hello asks for nothing that a rule could grant. */
-	r = op == MSG_HELLO ? 0 : record(s, q);
+	r = op == MSG_HELLO || r == ANSWER_LATER ? 0 : record(s, q);
 	target_deinit(&q->target);
 	target_deinit(&q->target2);
 	return r;
@@ -231,6 +247,22 @@ static int encode_answer(struct session *s, const struct msg_header *h)
 	return msg_end(&e, &a->out_size);
 }
 
+/* The same of a record that has ended, whose place is free afterwards. */
+static int encode_ended(struct session *s, struct later *l)
+{
+	struct ask *a = s->ask;
+	struct enc e = enc_init(a->out, sizeof(a->out));
+
+	msg_begin(&e, (uint16_t)l->op, l->id, 1);
+	msg_put_answer(&e, l->result, l->data, l->result >= 0 ? (uint32_t)l->data_size : 0);
+	if (l->fd >= 0) {
+		a->grants[a->n_fds] = l->grant;
+		a->fds[a->n_fds++] = fd_take(&l->fd);
+	}
+	l->id = 0;
+	return msg_end(&e, &a->out_size);
+}
+
 /* The kernel has too many descriptors in flight for this user: the worker is told EBUSY. */
 static int send_without(struct session *s, const char *reason)
 {
@@ -244,7 +276,8 @@ static int send_without(struct session *s, const char *reason)
 	s->tally.denied += a->n_fds;
 	fd_close_many(a->fds, a->n_fds);
 	a->n_fds = 0;
-	/* Only results that are ANSWER_FD change; sizes stay. */
+	/* Only results that are ANSWER_FD change; a record of such a row has no data, or is the
+	 * only one. */
 	for (size_t at = MSG_HEADER_SIZE; at + MSG_ANSWER_SIZE <= a->out_size;) {
 		struct dec d = dec_init(a->out + at, a->out_size - at);
 		struct msg_answer answer;
@@ -252,10 +285,15 @@ static int send_without(struct session *s, const char *reason)
 		if (msg_get_answer(&d, &answer) < 0)
 			return -EBADMSG;
 		e = enc_init(a->out + at, MSG_ANSWER_SIZE);
-		if (answer.result == ANSWER_FD)
-			enc_u32(&e, (uint32_t)-EBUSY);
+		if (answer.result == ANSWER_FD) {
+			msg_put_answer(&e, -EBUSY, NULL, 0);
+			a->out_size -= answer.data_size;
+			answer.data_size = 0;
+		}
 		at += MSG_ANSWER_SIZE + answer.data_size;
 	}
+	e = enc_init(a->out, sizeof(uint32_t));
+	enc_u32(&e, (uint32_t)a->out_size);
 	return chan_try_send(s->channel_fd, a->out, a->out_size, NULL, 0);
 }
 
@@ -275,6 +313,22 @@ static int send_answer(struct session *s)
 	fd_close_many(a->fds, a->n_fds);
 	a->n_fds = 0;
 	a->out_size = 0;
+	return r;
+}
+
+/* Sends what waits, as far as the worker reads.  0: all of it; or as above. */
+static int send_waiting(struct session *s)
+{
+	struct ask *a = s->ask;
+	int r = a->out_size > 0 ? send_answer(s) : 0;
+
+	while (r == 0 && a->n_ended > 0) {
+		r = encode_ended(s, a->ended[0]);
+		a->n_ended--;
+		memmove(&a->ended[0], &a->ended[1], a->n_ended * sizeof(a->ended[0]));
+		if (r == 0)
+			r = send_answer(s);
+	}
 	return r;
 }
 
@@ -351,6 +405,8 @@ static int serve_message(struct session *s, size_t size, const char **ret_why)
 			.grant = a->request.grant,
 		};
 	}
+	if (a->outcomes[0].result == ANSWER_LATER)
+		return 0;
 	/* A change of this message that could not be written took the lines before it along. */
 	if (s->ledger->lost != lost)
 		recorded = -EIO;
@@ -376,7 +432,7 @@ int ask_serve(struct session *s, const char **ret_why)
 {
 	struct ask *a = s->ask;
 	int limit = a->lazy > 0 ? 1 : MESSAGES_MAX;
-	int r = a->out_size > 0 ? send_answer(s) : 0;
+	int r = send_waiting(s);
 
 	for (int i = 0; r == 0 && i < limit; i++) {
 		r = serve_one(s, ret_why);
@@ -390,5 +446,90 @@ int ask_serve(struct session *s, const char **ret_why)
 	if (a->lazy > 0)
 		a->lazy--;
 	/* A worker that is gone needs no answer; its end-of-file comes next. */
-	return r == -EPIPE || r == -ECONNRESET ? 1 : r;
+	if (r == -EPIPE || r == -ECONNRESET)
+		r = 1;
+	a->gone |= r == 1;
+	return r;
+}
+
+/* ---- records that are answered later --------------------------------------------------------- */
+
+struct later *ask_defer(struct session *s, const struct request *q)
+{
+	struct later *l = ask_waiter(s, 0);
+
+	if (!l)
+		return NULL;
+	l->id = s->last_id;
+	l->op = q->op;
+	l->n = 0;
+	l->fd = -1;
+	l->grant = 0;
+	l->data_size = 0;
+	return l;
+}
+
+void ask_undefer(struct later *l)
+{
+	l->id = 0;
+}
+
+struct later *ask_waiter(struct session *s, uint32_t id)
+{
+	for (size_t i = 0; i < LATER_MAX; i++) {
+		if (s->ask->later[i].id == id)
+			return &s->ask->later[i];
+	}
+	return NULL;
+}
+
+/* Writes the record; what cannot be written is not handed over. */
+static void sign(struct session *s, struct request *q)
+{
+	int r = record(s, q);
+
+	if (r == 0)
+		r = ledger_commit(s->ledger);
+	if (r == 0 || q->result < 0)
+		return;
+	fd_close(&q->fd);
+	q->result = -EIO;
+	s->tally.granted--;
+	s->tally.denied++;
+}
+
+int ask_finish(struct session *s, struct later *l, struct request *q, int result)
+{
+	struct ask *a = s->ask;
+	int r;
+
+	if (result >= 0 && a->gone) {
+		snprintf(q->reason, sizeof(q->reason), "the worker has closed its channel");
+		result = -ECANCELED;
+	}
+	if (result < 0)
+		fd_close(&q->fd);
+	q->result = result;
+	sign(s, q);
+	l->result = q->result;
+	l->fd = fd_take(&q->fd);
+	l->grant = q->grant;
+	if (a->gone) {
+		l->id = 0;
+		return 0;
+	}
+	a->ended[a->n_ended++] = l;
+	r = send_waiting(s);
+	/* A worker that is gone needs no answer; its end-of-file comes next. */
+	return r == -EAGAIN || r == -EPIPE || r == -ECONNRESET ? 0 : r;
+}
+
+bool ask_waits(const struct session *s)
+{
+	return s->ask->out_size > 0;
+}
+
+bool ask_is_gone(const struct session *s)
+{
+	return s->ask->gone;
 }

@@ -5,6 +5,7 @@
 #ifndef WARDER_ASK_H
 #define WARDER_ASK_H
 
+#include "broker/dial.h"
 #include "broker/request.h"
 
 /* Makes the buffers of the ask door: the one allocation of a session, before it serves.  Call it
@@ -21,7 +22,46 @@ void ask_deinit(struct session *s);
  */
 int ask_serve(struct session *s, const char **ret_why);
 
-/* Descriptors opened for the worker that it does not hold yet, at most. */
+/* Descriptors opened for the worker, or on their way, that it does not hold yet, at most. */
 size_t ask_undelivered(struct session *s);
+
+/* ---- records that are answered later --------------------------------------------------------- */
+
+#define LATER_MAX      DIAL_WAITING_MAX
+#define LATER_DATA_MAX (MSG_PATH_MAX + 1024)
+
+/* A record of the ask door that waits for the network, and what its handler must remember. */
+struct later {
+	uint32_t id; /* of its message; 0: free */
+	unsigned op;
+	/* Where the dialer was sent, each by the answer that admits it. */
+	size_t n;
+	struct dial_address addresses[DIAL_ADDRESSES_MAX];
+	struct policy_answer answers[DIAL_ADDRESSES_MAX];
+	/* What came of it, until the worker reads. */
+	int result;
+	int fd; /* owned; -1 */
+	uint64_t grant;
+	size_t data_size;
+	uint8_t data[LATER_DATA_MAX];
+};
+
+/* Takes a place for the record that is being served.  NULL: too many wait. */
+struct later *ask_defer(struct session *s, const struct request *q);
+/* Gives it back: the record is answered at once after all. */
+void ask_undefer(struct later *l);
+/* Whom a message's id belongs to; NULL: nobody waits for it. */
+struct later *ask_waiter(struct session *s, uint32_t id);
+
+/*
+ * The record's answer, with l->data: records it, sends it or lets it wait until the worker reads.
+ * `result` is as a handler's.  Takes q->fd.  0, or negative: the session ends.
+ */
+int ask_finish(struct session *s, struct later *l, struct request *q, int result);
+
+/* Whether an answer waits for the channel to be writable. */
+bool ask_waits(const struct session *s);
+/* Whether the worker has closed its end: nobody waits for any answer. */
+bool ask_is_gone(const struct session *s);
 
 #endif

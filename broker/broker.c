@@ -4,15 +4,18 @@
  *
  * Runs in: broker.  Trusts: nothing the worker sent; the supervisor, for who a client is.
  *
- * The loop never waits but in epoll_wait(2).  Every signal is blocked and read from a signalfd:
+ * The loop never waits but in poll(2).  Every signal is blocked and read from a signalfd:
  * an interrupted call could lose a descriptor.
  */
 #include "broker/broker.h"
 #include "broker/ask.h"
+#include "broker/dial.h"
 #include "broker/events.h"
 #include "broker/loop.h"
+#include "broker/names.h"
 #include "broker/plan.h"
 #include "broker/slow.h"
+#include "broker/socket_inside.h"
 #include "broker/trap.h"
 #include "common/chan.h"
 #include "common/fd.h"
@@ -101,6 +104,21 @@ static void init_session(struct run *run)
 	s->n_own = cell_own_places(&run->plan.spec, s->own);
 }
 
+/* The tables of connections that wait. */
+static int open_sockets(struct run *run, struct failure *f)
+{
+	struct session *s = &run->session;
+	int r = inside_new(&s->socket_waits);
+
+	if (r == 0)
+		r = dial_new(&s->dial);
+	if (r == 0) {
+		s->names = names_new();
+		r = s->names ? 0 : -ENOMEM;
+	}
+	return r < 0 ? fail(f, r, "cannot make room for connections that wait: %m") : 0;
+}
+
 /* Steps 1 to 5 of the order of start. */
 static int start(struct run *run, int *ret_status)
 {
@@ -123,6 +141,9 @@ static int start(struct run *run, int *ret_status)
 	r = slow_new(&run->session.slow);
 	if (r < 0)
 		return fail(f, r, "cannot make the socket of calls that wait: %m");
+	r = open_sockets(run, f);
+	if (r < 0)
+		return r;
 	cage = (struct cage_spec){
 		.ledger_fd = run->ledger->fd,
 		.as_broker = run->plan.as_broker,
@@ -165,6 +186,9 @@ static void finish(struct run *run, const char *why)
 	if (run->session.policy)
 		umask(run->session.umask);
 	run->session.slow = slow_free(run->session.slow);
+	run->session.dial = dial_free(run->session.dial);
+	run->session.socket_waits = inside_free(run->session.socket_waits);
+	run->session.names = names_free(run->session.names);
 	trap_deinit(&run->session);
 	ask_deinit(&run->session);
 	cell_end(&run->cell);

@@ -28,7 +28,8 @@ struct broker_args {
 	const char *policy_hash; /* hex hash of the policy's text, for the session record */
 	const char *policy_text; /* that text, if the session record is to hold it; else NULL */
 	size_t policy_size;
-	int control_fd; /* serve: SEQPACKET to the supervisor (messages MSG_CLIENT), or -1 */
+	const char *dialer; /* where its program stands; needed where the policy names sockets */
+	int control_fd;     /* serve: SEQPACKET to the supervisor (messages MSG_CLIENT), or -1 */
 	/* Called once, when the worker has been started and the broker is caged: its pid. */
 	void (*started)(void *ctx, pid_t pid);
 	void *ctx;

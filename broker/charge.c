@@ -12,6 +12,7 @@
 #include "broker/ask.h"
 #include "broker/decide.h"
 #include "broker/slow.h"
+#include "common/fd.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -72,9 +73,10 @@ static long count_entries(int fd)
 static long held(int worker_files_fd)
 {
 	struct stat st;
+	int r = fd_stat(worker_files_fd, &st);
 
-	if (fstat(worker_files_fd, &st) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	return st.st_size > 0 ? (long)st.st_size : count_entries(worker_files_fd);
 }
 

@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Rights that make a name. */
+#define RIGHTS_MAKE (RIGHT_CREATE | RIGHT_BIND)
 /* Rights on what the cell only reads: its runtime, /proc and /dev. */
 #define RIGHTS_SHARED (RIGHT_READ | RIGHT_LIST | RIGHT_EXEC)
 
@@ -189,9 +191,9 @@ static bool is_missing(struct session *s, const struct request *q, struct target
 	int r;
 
 	if (t->fd >= 0)
-		return t->mode == 0 && !(wanted & RIGHT_CREATE);
+		return t->mode == 0 && !(wanted & RIGHTS_MAKE);
 	/* Whoever would make a name is told that he may not, not that it is missing. */
-	if (wanted & RIGHT_CREATE)
+	if (wanted & RIGHTS_MAKE)
 		return false;
 	r = resolve_inode(s, q, t, s->cell->view_fd, false);
 	if (r == -ENOENT || r == -ENOTDIR)

@@ -86,7 +86,8 @@ static bool is_meant(struct session *s, const struct target *t, dev_t dev)
 	for (size_t i = 0; i < policy_tree_count(s->policy); i++) {
 		const struct policy_tree *tree = policy_tree(s->policy, i);
 
-		if (tree->verdict == VERDICT_ALLOW && !tree->missing && tree->resolved &&
+		if (tree->verdict == VERDICT_ALLOW && !tree->missing &&
+			(tree->rights & RIGHTS_FILES) && tree->resolved &&
 			holds(tree->resolved, t->reached) && begins_on(s, tree->resolved, dev))
 			return true;
 	}

@@ -4,13 +4,19 @@
  *
  * Runs in: broker, caged.  Trusts: the supervisor's messages; nothing the worker sent.
  *
- * It waits in epoll_wait(2) and nowhere else.  Every signal is blocked and read from a signalfd,
- * since an interrupted call could lose a descriptor.
+ * It waits in poll(2) and nowhere else, for the two doors and for an epoll that holds what seldom
+ * comes.  The listener of the worker's filter wakes who polls it on the CPU of the call that waits;
+ * through an epoll that is lost, and the broker wakes on another.
+ *
+ * Every signal is blocked and read from a signalfd, since an interrupted call could lose a
+ * descriptor.
  */
 #include "broker/loop.h"
 #include "broker/ask.h"
+#include "broker/dial.h"
 #include "broker/events.h"
 #include "broker/slow.h"
+#include "broker/socket_inside.h"
 #include "broker/trap.h"
 #include "common/chan.h"
 #include "common/codec.h"
@@ -30,9 +36,9 @@
 #define DRAIN_MS 10000 /* longer than a supervisor waits, which then says so with a signal */
 
 enum source {
-	SOURCE_CHANNEL,
-	SOURCE_TRAP,
 	SOURCE_SLOW,
+	SOURCE_DIAL,
+	SOURCE_SOCKETS,
 	SOURCE_SIGNAL,
 	SOURCE_WORKER,
 	SOURCE_INIT,
@@ -114,17 +120,10 @@ static const char *end_session(struct loop *l, int status, const char *why)
 	return why;
 }
 
-static const char *channel_watch(struct loop *l, struct session *s, bool to_write)
+static void channel_watch(struct loop *l, bool to_write)
 {
-	struct epoll_event e = {
-		.events = to_write ? EPOLLOUT : EPOLLIN,
-		.data.u32 = SOURCE_CHANNEL,
-	};
-
 	l->waits_to_write = to_write;
-	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, s->channel_fd, &e) < 0)
-		return end_session(l, 125, "the worker's channel cannot be watched");
-	return NULL;
+	l->waits[WAIT_CHANNEL].events = to_write ? POLLOUT : POLLIN;
 }
 
 static uint64_t monotonic_ns(void)
@@ -142,14 +141,13 @@ static const char *on_channel(struct loop *l, struct session *s)
 
 	affinity_request(&l->affinity, s->cell->worker_pid, monotonic_ns());
 	r = ask_serve(s, &why);
-	if (r == 0) {
-		return l->waits_to_write ? channel_watch(l, s, false) : NULL;
-	} else if (r == -EAGAIN) {
-		/* The worker asks and does not read the answers. */
-		return l->waits_to_write ? NULL : channel_watch(l, s, true);
+	if (r == 0 || r == -EAGAIN) {
+		/* -EAGAIN: the worker asks and does not read the answers. */
+		channel_watch(l, r == -EAGAIN);
+		return NULL;
 	} else if (r == 1) {
 		/* It needs no more; it may go on with what it holds. */
-		epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, s->channel_fd, NULL);
+		l->waits[WAIT_CHANNEL].fd = -1;
 		return NULL;
 	}
 	fail(&l->failure, r, "the worker's session was ended: %s",
@@ -169,14 +167,12 @@ static const char *on_trap(struct loop *l, struct session *s)
 	const char *why = NULL;
 	int r;
 
-	if (!(l->revents & EPOLLIN)) {
+	if (!(l->waits[WAIT_TRAP].revents & POLLIN)) {
 		/* Nobody is left to make a call; the worker's end comes next. */
-		epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, notify_fd(s->cell->notify), NULL);
+		l->waits[WAIT_TRAP].fd = -1;
 		return NULL;
 	}
 	r = trap_serve(s, &why);
-	/* After the answer: who it was is known only by then. */
-	affinity_request(&l->affinity, trap_caller(s), monotonic_ns());
 	return r == 0 ? NULL : trap_failed(l, r, why);
 }
 
@@ -188,12 +184,52 @@ static const char *on_slow(struct loop *l, struct session *s)
 	return r == 0 ? NULL : trap_failed(l, r, why);
 }
 
-/* How long the loop may wait: while opens wait, their callers are looked at. */
-static int wait_ms(const struct loop *l, const struct session *s)
+/* Answers that have come about wait for the worker to read. */
+static const char *watch_answers(struct loop *l, struct session *s)
 {
+	if (!l->waits_to_write && ask_waits(s) && !ask_is_gone(s))
+		channel_watch(l, true);
+	return NULL;
+}
+
+static const char *on_dial(struct loop *l, struct session *s)
+{
+	const char *why = NULL;
+	int r = dial_serve(s, &why);
+
+	return r == 0 ? watch_answers(l, s) : trap_failed(l, r, why);
+}
+
+static const char *on_sockets(struct loop *l, struct session *s)
+{
+	int r = inside_serve(s);
+
+	return r == 0 ? NULL : trap_failed(l, r, NULL);
+}
+
+/* Those that wait: callers that are gone, deadlines, what is to be tried again. */
+static const char *check_waiting(struct loop *l, struct session *s)
+{
+	const char *why = NULL;
+	int r = 0;
+
 	if (slow_waiting(s->slow) > 0)
-		return SLOW_CHECK_MS;
-	return l->affinity.held ? AFFINITY_SILENCE_MS : -1;
+		slow_check(s);
+	if (dial_waiting(s->dial) > 0)
+		r = dial_check(s, &why);
+	if (r == 0 && inside_waiting(s->socket_waits) > 0)
+		r = inside_check(s);
+	return r == 0 ? watch_answers(l, s) : trap_failed(l, r, why);
+}
+
+/* How long the loop may wait: while calls wait, their callers are looked at. */
+static int wait_ms(const struct session *s)
+{
+	if (inside_waiting(s->socket_waits) > 0)
+		return INSIDE_RETRY_MS;
+	if (slow_waiting(s->slow) > 0 || dial_waiting(s->dial) > 0)
+		return SLOW_CHECK_MS < DIAL_CHECK_MS ? SLOW_CHECK_MS : DIAL_CHECK_MS;
+	return -1;
 }
 
 /* As whom a signal ends the cell: the worker may tidy up after the first, none waits for it after
@@ -366,9 +402,9 @@ static const char *on_quiet(struct loop *l, struct session *s)
 }
 
 static const char *(*const handlers[])(struct loop *, struct session *) = {
-	[SOURCE_CHANNEL] = on_channel,
-	[SOURCE_TRAP] = on_trap,
 	[SOURCE_SLOW] = on_slow,
+	[SOURCE_DIAL] = on_dial,
+	[SOURCE_SOCKETS] = on_sockets,
 	[SOURCE_SIGNAL] = on_signal,
 	[SOURCE_WORKER] = on_worker,
 	[SOURCE_INIT] = on_init,
@@ -380,12 +416,15 @@ static const char *(*const handlers[])(struct loop *, struct session *) = {
 
 static int watch_all(struct loop *l, struct session *s)
 {
-	int r = watch(l, s->channel_fd, SOURCE_CHANNEL, EPOLLIN);
+	int r = watch(l, slow_fd(s->slow), SOURCE_SLOW, EPOLLIN);
 
+	if (r == 0 && s->cell->dialer_fd >= 0)
+		r = watch(l, s->cell->dialer_fd, SOURCE_DIAL, EPOLLIN);
 	if (r == 0)
-		r = watch(l, notify_fd(s->cell->notify), SOURCE_TRAP, EPOLLIN);
-	if (r == 0)
-		r = watch(l, slow_fd(s->slow), SOURCE_SLOW, EPOLLIN);
+		r = watch(l, inside_fd(s->socket_waits), SOURCE_SOCKETS, EPOLLIN);
+	l->waits[WAIT_TRAP] = (struct pollfd){notify_fd(s->cell->notify), POLLIN, 0};
+	l->waits[WAIT_CHANNEL] = (struct pollfd){s->channel_fd, POLLIN, 0};
+	l->waits[WAIT_REST] = (struct pollfd){l->epoll_fd, POLLIN, 0};
 	if (r == 0)
 		r = watch(l, l->signal_fd, SOURCE_SIGNAL, EPOLLIN);
 	if (r == 0)
@@ -412,37 +451,53 @@ static bool worker_ended(const struct epoll_event *events, int n)
 	return false;
 }
 
+static const char *loop_failed(struct loop *l)
+{
+	fail(&l->failure, -errno, "cannot wait for the cell: %m");
+	return end_session(l, 125, "the loop failed");
+}
+
+static const char *serve_rest(struct loop *l, struct session *s)
+{
+	struct epoll_event events[8];
+	int n = epoll_wait(l->epoll_fd, events, 8, 0);
+	const char *why = NULL;
+
+	if (n < 0 && errno != EINTR)
+		return loop_failed(l);
+	if (worker_ended(events, n))
+		return on_worker(l, s);
+	for (int i = 0; i < n && !l->over; i++)
+		why = handlers[events[i].data.u32](l, s);
+	return why;
+}
+
 const char *loop_run(struct loop *l, struct session *s)
 {
 	const char *why = NULL;
 	int r;
 
 	affinity_init(&l->affinity, s->cell->worker_pid, s->cell->procs_fd);
+	s->affinity = &l->affinity;
 	r = watch_all(l, s);
 	if (r < 0) {
 		fail(&l->failure, r, "cannot watch the cell: %m");
 		return end_session(l, 125, "the cell cannot be watched");
 	}
 	while (!l->over) {
-		struct epoll_event events[8];
-		int n = epoll_wait(l->epoll_fd, events, 8, wait_ms(l, s));
+		int n = poll(l->waits, WAIT__COUNT, wait_ms(s));
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0) {
-			fail(&l->failure, -errno, "cannot wait for the cell: %m");
-			return end_session(l, 125, "the loop failed");
-		}
-		if (slow_waiting(s->slow) > 0)
-			slow_check(s);
-		if (worker_ended(events, n)) {
-			why = on_worker(l, s);
-			continue;
-		}
-		for (int i = 0; i < n && !l->over; i++) {
-			l->revents = events[i].events;
-			why = handlers[events[i].data.u32](l, s);
-		}
+		if (n < 0)
+			return loop_failed(l);
+		why = check_waiting(l, s);
+		if (!l->over && l->waits[WAIT_REST].revents)
+			why = serve_rest(l, s);
+		if (!l->over && l->waits[WAIT_TRAP].revents)
+			why = on_trap(l, s);
+		if (!l->over && l->waits[WAIT_CHANNEL].revents)
+			why = on_channel(l, s);
 	}
 	return why;
 }

@@ -9,14 +9,19 @@
 #include "broker/broker.h"
 #include "broker/request.h"
 
+#include <poll.h>
+
+/* What the loop waits for.  Both doors stand beside the rest, not in it: see loop.c. */
+enum { WAIT_TRAP, WAIT_CHANNEL, WAIT_REST, WAIT__COUNT };
+
 struct loop {
 	const struct broker_args *args;
-	int epoll_fd;
+	struct pollfd waits[WAIT__COUNT];
+	int epoll_fd; /* the rest: what seldom comes */
 	int signal_fd;
 	int timer_fd;          /* `time`, and the end of a drain; -1: neither */
 	int clients_fd;        /* the broker's end of the clients channel; -1: none, or drained */
 	int control_fd;        /* borrowed; -1: none, or the supervisor closed it */
-	uint32_t revents;      /* EPOLL... of the source being served */
 	bool waits_to_write;   /* the worker does not read: requests wait until it does */
 	unsigned asked_to_end; /* signals that ask for the end, so far */
 	bool waits_for_worker; /* it has not read its clients: none is taken in until it does */

@@ -55,4 +55,8 @@ int notify_continue(struct notify *n, uint64_t id);
  */
 int notify_hand_over(struct notify *n, uint64_t id, int fd, bool cloexec);
 
+/* Puts a copy of the borrowed descriptor into the caller's table under a number of its choice, in
+ * the place of what was there.  The call still waits.  0 or as above. */
+int notify_place(struct notify *n, uint64_t id, int fd, int number, bool cloexec);
+
 #endif

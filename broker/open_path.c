@@ -160,9 +160,10 @@ static int settle_flags(struct request *q, int fd)
 static int note_opened(struct target *t, int fd)
 {
 	struct stat st;
+	int r = fd_stat(fd, &st);
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	t->dev = st.st_dev;
 	t->ino = st.st_ino;
 	t->mode = st.st_mode;
@@ -390,8 +391,8 @@ static int create_here(struct session *s, struct request *q)
 	if (decide(s, q) != VERDICT_ALLOW)
 		return decide_refuse(s, q);
 	r = charge(s, q, true);
-	if (r == 0 && fstat(t->fd, &parent) < 0)
-		r = -errno;
+	if (r == 0)
+		r = fd_stat(t->fd, &parent);
 	if (r == 0)
 		r = kernel_fs_check(s, q, t, parent.st_dev, t->fd);
 	if (r == 0)
@@ -415,12 +416,10 @@ static int create_here(struct session *s, struct request *q)
 static int open_or_create_once(struct session *s, struct request *q)
 {
 	struct target *t = &q->target;
-	bool follow = !(q->flags & (O_EXCL | O_NOFOLLOW));
-	int root_fd = writes(q) ? s->cell->twin_fd : s->cell->view_fd;
-	int r = resolve_inode(s, q, t, root_fd, follow);
+	bool exclusive = q->flags & O_EXCL; /* then what is there is never opened */
+	int r = exclusive ? -ENOENT
+			  : resolve_inode(s, q, t, root_of(s, q), !(q->flags & O_NOFOLLOW));
 
-	if (r == 0 && (q->flags & O_EXCL))
-		return -EEXIST;
 	if (r == 0)
 		return S_ISDIR(t->mode) ? -EISDIR : open_reached(s, q);
 	if (r != -ENOENT)
@@ -429,6 +428,8 @@ static int open_or_create_once(struct session *s, struct request *q)
 	r = resolve_name(s, q, t, s->cell->twin_fd);
 	if (r < 0)
 		return r;
+	if (exclusive && t->mode != 0)
+		return -EEXIST;
 	/* Where it leads is not what the worker named, and may not exist for a reason. */
 	if (S_ISLNK(t->mode))
 		return refuse(q, ELOOP, "a symlink that leads nowhere: nothing is made through it");
@@ -542,4 +543,27 @@ int open_path(struct session *s, struct request *q)
 	if (q->flags & O_CREAT)
 		return open_or_create(s, q);
 	return open_existing(s, q);
+}
+
+int open_on_host(struct session *s, struct request *q, const char *path)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	struct target *t = &q->target;
+	int r = identity_take(s, q->answer.as);
+	int fd;
+
+	if (r < 0)
+		return r;
+	fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	r = fd < 0 ? -errno : 0;
+	identity_drop(s, q->answer.as);
+	if (r < 0)
+		return r;
+	fd_close(&t->fd);
+	t->fd = fd;
+	t->name = NULL;
+	return note_opened(t, fd);
 }

@@ -49,6 +49,11 @@ int open_waiting(struct session *s, struct request *q);
  * resolved; to list it, and nothing else.  q->fd: ANSWER_FD; or -errno. */
 int open_between(struct session *s, struct request *q);
 
+/* Opens the Unix socket of a `connect` rule on the host itself, O_PATH into q->target, with the
+ * rule's authority: no symlink on the way, none at the end.  Fills in what the inode is.  0 or
+ * -errno. */
+int open_on_host(struct session *s, struct request *q, const char *path);
+
 /* The whole way of an open, with what lies between: q->fd on success.  0 or -errno. */
 int open_path(struct session *s, struct request *q);
 

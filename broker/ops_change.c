@@ -40,9 +40,10 @@
 static int check_parent(struct session *s, struct request *q, const struct target *t)
 {
 	struct stat st;
+	int r = fd_stat(t->fd, &st);
 
-	if (fstat(t->fd, &st) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	return kernel_fs_check(s, q, t, st.st_dev, t->fd);
 }
 

@@ -29,9 +29,10 @@
 static int take_given(struct target *t)
 {
 	struct stat st;
+	int r = fd_stat(t->given_fd, &st);
 
-	if (fstat(t->given_fd, &st) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	fd_close(&t->fd);
 	t->fd = fd_take(&t->given_fd);
 	t->dev = st.st_dev;
@@ -48,9 +49,10 @@ static int take_given(struct target *t)
 static int prove_given(struct request *q, const struct target *t)
 {
 	struct stat st;
+	int r = fd_stat(t->given_fd, &st);
 
-	if (fstat(t->given_fd, &st) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	if (st.st_dev != t->dev || st.st_ino != t->ino)
 		return refuse(q, EACCES, "the descriptor's file is not at its name any more");
 	return 0;

@@ -31,7 +31,8 @@ static bool is_private(const struct session *s, const char *path, size_t size)
 
 static bool is_etc_made(const struct session *s, const char *path, size_t size)
 {
-	if (s->root != ROOT_VIEW || policy_settings(s->policy)->runtime_none)
+	if (!covers("/etc", path, size) || s->root != ROOT_VIEW ||
+		policy_settings(s->policy)->runtime_none)
 		return false;
 	for (size_t i = 0; etc_made[i]; i++) {
 		if (strlen(etc_made[i]) == size && memcmp(etc_made[i], path, size) == 0)

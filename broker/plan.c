@@ -153,7 +153,7 @@ static unsigned tree_access(const struct policy_tree *t)
 		access |= CELL_WRITE;
 	else if (t->rights & RIGHT_APPEND)
 		access |= CELL_APPEND;
-	if (t->rights & RIGHT_CREATE)
+	if (t->rights & (RIGHT_CREATE | RIGHT_BIND))
 		access |= CELL_CREATE;
 	if (t->rights & RIGHT_DELETE)
 		access |= CELL_DELETE;
@@ -200,7 +200,7 @@ static int plan_tree(struct plan *p, const struct policy_tree *t, struct failure
 		return 0;
 	}
 	tree->is_file = true;
-	if (t->rights & (RIGHT_CREATE | RIGHT_DELETE)) {
+	if (t->rights & (RIGHT_CREATE | RIGHT_DELETE | RIGHT_BIND)) {
 		tree->is_file = false;
 		tree->path = keep_parent(p, t->resolved);
 		tree->alias = aliased && same_name(t->prefix, t->resolved)
@@ -254,7 +254,8 @@ static int plan_trees(struct plan *p, const struct policy *policy, struct failur
 	for (size_t i = 0; i < count && r == 0; i++) {
 		const struct policy_tree *t = policy_tree(policy, i);
 
-		if (t->verdict == VERDICT_DENY || t->missing)
+		/* A socket that is connected is looked up on the host, and stands in no view. */
+		if (t->verdict == VERDICT_DENY || t->missing || t->rights == RIGHT_CONNECT)
 			continue;
 		if (t->as == AS_BROKER)
 			p->as_broker = true;
@@ -418,6 +419,28 @@ int plan_add_fd(struct plan *p, int from, const char *variable)
 	return env_set(p, variable, number);
 }
 
+/* ---- sockets ------------------------------------------------------------------------------ */
+
+/* Whatever leads out is the dialer's; a path is also bound by the broker itself, in a tree. */
+static int plan_sockets(struct plan *p, const struct broker_args *a, struct failure *f)
+{
+	unsigned use = policy_socket_use(a->policy);
+
+	if (use == 0)
+		return 0;
+	p->spec.sockets = CELL_SOCKETS_OUT;
+	p->spec.sockets |= use & USE_NAMES ? CELL_SOCKETS_NAMES : 0;
+	p->spec.sockets |= use & USE_DATAGRAM ? CELL_SOCKETS_DATAGRAM : 0;
+	p->spec.n_udp_ports = policy_udp_ports(a->policy, p->udp_ports);
+	p->spec.udp_ports = p->udp_ports;
+	p->spec.dialer = a->dialer;
+	if (!a->dialer)
+		return fail(f, -ENOENT,
+			"the policy names sockets, and warder-dialer, which reaches them, was not "
+			"found; is warder installed completely?");
+	return 0;
+}
+
 /* ---- the whole --------------------------------------------------------------------------- */
 
 int plan_init(struct plan *p, const struct broker_args *a, struct failure *f)
@@ -457,6 +480,8 @@ int plan_init(struct plan *p, const struct broker_args *a, struct failure *f)
 			"of uid 0; name another user, or leave `tasks` out");
 	if (r == 0)
 		r = plan_trees(p, a->policy, f);
+	if (r == 0)
+		r = plan_sockets(p, a, f);
 	if (r == 0)
 		r = plan_env(p, a, set, f);
 	if (r == 0)

@@ -17,7 +17,8 @@ struct plan {
 	struct cell_fd *fds;
 	char **envp;
 	gid_t *groups;
-	char **strings; /* what the above borrow */
+	uint16_t udp_ports[POLICY_UDP_PORTS_MAX]; /* what spec borrows */
+	char **strings;                           /* what the above borrow */
 	size_t n_strings;
 };
 

@@ -212,7 +212,7 @@ static int note_links(struct load *l, size_t i, const struct found *f)
 static int look_up_tree(struct load *l, size_t i)
 {
 	const struct policy_tree *t = policy_tree(l->p, i);
-	bool deny = t->verdict == VERDICT_DENY;
+	bool deny = t->verdict == VERDICT_DENY, is_socket = !(t->rights & RIGHTS_FILES);
 	bool may_make = !t->subtree && !t->has_wildcard && (t->rights & RIGHT_CREATE);
 	struct found f;
 	int r = find_path(t->prefix, &f), e;
@@ -235,7 +235,7 @@ static int look_up_tree(struct load *l, size_t i)
 	else if (e == 0 && may_make && !deny && f.n_missing == 1 && f.is_directory &&
 		 !f.last_is_link)
 		e = policy_tree_resolved(l->p, i, f.path);
-	else if (e == 0 && deny)
+	else if (e == 0 && (deny || is_socket))
 		e = policy_tree_resolved(l->p, i, f.path);
 	else if (e == 0)
 		e = policy_tree_resolved(l->p, i, NULL);

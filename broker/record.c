@@ -8,6 +8,7 @@
 #include "broker/charge.h"
 #include "broker/decide.h"
 #include "broker/slow.h"
+#include "broker/sock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -160,6 +161,35 @@ static const char *type_text(mode_t mode)
 	}
 }
 
+/* Of a socket that is no file. */
+static const char *socket_text(const struct peer *peer)
+{
+	switch (peer->kind) {
+	case PEER_TCP:
+		return "tcp";
+	case PEER_UDP:
+		return "udp";
+	case PEER_PATH:
+	case PEER_ABSTRACT:
+		return "unix";
+	default:
+		return NULL;
+	}
+}
+
+/* A path stands in `asked`; a name that is looked up has no address yet. */
+static void put_peer(struct record *r, const struct peer *peer, char text[PEER_TEXT_SIZE])
+{
+	if (!r->type)
+		r->type = socket_text(peer);
+	if (peer->kind != PEER_NONE && peer->kind != PEER_PATH)
+		*(peer->bind ? &r->local : &r->peer) = peer_text(peer, text);
+	if (peer->kind == PEER_ABSTRACT)
+		return;
+	r->name = peer->name;
+	r->name_size = peer->name_size;
+}
+
 static enum ledger_event event_of(const struct request *q)
 {
 	if (q->result >= 0)
@@ -183,7 +213,7 @@ static int add(struct session *s, const struct record *r)
 static int add_request(struct session *s, const struct request *q, enum ledger_event event)
 {
 	const struct target *t = &q->target, *t2 = &q->target2;
-	char flags[NAMES_MAX], rights[64];
+	char flags[NAMES_MAX], rights[64], peer[PEER_TEXT_SIZE];
 	struct record r = {
 		.event = event,
 		.door = q->door,
@@ -214,6 +244,7 @@ static int add_request(struct session *s, const struct request *q, enum ledger_e
 		r.rights = policy_rights_name(t->rights, rights, sizeof(rights));
 	else if (t2->rights)
 		r.rights = policy_rights_name(t2->rights, rights, sizeof(rights));
+	put_peer(&r, &q->peer, peer);
 	return add(s, &r);
 }
 
@@ -225,19 +256,36 @@ static void copy_cut(char *to, size_t size, const char *from)
 	to[n] = '\0';
 }
 
-/* Notes a denial for the summary, once for each path and rights. */
+/* What a rule would have to name: a path, or a socket by the host's name if it was found by one. */
+static void denied_text(const struct request *q, char *buf, size_t size)
+{
+	char text[PEER_TEXT_SIZE];
+	struct peer peer;
+
+	if (q->peer.kind == PEER_NONE || q->peer.kind == PEER_PATH) {
+		copy_cut(buf, size, q->target.asked_size > 0 ? q->target.asked : "");
+		return;
+	}
+	peer = q->peer;
+	if (peer.kind != PEER_ABSTRACT && peer.name_size > 0)
+		peer.has_address = false;
+	copy_cut(buf, size, peer_text(&peer, text));
+}
+
+/* Notes a denial for the summary, once for each path or socket and rights. */
 static void note_denial(struct session *s, const struct request *q)
 {
 	struct broker_result *result = s->result;
 	const struct target *t = q->blamed ? q->blamed : &q->target;
-	unsigned rights = q->blamed ? q->blamed_rights : t->rights;
+	unsigned rights = q->blamed || q->peer.kind != PEER_NONE ? q->blamed_rights : t->rights;
 	char path[sizeof(result->denials[0].path)];
 	struct broker_denial *d;
 	size_t i;
 
+	/* A name that is looked up is no peer yet: nothing to allow but by what would use it. */
 	if (!result)
 		return;
-	copy_cut(path, sizeof(path), t->asked_size > 0 ? t->asked : "");
+	denied_text(q, path, sizeof(path));
 	for (i = 0; i < result->n_denials; i++) {
 		d = &result->denials[i];
 		if (d->rights == rights && d->error == -q->result && strcmp(d->path, path) == 0) {
@@ -259,12 +307,20 @@ static void note_denial(struct session *s, const struct request *q)
 
 /* ---- denials that repeat --------------------------------------------------------------------- */
 
+static bool same_peer(const struct peer *a, const struct peer *b)
+{
+	return a->kind == b->kind && a->bind == b->bind && a->port == b->port &&
+	       a->has_address == b->has_address && a->name_size == b->name_size &&
+	       (!a->has_address || memcmp(a->address, b->address, sizeof(a->address)) == 0) &&
+	       memcmp(a->name, b->name, a->name_size) == 0;
+}
+
 static bool repeats(const struct repeat *last, const struct request *q)
 {
 	return last->written > 0 && last->door == q->door && last->op == q->op &&
 	       last->flags == q->flags && last->error == -q->result &&
 	       last->rule == q->answer.rule && last->asked_size == q->target.asked_size &&
-	       last->asked2_size == q->target2.asked_size &&
+	       last->asked2_size == q->target2.asked_size && same_peer(&last->peer, &q->peer) &&
 	       memcmp(last->asked, q->target.asked, last->asked_size) == 0 &&
 	       memcmp(last->asked2, q->target2.asked, last->asked2_size) == 0;
 }
@@ -289,6 +345,7 @@ static void remember(struct repeat *last, const struct request *q)
 		last->asked2_size = q->target2.asked_size;
 		memcpy(last->asked, q->target.asked, last->asked_size);
 		memcpy(last->asked2, q->target2.asked, last->asked2_size);
+		last->peer = q->peer;
 		last->written = 0;
 	}
 	last->written++;
@@ -298,7 +355,8 @@ static void remember(struct repeat *last, const struct request *q)
 static int add_count(struct session *s)
 {
 	struct repeat *last = s->repeat;
-	const struct record r = {
+	char peer[PEER_TEXT_SIZE];
+	struct record r = {
 		.event = EVENT_DENY,
 		.door = last->door,
 		.op = request_op_name(last->op),
@@ -311,7 +369,10 @@ static int add_count(struct session *s)
 		.reason = "as before, so many times more",
 		.count = last->count,
 	};
-	int added = add(s, &r);
+	int added;
+
+	put_peer(&r, &last->peer, peer);
+	added = add(s, &r);
 
 	if (added == 0)
 		last->count = 0;

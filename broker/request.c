@@ -21,6 +21,11 @@ const char *request_op_name(unsigned op)
 		[OP_MKNOD - MSG__COUNT] = "mknod",
 		[OP_EXEC - MSG__COUNT] = "exec",
 		[OP_UMASK - MSG__COUNT] = "umask",
+		[OP_LISTEN - MSG__COUNT] = "listen",
+		[OP_CONNECT - MSG__COUNT] = "connect",
+		[OP_BIND - MSG__COUNT] = "bind",
+		[OP_RESOLVE - MSG__COUNT] = "resolve",
+		[OP_SEND - MSG__COUNT] = "send",
 	};
 
 	return op < MSG__COUNT ? msg_rows[op].name : names[op - MSG__COUNT];
@@ -36,6 +41,7 @@ void request_init(struct request *q, enum door door, unsigned op, pid_t tid)
 	target_init(&q->target);
 	target_init(&q->target2);
 	q->target.trapped = q->target2.trapped = door == DOOR_TRAP;
+	memset(&q->peer, 0, sizeof(q->peer));
 	q->link_size = 0;
 	memset(&q->answer, 0, sizeof(q->answer));
 	q->blamed = NULL;

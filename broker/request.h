@@ -45,6 +45,23 @@ struct target {
 	bool ends_in_dots;      /* its last component is "." or "..": no name to make or remove */
 };
 
+#define PEER_NAME_SIZE 254 /* a host's name, or an abstract one, and a NUL */
+#define PEER_TEXT_SIZE 320 /* "udp [2001:db8::1]:53", "api.example.com:443", "@name" */
+
+/* The other end of a socket on its way: what was asked, and what it is.  One with a path is a
+ * target (q->target, RIGHT_CONNECT or RIGHT_BIND) and has no address here. */
+enum peer_kind { PEER_NONE, PEER_TCP, PEER_UDP, PEER_PATH, PEER_ABSTRACT };
+struct peer {
+	enum peer_kind kind;
+	bool bind;                 /* it is to be this end's own address */
+	bool has_address;          /* else only the name is known */
+	uint8_t address[16];       /* IPv4 as ::ffff:a.b.c.d */
+	uint16_t port;             /* host order */
+	char name[PEER_NAME_SIZE]; /* of the host, or abstract (any bytes) */
+	size_t name_size;          /* 0: none */
+	uint16_t type;             /* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
+};
+
 #define REASON_MAX 256
 
 /* What a request does: the rows of the message table, then what the trap door alone brings. */
@@ -55,6 +72,11 @@ enum request_op {
 	OP_MKNOD,
 	OP_EXEC,
 	OP_UMASK,
+	OP_LISTEN, /* the system call: of a socket that is bound already */
+	OP_CONNECT,
+	OP_BIND,
+	OP_RESOLVE, /* the cell's nameserver is asked for a name */
+	OP_SEND,    /* a first datagram to a peer */
 	OP__COUNT,
 };
 const char *request_op_name(unsigned op);
@@ -73,6 +95,7 @@ struct request {
 	struct timespec times[2];
 	struct target target;
 	struct target target2;    /* rename, link, symlink: the new name */
+	struct peer peer;         /* connect, bind, resolve: instead of a target, or with one */
 	char link_text[PATH_MAX]; /* symlink: what it is to hold */
 	size_t link_size;
 	uid_t owner; /* chown; -1: as it is */
@@ -123,6 +146,16 @@ struct known_fs {
 	bool kernel;
 };
 
+/* Trees of the runtime that were opened from, and the mounts that begin there: mounts.h. */
+#define RUNTIME_MOUNTS_MAX 16
+struct runtime_mounts {
+	size_t n;
+	struct runtime_mount {
+		const char *tree; /* of the policy's or the default's list */
+		uint64_t id;
+	} of[RUNTIME_MOUNTS_MAX];
+};
+
 /* The denial that came last, and how often since it was last written: a worker that asks for the
  * same thing a million times fills no disk. */
 struct repeat {
@@ -133,14 +166,19 @@ struct repeat {
 	const char *rule;
 	char asked[PATH_MAX], asked2[PATH_MAX];
 	size_t asked_size, asked2_size;
+	struct peer peer;
 	uint64_t written;    /* lines of it in a row */
 	uint64_t written_ns; /* when the last was */
 	uint64_t count;      /* not written yet */
 };
 
-struct ask;  /* ask.h: buffers of the ask door */
-struct trap; /* trap.h: buffers of the trap door */
-struct slow; /* slow.h: its calls that wait */
+struct ask;          /* ask.h: buffers of the ask door */
+struct trap;         /* trap.h: buffers of the trap door */
+struct slow;         /* slow.h: its calls that wait */
+struct dial;         /* dial.h: what the dialer was asked */
+struct names;        /* names.h: addresses that names have */
+struct socket_waits; /* socket_wait.h: calls on the worker's own sockets that wait */
+struct affinity;     /* affinity.h: where broker and worker run */
 
 #define OWN_PLACES_MAX 4
 
@@ -162,11 +200,16 @@ struct session {
 	bool devices; /* some rule names `type char` or `block`: not every mount is nodev */
 	struct known_fs fs[KNOWN_FS_MAX];
 	size_t n_fs;
-	struct roots *roots;   /* owned; made and freed with `ask` */
-	struct repeat *repeat; /* owned by `ask` */
-	struct ask *ask;       /* owned; ask_init() and ask_deinit() */
-	struct trap *trap;     /* owned; trap_init() and trap_deinit() */
-	struct slow *slow;     /* owned; made before the cage */
+	struct runtime_mounts runtime_mounts;
+	struct roots *roots;               /* owned; made and freed with `ask` */
+	struct repeat *repeat;             /* owned by `ask` */
+	struct ask *ask;                   /* owned; ask_init() and ask_deinit() */
+	struct trap *trap;                 /* owned; trap_init() and trap_deinit() */
+	struct slow *slow;                 /* owned; made before the cage */
+	struct dial *dial;                 /* owned; dial_new(), before the cage */
+	struct names *names;               /* owned; names_new() */
+	struct socket_waits *socket_waits; /* owned; made before the cage */
+	struct affinity *affinity;         /* borrowed: the loop's; may be NULL */
 	bool in_child;         /* this is a child of slow.h's, and the book its parent's */
 	bool may_begin_slowly; /* the call that is served may be given to a child */
 	bool begin_slowly;     /* it led where it may have to wait: it is a child's; slow.h */

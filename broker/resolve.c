@@ -249,8 +249,9 @@ static int inode_as_we_are(struct session *s, struct target *t, int root_fd, boo
 	r = resolve_path(s, t, root_fd, t->asked, t->raw_size > 0 ? t->raw : NULL, flags, &fd);
 	if (r < 0)
 		return r;
-	if (fstat(fd, &st) < 0)
-		return -errno;
+	r = fd_stat(fd, &st);
+	if (r < 0)
+		return r;
 	note_inode(t, &st);
 	fd_close(&t->fd);
 	t->fd = fd_take(&fd);
@@ -271,13 +272,10 @@ int resolve_inode(
 	return r;
 }
 
-/* Cuts the last component off a path. */
-static char *cut_name(char *path)
+/* Where the last component of an absolute path begins. */
+static size_t name_at(const char *path, size_t size)
 {
-	char *slash = strrchr(path, '/');
-
-	*slash = '\0';
-	return slash + 1;
+	return (size_t)((const char *)memrchr(path, '/', size) - path) + 1;
 }
 
 /* What the name in t->fd is now; a missing one is no error. */
@@ -305,31 +303,32 @@ static int append_name(struct target *t, const char *name, size_t size)
 
 static int name_as_we_are(struct session *s, struct target *t, int root_fd)
 {
-	char parent[PATH_MAX], raw_parent[PATH_MAX];
+	bool raw = t->raw_size > 0;
+	const char *path = raw ? t->raw : t->asked, *parent = "/";
+	size_t name, n;
 	autofd fd = -1;
-	char *name;
-	size_t size;
 	int r;
 
 	/* Such a path is walked whole, and leads to a directory. */
 	if (t->ends_in_dots || t->asked_size == 1)
 		return inode_as_we_are(s, t, root_fd, true);
-	memcpy(parent, t->asked, t->asked_size + 1);
-	name = cut_name(parent);
-	if (t->raw_size > 0) {
-		memcpy(raw_parent, t->raw, t->raw_size + 1);
-		cut_name(raw_parent);
+	name = name_at(t->asked, t->asked_size);
+	/* `reached` holds the parent's path until it is known what that reaches. */
+	t->reached_size = 0;
+	n = name_at(path, raw ? t->raw_size : t->asked_size) - 1;
+	if (n > 0) {
+		memcpy(t->reached, path, n);
+		t->reached[n] = '\0';
+		parent = t->reached;
 	}
-	size = strlen(name);
-	r = resolve_path(s, t, root_fd, parent[0] ? parent : "/",
-		t->raw_size > 0 ? raw_parent : NULL, O_PATH | O_DIRECTORY, &fd);
+	r = resolve_path(s, t, root_fd, parent, raw ? parent : NULL, O_PATH | O_DIRECTORY, &fd);
 	if (r == 0)
-		r = append_name(t, name, size);
+		r = append_name(t, t->asked + name, t->asked_size - name);
 	if (r < 0)
 		return r;
 	fd_close(&t->fd);
 	t->fd = fd_take(&fd);
-	t->name = t->asked + t->asked_size - size;
+	t->name = t->asked + name;
 	return look_at_name(t);
 }
 

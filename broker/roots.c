@@ -43,7 +43,8 @@ static bool is_nested(const struct policy *p, const char *path)
 		const struct policy_tree *t = policy_tree(p, i);
 		size_t size = strlen(t->resolved);
 
-		if (t->verdict == VERDICT_DENY || t->missing || strcmp(t->resolved, path) == 0)
+		if (t->verdict == VERDICT_DENY || t->missing || !(t->rights & RIGHTS_FILES) ||
+			strcmp(t->resolved, path) == 0)
 			continue;
 		if (size == 1 || is_beneath(path, strlen(path), t->resolved, size))
 			return true;
@@ -96,8 +97,8 @@ int roots_init(struct session *s)
 
 		if (s->roots->n == ROOTS_MAX)
 			break;
-		if (t->verdict != VERDICT_DENY && !t->missing && strlen(t->resolved) > 1 &&
-			!is_nested(s->policy, t->resolved))
+		if (t->verdict != VERDICT_DENY && !t->missing && (t->rights & RIGHTS_FILES) &&
+			strlen(t->resolved) > 1 && !is_nested(s->policy, t->resolved))
 			hold(s, t->resolved);
 	}
 	return 0;

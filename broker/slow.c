@@ -105,7 +105,7 @@ static void release(struct slow *w, struct waiting *one)
 static bool reap_done(struct slow *w)
 {
 	for (size_t i = 0; i < SLOW_MAX; i++) {
-		if (w->of[i].pid != 0 && spawn_reap(w->of[i].pid))
+		if (w->of[i].pid != 0 && spawn_reap_ended(w->of[i].pid))
 			release(w, &w->of[i]);
 	}
 	return w->n == 0;
@@ -144,8 +144,10 @@ static bool lies_there(const struct session *s, const struct target *t)
 
 bool slow_serves(const struct request *q)
 {
-	/* With O_PATH an open goes on: the caller alone waits. */
-	return q->op != OP_UMASK && !(q->op == MSG_OPEN && (q->flags & O_PATH));
+	/* Of sockets the broker keeps what it waits for.  With O_PATH an open goes on: the caller
+	 * alone waits. */
+	return q->op != OP_UMASK && q->op != OP_CONNECT && q->op != OP_BIND && q->op != OP_LISTEN &&
+	       !(q->op == MSG_OPEN && (q->flags & O_PATH));
 }
 
 bool slow_may_be(const struct session *s, const struct trap *t)
@@ -297,7 +299,7 @@ int slow_start(struct session *s, struct trap *t, bool whole)
 	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
 		return -errno;
 	hear_fd = pipe_fd[0];
-	pid = spawn_child();
+	pid = spawn_copying_files();
 	if (pid == 0)
 		be_child(s, t, whole, hear_fd);
 	if (pid < 0) {
@@ -405,7 +407,7 @@ int slow_reap(struct session *s, const char **ret_why)
 	for (size_t i = 0; r == 0 && i < SLOW_MAX; i++) {
 		struct waiting *one = &w->of[i];
 
-		if (one->pid == 0 || !spawn_reap(one->pid))
+		if (one->pid == 0 || !spawn_reap_ended(one->pid))
 			continue;
 		/* All that it said is here by now. */
 		r = slow_serve(s, ret_why);
@@ -414,7 +416,7 @@ int slow_reap(struct session *s, const char **ret_why)
 			r = -EBADE;
 		}
 		if (r == 0 && !one->done && notify_valid(s->cell->notify, one->notice.id))
-			r = trap_fail(s, &one->notice, &one->q, EIO);
+			r = trap_answer(s, &one->notice, &one->q, false, -EIO);
 		release(w, one);
 		r = r == -ENOENT ? 0 : r;
 	}

@@ -16,6 +16,7 @@
  */
 #include "broker/spawn.h"
 #include "broker/cage.h"
+#include "broker/spawn_dialer.h"
 #include "common/chan.h"
 #include "common/fd.h"
 #include "policy/policy.h"
@@ -45,6 +46,8 @@ struct spawn {
 	struct cell_prep prep;
 	struct cell_parts parts;
 	struct cell_ns ns;
+	struct cell_net net;
+	struct dialer_start dialer;
 	struct filter filter; /* the worker's */
 	struct cell *cell;
 	int status_fd[2]; /* the worker's report: its end closes on exec */
@@ -189,7 +192,27 @@ static int run_helper(struct spawn *s, int flags, int (*run)(struct spawn *s, st
 
 static int network_main(struct spawn *s, struct failure *f)
 {
-	return cell_network(&s->prep, &s->ns, f);
+	return cell_network(s->spec, &s->prep, &s->ns, &s->net, f);
+}
+
+static int start_dialer(struct spawn *s, struct failure *f)
+{
+	s->cell->net_cookie = s->net.cookie;
+	if (!(s->spec->sockets & CELL_SOCKETS_OUT))
+		return 0;
+	return dialer_start(&s->dialer, s->spec, &s->net, f);
+}
+
+/* It has had the time of the rest of the start. */
+static int take_dialer(struct spawn *s, struct failure *f)
+{
+	int r = s->dialer.pid > 0 ? dialer_await(&s->dialer, s->spec, f) : 0;
+
+	if (r == 0) {
+		s->cell->dialer_pid = s->dialer.pid;
+		s->cell->dialer_fd = fd_take(&s->dialer.channel_fd);
+	}
+	return r;
 }
 
 /* ---- 4: the worker -------------------------------------------------------------------------- */
@@ -385,6 +408,8 @@ static int start_cell(struct spawn *s, struct failure *f)
 	if (r == 0)
 		r = run_helper(s, CLONE_FILES, network_main, f);
 	if (r == 0)
+		r = start_dialer(s, f);
+	if (r == 0)
 		r = await_init(s, f);
 	if (r == 0)
 		r = note_mounts(s->cell, f);
@@ -405,6 +430,8 @@ static int start_host(struct spawn *s, struct failure *f)
 	s->cell->is_host = true;
 	if (r == 0)
 		r = note_mounts(s->cell, f);
+	if (r == 0)
+		r = start_dialer(s, f);
 	if (r == 0)
 		r = cell_restrict(s->parts.broker_rules_fd, f);
 	if (r == 0)
@@ -455,6 +482,8 @@ static int start(struct spawn *s, int *ret_exec, struct failure *f)
 	if (r == 0)
 		r = cage_broker(s->spec, s->cage, f);
 	if (r == 0)
+		r = take_dialer(s, f);
+	if (r == 0)
 		r = await_listener(s, ret_exec, f);
 	return r < 0 ? r : await_exec(s, ret_exec, f);
 }
@@ -468,6 +497,8 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
 		.prep = CELL_PREP_INIT,
 		.parts = CELL_PARTS_INIT,
 		.ns = CELL_NS_INIT,
+		.net = CELL_NET_INIT,
+		.dialer = DIALER_START_INIT,
 		.cell = ret,
 		.status_fd = {-1, -1},
 	};
@@ -479,6 +510,8 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
 		cell_end(ret);
 	cell_prep_free(spec, &s.prep);
 	fd_close_many(s.ns.fds, CELL_NAMESPACES);
+	fd_close_many(s.net.fds, s.net.n_fds);
+	dialer_start_deinit(&s.dialer);
 	fd_close_many(s.status_fd, 2);
 	fd_close(&s.parts.view_fd);
 	fd_close(&s.parts.twin_fd);
@@ -490,7 +523,7 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
 /* ---- a child of the caged broker --------------------------------------------------------------
  */
 
-pid_t spawn_child(void)
+pid_t spawn_copying_files(void)
 {
 	/* Not fork(3), which does more than the cage allows; clone(2): without a stack of its own,
 	 * and without CLONE_VM, the child goes on here on a copy. */
@@ -507,7 +540,14 @@ int spawn_child_proc(struct cell *cell)
 	return cell->proc_fd < 0 ? -errno : 0;
 }
 
-bool spawn_reap(pid_t pid)
+void spawn_reap(pid_t pid)
+{
+	int status;
+
+	wait_pid(pid, &status);
+}
+
+bool spawn_reap_ended(pid_t pid)
 {
 	int status;
 
@@ -558,10 +598,13 @@ void cell_end(struct cell *cell)
 	cell->slow = slow_fs_free(cell->slow);
 	fd_close(&cell->worker_pidfd);
 	fd_close(&cell->worker_files_fd);
+	fd_close(&cell->dialer_fd);
 	if (cell->worker_pid > 0 && !cell->is_host)
 		wait_pid(cell->worker_pid, &status);
 	cell->worker_pid = 0;
 	if (cell->init_pid > 0)
 		wait_pid(cell->init_pid, &status);
 	cell->init_pid = 0;
+	dialer_reap(cell->dialer_pid);
+	cell->dialer_pid = 0;
 }

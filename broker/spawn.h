@@ -25,15 +25,18 @@ struct cell {
 	struct slow_fs *slow;  /* file systems that may let it wait; NULL: none */
 	int worker_pidfd;
 	int worker_files_fd; /* /proc/PID/fd of the worker, for `limit held` */
+	int dialer_fd;       /* channel to the dialer (common/dial.h); -1: no socket leads out */
+	uint64_t net_cookie; /* of the sockets of the cell's network; 0: it has none of its own */
 	pid_t init_pid;
 	pid_t worker_pid;
-	bool is_host; /* the worker is init's child, not ours */
+	pid_t dialer_pid; /* 0: none */
+	bool is_host;     /* the worker is init's child, not ours */
 };
 
 #define CELL_INIT \
 	{ \
 		.view_fd = -1, .twin_fd = -1, .proc_fd = -1, .init_fd = -1, .procs_fd = -1, \
-		.pid_ns_fd = -1, .worker_pidfd = -1, .worker_files_fd = -1, \
+		.pid_ns_fd = -1, .worker_pidfd = -1, .worker_files_fd = -1, .dialer_fd = -1, \
 	}
 
 /* What the broker itself still needs after its cage. */
@@ -61,14 +64,16 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
  */
 int cell_wait(struct cell *cell);
 
-/* A fork that ends with this process: 0 in the child, which must end by _exit(2); its pid; or
- * -errno.  For a caged broker. */
-pid_t spawn_child(void);
+/* A fork with a copy of this process's table of descriptors, which ends with this process: 0 in the
+ * child, which must end by _exit(2); its pid; or -errno.  For a caged broker. */
+pid_t spawn_copying_files(void);
 /* In the child: takes its own entry of /proc for the cell's proc_fd, whose number it does not
  * close; the broker's is closed to it.  0 or -errno. */
 int spawn_child_proc(struct cell *cell);
-/* Reaps such a child if it has ended: never waits for it, which may hang in the kernel. */
-bool spawn_reap(pid_t pid);
+/* Waits for such a child, which waits for nobody. */
+void spawn_reap(pid_t pid);
+/* Reaps one if it has ended: it may hang in the kernel. */
+bool spawn_reap_ended(pid_t pid);
 
 /* Ends the cell: closes init's socket, reaps worker and init.  Safe to call twice.  Waits at most
  * until the kernel has killed the cell. */

@@ -183,22 +183,44 @@ static int number_in_cell(const struct session *s, pid_t tid)
 	return ioctl(s->cell->pid_ns_fd, NS_GET_PID_IN_PIDNS_, tid);
 }
 
-mode_t tracee_umask(const struct session *s, pid_t tid)
+int tracee_file(const struct session *s, pid_t tid, const char *name, char *buf, size_t size)
 {
-	char path[48], text[STATUS_BYTES];
 	int number = number_in_cell(s, tid);
-	const char *at;
+	size_t have = 0;
 	autofd fd = -1;
+	char path[48];
 	ssize_t n;
 
 	if (number <= 0)
-		return UMASK_UNKNOWN;
-	snprintf(path, sizeof(path), "proc/%d/status", number);
+		return -ESRCH;
+	snprintf(path, sizeof(path), "proc/%d/%s", number, name);
 	fd = openat(s->cell->view_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
+	if (fd < 0)
+		return -errno;
+	/* The kernel gives some of these in pieces. */
+	while (have < size - 1 && (n = read(fd, buf + have, size - 1 - have)) > 0)
+		have += (size_t)n;
+	buf[have] = '\0';
+	return have > 0 ? (int)have : -EIO;
+}
+
+int tracee_processes(const struct session *s, int *ret_fd)
+{
+	int fd = openat(s->cell->view_fd, "proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
+mode_t tracee_umask(const struct session *s, pid_t tid)
+{
+	char text[STATUS_BYTES];
+	const char *at;
+
+	if (tracee_file(s, tid, "status", text, sizeof(text)) < 0)
 		return UMASK_UNKNOWN;
-	text[n] = '\0';
 	at = strstr(text, "\nUmask:\t");
 	return at ? (mode_t)strtoul(at + strlen("\nUmask:\t"), NULL, 8) & 0777 : UMASK_UNKNOWN;
 }

@@ -38,6 +38,13 @@ int tracee_descriptor(
 /* A copy of the descriptor itself: the same open file.  0; -EBADF; or -errno. */
 int tracee_take_fd(pid_t tid, int fd, int *ret_fd);
 
+/* The text of a file of the thread's directory in the cell's own /proc ("status", "fdinfo/3"), as
+ * much of it as fits, with a NUL.  Its size, or -errno: the cell has no /proc (`root empty`), or
+ * the kernel is older than 6.11 and cannot tell the thread's number there. */
+int tracee_file(const struct session *s, pid_t tid, const char *name, char *buf, size_t size);
+/* The cell's /proc itself, to be read: one directory a process.  0 or -errno. */
+int tracee_processes(const struct session *s, int *ret_fd);
+
 /* The thread's file mode creation mask.  077 where it cannot be told: in `root empty`, whose cell
  * has no /proc, and before Linux 6.11. */
 mode_t tracee_umask(const struct session *s, pid_t tid);

@@ -9,16 +9,20 @@
  * lets its call return.  Whatever cannot be done is a refusal; nothing that fails is let go on.
  */
 #include "broker/trap.h"
+#include "broker/affinity.h"
 #include "broker/charge.h"
 #include "broker/decide.h"
+#include "broker/mounts.h"
 #include "broker/open_path.h"
 #include "broker/ops.h"
 #include "broker/own.h"
 #include "broker/record.h"
 #include "broker/resolve.h"
 #include "broker/slow.h"
+#include "broker/socket_outer.h"
 #include "broker/tracee.h"
 #include "broker/trap_open.h"
+#include "broker/trap_socket.h"
 #include "common/fd.h"
 
 #include <errno.h>
@@ -101,11 +105,15 @@ static int open_own(struct session *s, struct trap *t, enum owner owner)
 	struct request *q = &t->q;
 	struct target *target = &q->target;
 	bool follow = !(q->flags & O_NOFOLLOW) && !((q->flags & O_CREAT) && (q->flags & O_EXCL));
-	int r;
+	int r = 0;
 
 	/* The runtime of `root empty` stands in no view of the broker's. */
 	if (s->root == ROOT_EMPTY)
 		return owner == OWNER_NONE ? open_by_policy(s, q) : GO_ON;
+	if (owner == OWNER_RUNTIME)
+		r = mounts_lead_to_runtime(s, target, follow);
+	if (r != 0)
+		return GO_ON;
 	r = resolve_inode(s, q, target, s->cell->view_fd, follow);
 	if (r < 0)
 		return owner == OWNER_NONE ? open_by_policy(s, q) : GO_ON;
@@ -114,6 +122,9 @@ static int open_own(struct session *s, struct trap *t, enum owner owner)
 		return open_by_policy(s, q);
 	case OWNER_NONE:
 		return s->root == ROOT_HOST ? open_by_policy(s, q) : open_between(s, q);
+	case OWNER_RUNTIME:
+		mounts_note(s, target->reached, target->reached_size);
+		return GO_ON;
 	default:
 		return GO_ON;
 	}
@@ -267,6 +278,12 @@ static int serve(struct session *s, struct trap *t)
 		return serve_watch(s, t);
 	case OP_UMASK:
 		return serve_umask(s, t);
+	case OP_CONNECT:
+		return serve_connect(s, t);
+	case OP_BIND:
+		return serve_bind(s, t);
+	case OP_LISTEN:
+		return serve_listen(s, t);
 	default:
 		return serve_handler(s, t);
 	}
@@ -294,8 +311,11 @@ static int hand_over(
 		return notify_refuse(n, notice->id,
 			-undelivered(s, q, errno, "the file could not be cut to size 0"));
 	r = notify_hand_over(n, notice->id, q->fd, cloexec);
-	if (r == 0)
-		return 0;
+	return r == 0 ? 0 : trap_undelivered(s, notice, q, r);
+}
+
+int trap_undelivered(struct session *s, const struct notice *notice, struct request *q, int r)
+{
 	undelivered(s, q, -r,
 		r == -ENOENT ? "the caller was gone"
 			     : "the descriptor could not be put into the caller's table");
@@ -304,7 +324,24 @@ static int hand_over(
 	/* See notify.c: of these the caller may have got a result without a descriptor. */
 	if (r == -EINTR || r == -EINPROGRESS)
 		return -EBADE;
-	return notify_refuse(n, notice->id, r == -EMFILE ? EMFILE : EIO);
+	return notify_refuse(s->cell->notify, notice->id, r == -EMFILE ? EMFILE : EIO);
+}
+
+int trap_record(struct session *s, struct request *q, int result)
+{
+	int r;
+
+	q->result = result;
+	if (result < 0)
+		charge_refused(s, q);
+	r = s->in_child ? slow_record(s, q) : record(s, q);
+	if (r == 0)
+		r = ledger_commit(s->ledger);
+	if (r == 0 || result < 0)
+		return 0;
+	s->tally.granted--;
+	s->tally.denied++;
+	return -EIO;
 }
 
 /* Writes the record down, then answers.  What cannot be written is not granted. */
@@ -314,19 +351,11 @@ static int answer(struct session *s, const struct notice *notice, struct request
 	struct notify *n = s->cell->notify;
 	int r;
 
-	q->result = result;
-	if (result < 0) {
+	if (result < 0)
 		fd_close(&q->fd);
-		charge_refused(s, q);
-	}
-	r = s->in_child ? slow_record(s, q) : record(s, q);
-	if (r == 0)
-		r = ledger_commit(s->ledger);
-	if (r < 0 && result >= 0) {
-		s->tally.granted--;
-		s->tally.denied++;
-		result = -EIO;
-	}
+	r = trap_record(s, q, result);
+	if (r < 0)
+		result = r;
 	if (result < 0)
 		return notify_refuse(n, notice->id, -result);
 	if (result == ANSWER_FD)
@@ -334,9 +363,10 @@ static int answer(struct session *s, const struct notice *notice, struct request
 	return notify_return(n, notice->id, value);
 }
 
-int trap_fail(struct session *s, const struct notice *notice, struct request *q, int error)
+int trap_answer(
+	struct session *s, const struct notice *notice, struct request *q, bool cloexec, int result)
 {
-	return answer(s, notice, q, false, -error, 0);
+	return answer(s, notice, q, cloexec, result, 0);
 }
 
 static int go_on(struct session *s, struct trap *t)
@@ -354,6 +384,8 @@ static int settle(struct session *s, struct trap *t, int result)
 {
 	if (result == GO_ON)
 		return go_on(s, t);
+	if (result == SOCKET_LATER)
+		return 0;
 	if (result == OPEN_WAITS || result == BEGIN_SLOWLY) {
 		result = slow_start(s, t, result == BEGIN_SLOWLY);
 		if (result == 0)
@@ -399,27 +431,28 @@ static int serve_notice(struct session *s, struct trap *t)
 	int r;
 
 	request_init(q, DOOR_TRAP, MSG_OPEN, t->notice.tid);
+	t->sock.fd = -1;
 	t->may_go_on = row && row->goes_on;
 	t->held_fd = -1;
 	t->value = 0;
 	r = row ? row->take(s, t) : refuse(q, ENOSYS, "a system call without a row");
 	if (r == -ENAMETOOLONG && !q->refused) /* in the ask door's words: ask.c */
 		r = refuse(q, ENAMETOOLONG, "a path or a name in it is too long");
+	/* Before the answer: who still waits is moved at little cost. */
+	if (s->affinity)
+		affinity_request(s->affinity, t->notice.tid, q->began_ns);
 	/* What was read may have been another's: then nobody waits. */
 	if (!notify_valid(s->cell->notify, t->notice.id)) {
 		request_deinit(q);
+		sock_close(&t->sock);
 		return 0;
 	}
 	if (r == 0)
 		r = serve_or_begin_slowly(s, t);
 	r = settle(s, t, r);
 	request_deinit(q);
+	sock_close(&t->sock);
 	return r;
-}
-
-pid_t trap_caller(const struct session *s)
-{
-	return s->trap->notice.tid;
 }
 
 int trap_serve(struct session *s, const char **ret_why)

@@ -11,6 +11,7 @@
 
 #include "broker/notify.h"
 #include "broker/request.h"
+#include "broker/sock.h"
 
 /*
  * X(call, why it may be let go on, or NULL: never)
@@ -47,6 +48,9 @@
 	X(lremovexattr, NULL) \
 	X(fremovexattr, NULL) \
 	X(inotify_add_watch, NULL) \
+	X(connect, NULL) \
+	X(bind, NULL) \
+	X(listen, NULL) \
 	X(umask, "has one argument, which lies in no memory, and changes its caller alone")
 /* What arm64 never had. */
 #define TRAP_CALLS_OLD(X) \
@@ -80,6 +84,12 @@ struct trap {
 	int watch_fd;   /* inotify_add_watch: the worker's inotify descriptor, its number there */
 	int held_fd;    /* the path is /proc/self/fd/N or leads there: the N; -1 */
 	int value;      /* what the call returns where that is no descriptor */
+	/* connect, bind, listen: our copy of the socket, its number there, and the rest. */
+	struct sock sock;
+	int number;
+	struct sockaddr_storage address;
+	socklen_t address_size;
+	int backlog;
 	char path[PATH_MAX];
 	char text[2 * PATH_MAX];
 	uint8_t value_buffer[XATTR_VALUE_SIZE];
@@ -106,14 +116,20 @@ void trap_deinit(struct session *s);
  * *ret_why says why. */
 int trap_serve(struct session *s, const char **ret_why);
 
-/* The thread whose call was served last. */
-pid_t trap_caller(const struct session *s);
-
 /* Serves and answers, in a child of slow.h's, from the beginning (`whole`) or with the open that
  * waits.  0; -ENOENT: the caller is gone; or negative as trap_serve(). */
 int trap_serve_waiting(struct session *s, struct trap *t, bool whole);
-/* Records and answers such a call whose child could not.  As above. */
-int trap_fail(struct session *s, const struct notice *notice, struct request *q, int error);
+/* Records and answers a call that was taken over by another file: ANSWER_FD with q->fd, or -errno.
+ * 0; -ENOENT: the caller is gone; or negative as trap_serve(). */
+int trap_answer(struct session *s, const struct notice *notice, struct request *q, bool cloexec,
+	int result);
+
+/* The record of what came of a request, written: 0, or -EIO where it cannot be, and then a grant is
+ * none. */
+int trap_record(struct session *s, struct request *q, int result);
+/* A grant whose descriptor could not be put into the caller's table, for the error r: the record
+ * says so and the call is refused.  As trap_answer(). */
+int trap_undelivered(struct session *s, const struct notice *notice, struct request *q, int r);
 
 /* The name of a trapped call; NULL: it has no row.  *ret_may_go_on says whether its row lets it. */
 const char *trap_name(int nr, bool *ret_may_go_on);

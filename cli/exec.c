@@ -40,6 +40,13 @@ int exec_find(const char *name, char *buf, size_t size, bool *ret_installed)
 	return access(buf, X_OK) < 0 ? -errno : 0;
 }
 
+const char *exec_dialer(const struct policy *p, char *buf, size_t size)
+{
+	if (policy_socket_use(p) == 0 || exec_find("warder-dialer", buf, size, NULL) < 0)
+		return NULL;
+	return buf;
+}
+
 int exec_json(int argc, char **argv)
 {
 	char path[PATH_MAX];

@@ -5,6 +5,8 @@
 #ifndef WARDER_EXEC_H
 #define WARDER_EXEC_H
 
+#include "policy/policy.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -12,6 +14,10 @@
 /* Where a program of warder's own stands ("warder-json"): WARDER_LIBEXECDIR/warder, or, while this
  * binary is not the installed one, beside it.  *ret_installed may be NULL.  0 or -errno. */
 int exec_find(const char *name, char *buf, size_t size, bool *ret_installed);
+
+/* Where the dialer stands, if the policy names sockets: buf.  NULL: it does not, or it was not
+ * found, which the broker says. */
+const char *exec_dialer(const struct policy *p, char *buf, size_t size);
 
 /* `call` and `ledger` read JSON, which the broker's binary must not: runs warder-json in place of
  * this process.  Returns only to say why it could not: 2. */

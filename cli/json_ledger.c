@@ -218,6 +218,25 @@ static void print_path(const json_t *record, const char *asked_name, const char 
 		printf(" -> %s", reached);
 }
 
+/* A socket's other end, or its own address; and by which name it was found.  Of a name that is
+ * looked up there is no more. */
+static void print_socket(const json_t *record)
+{
+	char peer[2048], local[2048], name[2048];
+
+	json_show(record, "peer", peer, sizeof(peer));
+	json_show(record, "local", local, sizeof(local));
+	json_show(record, "name", name, sizeof(name));
+	if (*local)
+		printf("at %s", local);
+	if (*peer)
+		printf("%s%s", *local ? " to " : "", peer);
+	if (*name && !*peer && !*local)
+		fputs(name, stdout);
+	else if (*name && strncmp(peer, name, strlen(name)) != 0)
+		printf(" (%s)", name);
+}
+
 /* What a record that is not about a path says. */
 static void print_other(const json_t *record)
 {
@@ -250,6 +269,7 @@ static void print_record(const struct show *s, const json_t *record)
 		denied && s->colour ? "\033[m" : "", json_show(record, "op", op, sizeof(op)));
 	if (!json_object_get(record, "asked"))
 		print_other(record);
+	print_socket(record);
 	print_path(record, "asked", "reached");
 	if (json_object_get(record, "asked2")) {
 		fputs(" , ", stdout);

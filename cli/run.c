@@ -15,6 +15,7 @@
 #include "cli/status.h"
 #include "cli/summary.h"
 #include "cli/tty.h"
+#include "cli/exec.h"
 #include "common/fd.h"
 
 #include <errno.h>
@@ -256,8 +257,10 @@ static void started(void *ctx, pid_t pid)
 static int session(struct run *run, char **command, struct broker_result *result, struct failure *f)
 {
 	static char *no_environment[] = {NULL};
+	char dialer[PATH_MAX];
 	struct broker_args args = {
 		.policy = run->loaded,
+		.dialer = exec_dialer(run->loaded, dialer, sizeof(dialer)),
 		.argv = command,
 		.envp = environ,
 		.cwd = run->cwd,

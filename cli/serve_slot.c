@@ -75,8 +75,10 @@ static _Noreturn void slot_main(const struct slot_plan *plan, unsigned number)
 	static char *no_environment[] = {NULL};
 	struct ledger_file ledger = LEDGER_FILE_INIT;
 	struct broker_result result = {0};
+	char dialer[PATH_MAX];
 	struct broker_args args = {
 		.policy = plan->policy,
+		.dialer = exec_dialer(plan->policy, dialer, sizeof(dialer)),
 		.argv = plan->argv,
 		.envp = environ,
 		.cwd = "/",

@@ -283,6 +283,28 @@ int msg_get_stat(struct dec *d, struct msg_stat *ret)
 	return 0;
 }
 
+void msg_put_peer(struct enc *e, const struct msg_peer *p)
+{
+	enc_u16(e, p->text_size);
+	enc_bytes(e, p->text, p->text_size);
+	enc_u16(e, p->rule_size);
+	enc_bytes(e, p->rule, p->rule_size);
+}
+
+int msg_get_peer(struct dec *d, struct msg_peer *ret)
+{
+	struct msg_peer p;
+
+	p.text_size = dec_u16(d);
+	p.text = dec_bytes(d, p.text_size);
+	p.rule_size = dec_u16(d);
+	p.rule = dec_bytes(d, p.rule_size);
+	if (d->error)
+		return -EBADMSG;
+	*ret = p;
+	return 0;
+}
+
 void msg_put_client(struct enc *e, const struct msg_client *c)
 {
 	enc_u64(e, c->number);

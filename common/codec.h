@@ -60,6 +60,9 @@ int msg_get_answer(struct dec *d, struct msg_answer *ret);
 void msg_put_stat(struct enc *e, const struct msg_stat *s);
 int msg_get_stat(struct dec *d, struct msg_stat *ret);
 
+void msg_put_peer(struct enc *e, const struct msg_peer *p);
+int msg_get_peer(struct dec *d, struct msg_peer *ret);
+
 void msg_put_client(struct enc *e, const struct msg_client *c);
 int msg_get_client(struct dec *d, struct msg_client *ret);
 

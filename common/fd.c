@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define RUN_MIN 3 /* descriptors that are worth a close_range(2) */
@@ -65,6 +67,11 @@ void fd_close_many(int *fds, size_t n)
 void ptr_free(void *pointer_to_pointer)
 {
 	free(*(void **)pointer_to_pointer);
+}
+
+int fd_stat(int fd, struct stat *ret)
+{
+	return syscall(SYS_fstat, fd, ret) < 0 ? -errno : 0;
 }
 
 int fd_write_all(int fd, const void *buf, size_t size)

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct stat;
+
 /* Closes *fd unless it is negative, and sets it to -1.  Keeps errno. */
 void fd_close(int *fd);
 /* Returns *fd and leaves -1: ownership moves to the caller. */
@@ -26,6 +28,9 @@ void fd_close_many(int *fds, size_t n);
 void ptr_free(void *pointer_to_pointer);
 #define autofree __attribute__((cleanup(ptr_free)))
 
+/* fstat(2), as the call of that name: glibc makes it newfstatat(2), which looks for a path as well.
+ * 0 or -errno. */
+int fd_stat(int fd, struct stat *ret);
 /* Writes all of buf, going on after EINTR and short writes.  0 or -errno. */
 int fd_write_all(int fd, const void *buf, size_t size);
 /* Reads until end-of-file or `size` bytes.  Returns the count or -errno. */

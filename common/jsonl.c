@@ -183,22 +183,6 @@ static void put_latin1(struct jsonl *j, const unsigned char *p, size_t size)
 	}
 }
 
-/* ,"name": */
-static void put_name(struct jsonl *j, const char *name, size_t n)
-{
-	char *at = take(j, n + (j->first ? 3 : 4));
-
-	if (!at)
-		return;
-	if (!j->first)
-		*at++ = ',';
-	j->first = false;
-	*at++ = '"';
-	memcpy(at, name, n);
-	at[n] = '"';
-	at[n + 1] = ':';
-}
-
 struct jsonl jsonl_begin(char *buf, size_t size)
 {
 	struct jsonl j = {.at = buf, .begin = buf, .end = buf + size, .first = true};
@@ -207,12 +191,10 @@ struct jsonl jsonl_begin(char *buf, size_t size)
 	return j;
 }
 
-void jsonl_bytes_n(
-	struct jsonl *j, const char *name, size_t name_size, const char *bytes, size_t size)
+void jsonl_text(struct jsonl *j, const char *name, size_t name_size, const char *bytes, size_t size)
 {
 	char *start;
 
-	put_name(j, name, name_size);
 	put_char(j, '"');
 	start = j->at;
 	if (put_text(j, (const unsigned char *)bytes, size)) {
@@ -226,21 +208,8 @@ void jsonl_bytes_n(
 	put(j, "_bytes\":true", 12);
 }
 
-void jsonl_own_n(struct jsonl *j, const char *name, size_t name_size, const char *text, size_t size)
-{
-	char *at;
-
-	put_name(j, name, name_size);
-	at = take(j, size + 2);
-	if (!at)
-		return;
-	at[0] = '"';
-	memcpy(at + 1, text, size);
-	at[size + 1] = '"';
-}
-
-/* The digits of v before `end`: two with each division. */
-static char *put_digits(char *end, uint64_t v)
+/* Two with each division. */
+char *jsonl_digits(char *end, uint64_t v)
 {
 	static const char pairs[] = "00010203040506070809101112131415161718192021222324"
 				    "25262728293031323334353637383940414243444546474849"
@@ -260,35 +229,12 @@ static char *put_digits(char *end, uint64_t v)
 	return end;
 }
 
-void jsonl_u64_n(struct jsonl *j, const char *name, size_t name_size, uint64_t v)
-{
-	char digits[20], *end = digits + sizeof(digits), *at = put_digits(end, v);
-
-	put_name(j, name, name_size);
-	put(j, at, (size_t)(end - at));
-}
-
-void jsonl_i64_n(struct jsonl *j, const char *name, size_t name_size, int64_t v)
-{
-	char digits[21], *end = digits + sizeof(digits);
-	char *at = put_digits(end, v < 0 ? -(uint64_t)v : (uint64_t)v);
-
-	if (v < 0)
-		*--at = '-';
-	put_name(j, name, name_size);
-	put(j, at, (size_t)(end - at));
-}
-
-void jsonl_bool(struct jsonl *j, const char *name, bool v)
-{
-	put_name(j, name, strlen(name));
-	put(j, v ? "true" : "false", v ? 4 : 5);
-}
-
 void jsonl_open(struct jsonl *j, const char *name)
 {
-	put_name(j, name, strlen(name));
-	put(j, "{", 1);
+	char *at = jsonl_field(j, name, 1);
+
+	if (at)
+		*at = '{';
 	j->first = true;
 }
 

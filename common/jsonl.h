@@ -28,45 +28,94 @@ struct jsonl {
 
 /* Begins an object in the caller's buffer. */
 struct jsonl jsonl_begin(char *buf, size_t size);
+
 /*
  * A field's name is the program's own: plain ASCII that needs no escape.  A line holds a dozen and
- * more, so their lengths are known when the caller is compiled.
+ * more, so that each is put by code of its own, in which the name's length is a constant.
  */
-void jsonl_bytes_n(
-	struct jsonl *j, const char *name, size_t name_size, const char *bytes, size_t size);
-void jsonl_own_n(
-	struct jsonl *j, const char *name, size_t name_size, const char *text, size_t size);
-void jsonl_u64_n(struct jsonl *j, const char *name, size_t name_size, uint64_t v);
-void jsonl_i64_n(struct jsonl *j, const char *name, size_t name_size, int64_t v);
+#define JSONL_INLINE static inline __attribute__((always_inline))
 
-static inline void jsonl_bytes(struct jsonl *j, const char *name, const char *bytes, size_t size)
+/* ,"name": and room for `size` bytes of its value, which it returns; NULL: an overrun. */
+JSONL_INLINE char *jsonl_field(struct jsonl *j, const char *name, size_t size)
 {
-	jsonl_bytes_n(j, name, strlen(name), bytes, size);
+	size_t comma = j->first ? 0 : 1, n = strlen(name);
+	char *at = j->at;
+
+	if (j->overrun || (size_t)(j->end - at) < comma + n + 3 + size) {
+		j->overrun = true;
+		return NULL;
+	}
+	*at = ','; /* the quote takes its place in the first field */
+	at += comma;
+	*at++ = '"';
+	memcpy(at, name, n);
+	at[n] = '"';
+	at[n + 1] = ':';
+	at += n + 2;
+	j->first = false;
+	j->at = at + size;
+	return at;
 }
 
-static inline void jsonl_string(struct jsonl *j, const char *name, const char *text)
+/* The value of a field whose name was put. */
+void jsonl_text(
+	struct jsonl *j, const char *name, size_t name_size, const char *bytes, size_t size);
+/* The digits of v before `end`, from which they begin. */
+char *jsonl_digits(char *end, uint64_t v);
+
+JSONL_INLINE void jsonl_bytes(struct jsonl *j, const char *name, const char *bytes, size_t size)
+{
+	jsonl_field(j, name, 0);
+	jsonl_text(j, name, strlen(name), bytes, size);
+}
+
+JSONL_INLINE void jsonl_string(struct jsonl *j, const char *name, const char *text)
 {
 	if (text) /* NULL: no field */
-		jsonl_bytes_n(j, name, strlen(name), text, strlen(text));
+		jsonl_bytes(j, name, text, strlen(text));
 }
 
 /* The same for a text that is the program's own too, and goes unread. */
-static inline void jsonl_own(struct jsonl *j, const char *name, const char *text, size_t size)
+JSONL_INLINE void jsonl_own(struct jsonl *j, const char *name, const char *text, size_t size)
 {
-	jsonl_own_n(j, name, strlen(name), text, size);
+	char *at = jsonl_field(j, name, size + 2);
+
+	if (!at)
+		return;
+	at[0] = '"';
+	memcpy(at + 1, text, size);
+	at[size + 1] = '"';
 }
 
-static inline void jsonl_u64(struct jsonl *j, const char *name, uint64_t v)
+JSONL_INLINE void jsonl_u64(struct jsonl *j, const char *name, uint64_t v)
 {
-	jsonl_u64_n(j, name, strlen(name), v);
+	char digits[20], *end = digits + sizeof(digits), *from = jsonl_digits(end, v);
+	char *at = jsonl_field(j, name, (size_t)(end - from));
+
+	if (at)
+		memcpy(at, from, (size_t)(end - from));
 }
 
-static inline void jsonl_i64(struct jsonl *j, const char *name, int64_t v)
+JSONL_INLINE void jsonl_i64(struct jsonl *j, const char *name, int64_t v)
 {
-	jsonl_i64_n(j, name, strlen(name), v);
+	char digits[21], *end = digits + sizeof(digits);
+	char *from = jsonl_digits(end, v < 0 ? -(uint64_t)v : (uint64_t)v), *at;
+
+	if (v < 0)
+		*--from = '-';
+	at = jsonl_field(j, name, (size_t)(end - from));
+	if (at)
+		memcpy(at, from, (size_t)(end - from));
 }
 
-void jsonl_bool(struct jsonl *j, const char *name, bool v);
+JSONL_INLINE void jsonl_bool(struct jsonl *j, const char *name, bool v)
+{
+	char *at = jsonl_field(j, name, v ? 4 : 5);
+
+	if (at)
+		memcpy(at, v ? "true" : "false", v ? 4 : 5);
+}
+
 /* An object as a field's value; ended by jsonl_close(). */
 void jsonl_open(struct jsonl *j, const char *name);
 void jsonl_close(struct jsonl *j);

@@ -57,6 +57,14 @@ enum msg_phase { PHASE_HELLO, PHASE_RUNNING };
  *   chmod     mode
  *   utimes    times as utimensat(2), UTIME_NOW and UTIME_OMIT in the ns; flags as stat
  *   watch     flags: IN_... of inotify(7)          answer: an inotify descriptor
+ *
+ * What has to wait for the network is answered when it has ended, after later messages perhaps:
+ *
+ *   connect   path: a socket as a policy writes it; flags: 0, or of a Unix socket SOCK_SEQPACKET or
+ *             SOCK_DGRAM; offset: timeout in ms, 0: none        answer: it, connected; msg_peer
+ *   listen    path: a socket; flags: backlog; mode              answer: it, listening; msg_peer
+ *   resolve   path: a host's name; flags: enum msg_families     answer: u32 ttl in s, u16 n, then
+ *             n addresses of 16 bytes, IPv4 as ::ffff:a.b.c.d
  */
 #define MSG_TABLE(X) \
 	X(hello, HELLO, F_FLAGS, 1, PHASE_HELLO) \
@@ -74,7 +82,10 @@ enum msg_phase { PHASE_HELLO, PHASE_RUNNING };
 	X(truncate, TRUNCATE, F_PATH | F_OFFSET, MSG_COUNT_MAX, PHASE_RUNNING) \
 	X(chmod, CHMOD, F_PATH | F_MODE, MSG_COUNT_MAX, PHASE_RUNNING) \
 	X(utimes, UTIMES, F_PATH | F_FLAGS | F_TIMES, MSG_COUNT_MAX, PHASE_RUNNING) \
-	X(watch, WATCH, F_PATH | F_FLAGS, 1, PHASE_RUNNING)
+	X(watch, WATCH, F_PATH | F_FLAGS, 1, PHASE_RUNNING) \
+	X(connect, CONNECT, F_PATH | F_FLAGS | F_OFFSET, 1, PHASE_RUNNING) \
+	X(listen, LISTEN, F_PATH | F_FLAGS | F_MODE, 1, PHASE_RUNNING) \
+	X(resolve, RESOLVE, F_PATH | F_FLAGS, 1, PHASE_RUNNING)
 
 enum msg_op {
 #define X(name, NAME, fields, most, phase) MSG_##NAME,
@@ -128,6 +139,17 @@ struct msg_stat {
 
 /* An entry of `list`: u64 ino, u8 type (DT_...), u8 size of name, name. */
 #define MSG_ENTRY_SIZE 10 /* without the name */
+
+/* Data of `connect` and `listen`: u16 size and bytes of the other end, or of this one's own
+ * address, as a policy writes it; then the same of the rule's name. */
+struct msg_peer {
+	uint16_t text_size, rule_size;
+	const char *text, *rule; /* borrowed; they do not end in NUL */
+};
+
+/* Families of `resolve`, a set. */
+enum msg_families { MSG_IPV4 = 1 << 0, MSG_IPV6 = 1 << 1 };
+#define MSG_ADDRESS_SIZE 16
 
 /*
  * The second channel, clients: how `serve` hands connections to its worker.  Broker to worker

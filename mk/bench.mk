@@ -26,6 +26,7 @@ bench: bench-build
 		"open $(BENCH_AT)/warder $(BENCH_AT)/bench/worker" \
 		"trap $(BENCH_AT)/warder $(BENCH_AT)/bench/worker" \
 		"programs $(BENCH_AT)/warder $(BENCH_AT)/bench/worker" \
+		"socket $(BENCH_AT)/warder" \
 		"start $(BENCH_AT)/warder" \
 		"echo" \
 		"soak $(BENCH_AT)/warder $(BENCH_AT)/bench/worker $${BENCH_GRANTS:-50000}"; do \

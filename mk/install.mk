@@ -10,7 +10,7 @@ DOCDIR ?= $(DATADIR)/doc/warder
 MAN_PAGES := $(wildcard docs/man/*.[1-9])
 PRESETS := $(wildcard policy/presets/*.policy)
 EXAMPLES := $(wildcard docs/examples/*)
-TOOLS := warder-files warder-json
+TOOLS := warder-dialer warder-files warder-json
 
 # The paths are compiled in: what was built for others is built again.
 PATHS = $(BUILD)/paths
@@ -19,7 +19,7 @@ PATHS_NOW = $(BINDIR) $(LIBDIR) $(LIBEXECDIR) $(INCLUDEDIR) $(DATADIR) $(SYSCONF
 $(PATHS): paths-check
 	@mkdir -p $(@D)
 	@[ "$$(cat $@ 2>/dev/null)" = "$(PATHS_NOW)" ] || echo "$(PATHS_NOW)" >$@
-$(WARDER_OBJ) $(LIB_OBJ) $(FILES_OBJ) $(JSON_OBJ) $(BUILD)/warder.pc: $(PATHS)
+$(WARDER_OBJ) $(LIB_OBJ) $(FILES_OBJ) $(DIALER_OBJ) $(JSON_OBJ) $(BUILD)/warder.pc: $(PATHS)
 
 # Every file that install puts somewhere, for uninstall.
 INSTALLED = $(BINDIR)/warder $(addprefix $(LIBEXECDIR)/warder/,$(TOOLS)) \

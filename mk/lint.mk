@@ -2,9 +2,9 @@
 # Format and man pages, as CI has them.  Whether other projects' pages are installed is no fault of
 # ours; that our own exist is looked at here.
 
-LINT_SOURCES = $(wildcard */*.c */*.h tests/*/*.c tests/*/*.h docs/examples/*.c)
+LINT_SOURCES = $(wildcard */*.c */*.h broker/dialer/*.[ch] tests/*/*.c tests/*/*.h docs/examples/*.c)
 LINT_PAGES = $(wildcard docs/man/*.[1-9])
-LINT_SCRIPTS = $(wildcard .ci/run tests/run tests/layers tests/*/*.sh docs/examples/*.sh)
+LINT_SCRIPTS = $(wildcard .ci/run tests/run tests/layers tests/*/*.sh tests/*/*/*.sh docs/examples/*.sh)
 
 # All test and bench programs, built but not run.
 .PHONY: tests

@@ -3,8 +3,8 @@
  * internal.h - the policy from inside: what the files of policy/ share.
  *
  * lex.c words · target.c patterns · parse.c statements · setting.c and socket.c their values ·
- * store.c memory and diagnostics · relate.c rules against rules · trie.c, match.c verdicts · text.c
- * print.
+ * store.c memory and diagnostics · relate.c rules against rules · trie.c, match.c verdicts on paths
+ * · peer.c, address.c verdicts on sockets · text.c print.
  */
 #ifndef WARDER_POLICY_INTERNAL_H
 #define WARDER_POLICY_INTERNAL_H
@@ -13,8 +13,9 @@
 
 #include <limits.h>
 
-#define RIGHTS_COUNT 7
-#define RIGHTS_ALL   ((1u << RIGHTS_COUNT) - 1)
+#define RIGHTS_COUNT 9
+#define RIGHTS_KNOWN ((1u << RIGHTS_COUNT) - 1)
+#define RIGHTS_ALL   RIGHTS_FILES /* what "any" means */
 
 #define DEPTH_MAX 16   /* include in include in include */
 #define FILES_MAX 256  /* links to directories could make any number of one file */
@@ -64,6 +65,8 @@ struct rule {
 	bool optional;
 	size_t first_tree, n_trees;
 	size_t first_except, n_excepts;
+	size_t first_endpoint, n_endpoints; /* those of its `except` too */
+	size_t n_excepts_sockets;
 	uint32_t except_root; /* of a trie of its own; 0: none */
 	bool too_wide;        /* told once for many denies that it undoes, see relate.c */
 };
@@ -88,19 +91,41 @@ struct except {
 	unsigned column;
 };
 
+/* Which hosts an endpoint means. */
+enum host_kind { HOST_NAME, HOST_BELOW, HOST_ADDRESS, HOST_INTERNET, HOST_ABSTRACT };
+
+/* A socket without a path that a rule names. */
+struct endpoint {
+	size_t rule;
+	bool bind;
+	bool excepted; /* stands after `except` */
+	enum policy_protocol protocol;
+	enum host_kind host;
+	const char
+		*name; /* of HOST_NAME, HOST_BELOW (what follows "*."), lower case; HOST_ABSTRACT */
+	size_t name_size;
+	uint8_t address[16]; /* of HOST_ADDRESS; IPv4 mapped, bits beyond `bits` zero */
+	unsigned bits;
+	uint16_t low, high; /* ports */
+	const char *text;   /* as it is printed */
+	uint32_t next;      /* in its chain of the table, + 1; 0: the end */
+};
+
+/* The endpoints by what they match: see peer.c. */
+struct peers {
+	uint32_t *table;
+	size_t size;
+	uint64_t bits[3]; /* the lengths of networks that there are */
+};
+
 struct expect {
 	const char *name, *file, *source;
 	unsigned line, column;
 	enum verdict verdict;
 	unsigned rights;
 	const char *path; /* normalised; NULL: a socket */
+	struct endpoint socket;
 	const char *text; /* the statement, printed */
-};
-
-/* A deny of sockets: true already, since none is given. */
-struct statement {
-	const char *name;
-	const char *text;
 };
 
 struct variable {
@@ -126,7 +151,7 @@ struct mark {
 	uint32_t next;        /* 0: the end */
 	uint32_t seen;        /* scratch of a check */
 	uint16_t prefix_size; /* of the spelling that led here */
-	uint8_t rights;
+	uint16_t rights;
 };
 #define MARK_PROTECT UINT32_MAX
 #define MARK_EXCEPT  (UINT32_MAX - 1)
@@ -205,8 +230,9 @@ struct policy {
 	size_t n_excepts, excepts_room;
 	struct expect *expects;
 	size_t n_expects, expects_room;
-	struct statement *statements;
-	size_t n_statements, statements_room;
+	struct endpoint *endpoints;
+	size_t n_endpoints, endpoints_room;
+	struct peers peers;
 	struct variable *variables;
 	size_t n_variables, variables_room;
 	struct source *sources;
@@ -288,8 +314,11 @@ int setting_parse(struct policy *p, const struct word *words, int n);
 bool setting_known(const char *word);
 int time_parse(struct policy *p, const struct word *w, uint64_t *ret_ms);
 
-/* Parses one socket at words[at].  Returns how many words it took, or -EINVAL. */
-int socket_parse(struct policy *p, const struct word *words, int n, int at, bool bind);
+/* Whether the word is a Unix socket's path, which is a target like a file's. */
+bool socket_is_path(const struct word *w);
+/* Parses one socket that has no path at words[at].  Returns how many words it took, or -EINVAL. */
+int socket_parse(
+	struct policy *p, const struct word *words, int n, int at, bool bind, struct endpoint *ret);
 
 /* ---- rule.c ---- */
 
@@ -304,6 +333,27 @@ extern const char *const right_names[]; /* of files and sockets, NULL-terminated
 unsigned right_written(const char *word, size_t n);
 /* Adds what a grant includes, or what a deny takes along. */
 unsigned right_close(unsigned rights, enum verdict verdict);
+
+/* The name of a right by its bit's number. */
+const char *right_name(unsigned number);
+
+/* ---- address.c ---- */
+
+bool address_within(const uint8_t address[16], const uint8_t network[16], unsigned bits);
+/* Whether `internet` means it. */
+bool address_is_public(const uint8_t address[16]);
+/* Whether a rule by name may admit it: not what is this host's, this link's or many at once. */
+bool address_suits_name(const uint8_t address[16]);
+
+/* "10.0.0.1", "[::1]".  Returns buf. */
+char *address_text(const uint8_t address[16], char *buf, size_t size);
+
+/* ---- peer.c ---- */
+
+int peers_build(struct policy *p);
+void peers_free(struct policy *p);
+/* What the rules on sockets ask for together.  0, -EINVAL with a diagnostic. */
+int peers_check(struct policy *p);
 
 /* ---- relate.c ---- */
 

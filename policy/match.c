@@ -295,7 +295,7 @@ static bool is_normal(const char *path, size_t size)
 enum verdict policy_check(const struct policy *p, const char *path, size_t size, unsigned rights,
 	struct policy_answer *ret_answer)
 {
-	struct tally t = {.p = p, .wanted = rights & RIGHTS_ALL, .longest = SIZE_MAX};
+	struct tally t = {.p = p, .wanted = rights & RIGHTS_KNOWN, .longest = SIZE_MAX};
 
 	if (!p->compiled || !t.wanted || t.wanted != rights || !is_normal(path, size)) {
 		*ret_answer = (struct policy_answer){.verdict = VERDICT_DENY, .missing = rights};
@@ -348,6 +348,12 @@ int policy_compile(struct policy *p)
 {
 	int r = relate_denies(p);
 
+	if (r == 0)
+		r = peers_check(p);
+	if (r == -EINVAL)
+		r = 0; /* said as a diagnostic */
+	if (r == 0)
+		r = peers_build(p);
 	if (r == 0)
 		r = trie_build(p);
 	if (r == 0)

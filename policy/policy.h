@@ -29,7 +29,11 @@ enum right {
 	RIGHT_CREATE = 1 << 4, /* new file, directory, link; where a rename ends */
 	RIGHT_DELETE = 1 << 5, /* unlink, rmdir; where a rename starts */
 	RIGHT_EXEC = 1 << 6,   /* run, and map as code */
+	/* Unix sockets that have a path: rules `connect PATH` and `bind PATH`. */
+	RIGHT_CONNECT = 1 << 7,
+	RIGHT_BIND = 1 << 8, /* make it there, and take connections on it */
 };
+#define RIGHTS_FILES 0x7fu /* all but those two */
 
 enum verdict {
 	VERDICT_DENY = 0, /* no rule, or a deny rule */
@@ -40,7 +44,12 @@ enum verdict {
 enum policy_as { AS_WORKER = 0, AS_CLIENT, AS_BROKER };
 
 /* File types other than regular files and directories that a rule admits. */
-enum policy_type { TYPE_CHAR = 1 << 0, TYPE_BLOCK = 1 << 1, TYPE_FIFO = 1 << 2 };
+enum policy_type {
+	TYPE_CHAR = 1 << 0,
+	TYPE_BLOCK = 1 << 1,
+	TYPE_FIFO = 1 << 2,
+	TYPE_DATAGRAM = 1 << 3, /* `type dgram`, of connect PATH: else stream and seqpacket */
+};
 
 /* What a verdict rests on.  Strings belong to the policy. */
 struct policy_answer {
@@ -231,6 +240,56 @@ const char *policy_rule_name(const struct policy *p, size_t rule); /* "scan.poli
  * say, and where they hold CREATE or DELETE the directories above cannot be renamed or replaced
  * either.  Before compile.  0, -EINVAL (not absolute) or -ENOMEM. */
 int policy_protect(struct policy *p, const char *path, unsigned rights);
+
+/*
+ * Sockets.  A Unix socket with a path is a path: policy_check() with RIGHT_CONNECT or RIGHT_BIND,
+ * and its rule has a policy_tree, which may be missing.  All others are asked about here.
+ */
+enum policy_protocol { PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ABSTRACT };
+
+struct policy_socket {
+	bool bind; /* else connect */
+	enum policy_protocol protocol;
+	const uint8_t *address; /* 16 bytes, IPv4 as ::ffff:a.b.c.d; NULL: not known yet */
+	uint16_t port;          /* host order */
+	const char *name; /* the host's name that the address was found by, lower case, without
+			   * the last dot; or the abstract name, any bytes; NULL: none */
+	size_t name_size;
+};
+
+/*
+ * The verdict for a socket.  Without an address (a name alone): whether some address of that name
+ * could be allowed.  A name never admits loopback, link-local, multicast, metadata and other
+ * addresses that are nobody's on the internet: those need a rule by address.  answer->missing is
+ * RIGHT_CONNECT or RIGHT_BIND where no rule matched.
+ */
+enum verdict policy_check_socket(
+	const struct policy *p, const struct policy_socket *s, struct policy_answer *ret);
+
+/* Whether a host's name may be looked up, which follows from a connect rule by that name, or by
+ * `internet`. */
+enum verdict policy_check_name(
+	const struct policy *p, const char *name, size_t size, struct policy_answer *ret);
+
+/* What the allow rules could give: a set.  Nothing of a kind that is not in it is ever allowed. */
+enum policy_socket_use {
+	USE_TCP = 1 << 0,       /* connect */
+	USE_UDP = 1 << 1,       /* connect */
+	USE_NAMES = 1 << 2,     /* some rule is by name, or `internet` */
+	USE_BIND = 1 << 3,      /* bind tcp */
+	USE_PATH = 1 << 4,      /* connect PATH */
+	USE_BIND_PATH = 1 << 5, /* bind PATH */
+	USE_ABSTRACT = 1 << 6,  /* connect @NAME */
+	USE_DATAGRAM = 1 << 7,  /* connect PATH `type dgram` */
+};
+unsigned policy_socket_use(const struct policy *p);
+
+#define POLICY_UDP_PORTS_MAX 32 /* more, "*" included, is an error at load */
+/* The ports of all `allow connect udp` rules, each once, ascending: how many. */
+size_t policy_udp_ports(const struct policy *p, uint16_t ret[POLICY_UDP_PORTS_MAX]);
+
+/* The line to add for a socket: `allow connect api.example.com:443`.  Its size or -ENAMETOOLONG. */
+int policy_suggest_socket(const struct policy_socket *s, char *buf, size_t size);
 
 /* Builds the matcher and checks what needs the resolved prefixes: one that crosses a directory the
  * worker may write is an error.  Afterwards the policy is read-only.  0, -EINVAL or -ENOMEM. */

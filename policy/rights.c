@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rights.c - the rights on files: their names, and what includes what.
+ * rights.c - the rights: their names, and what includes what.
  *
  * Runs in: broker, command line.  Trusts: nothing.
  */
@@ -24,7 +24,17 @@ static const struct right_word {
 	{"rw", RIGHT_READ | RIGHT_WRITE | RIGHT_CREATE | RIGHT_DELETE},
 	{"rwx", RIGHT_READ | RIGHT_WRITE | RIGHT_CREATE | RIGHT_DELETE | RIGHT_EXEC},
 	{"any", RIGHTS_ALL},
+	{"connect", RIGHT_CONNECT},
+	{"bind", RIGHT_BIND},
 };
+
+const char *right_name(unsigned number)
+{
+	static const char *const names[RIGHTS_COUNT] = {
+		"read", "list", "write", "append", "create", "delete", "exec", "connect", "bind"};
+
+	return names[number];
+}
 
 const char *const right_names[] = {"read", "list", "write", "append", "create", "delete", "exec",
 	"rw", "rwx", "any", "connect", "bind", NULL};
@@ -79,22 +89,23 @@ static unsigned right_open(unsigned rights)
 
 char *policy_rights_name(unsigned rights, char *buf, size_t size)
 {
-	unsigned left = rights & RIGHTS_ALL;
+	unsigned left = rights & RIGHTS_KNOWN;
 	size_t n = 0;
 
 	if (size > 0)
 		buf[0] = '\0';
 	left = left == RIGHTS_ALL ? left : right_open(left);
 	for (unsigned i = 0; i < RIGHTS_COUNT; i++) {
-		size_t more = strlen(right_names[i]);
+		size_t more;
 
 		if (!(left & 1u << i))
 			continue;
+		more = strlen(right_name(i));
 		if (n + more + 2 > size) /* a comma before, a NUL behind */
 			break;
 		if (n > 0)
 			buf[n++] = ',';
-		memcpy(buf + n, right_names[i], more + 1);
+		memcpy(buf + n, right_name(i), more + 1);
 		n += more;
 	}
 	return buf;

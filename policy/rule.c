@@ -55,6 +55,10 @@ static int parse_rights_word(
 				"\"any\" stands only after deny and ask; write \"rwx\" for all "
 				"that "
 				"can be allowed");
+		else if (more & ~RIGHTS_FILES)
+			result = error_at(p, column,
+				"\"%.*s\" stands alone, in a rule of its own that names sockets",
+				(int)(to - at), w->s + at);
 		else if (to > at && !more)
 			result = unknown_right(p, column, w->s + at, to - at);
 		*rights |= more;
@@ -118,6 +122,14 @@ static int parse_type(struct policy *p, const struct word *w, struct rule *r)
 	static const char *const names[] = {"char", "block", "fifo", NULL};
 	const char *near;
 
+	if (word_is(w, "dgram") && (r->rights & (RIGHT_CONNECT | RIGHT_BIND)))
+		return error_at(p, w->column,
+			"\"type dgram\" is not supported by this version: a Unix datagram socket "
+			"can "
+			"send to any path; connect stream and seqpacket sockets");
+	if (r->rights & (RIGHT_CONNECT | RIGHT_BIND))
+		return error_at(p, w->column,
+			"\"type\" says which files may be opened, and has no meaning on a socket");
 	for (unsigned i = 0; names[i]; i++)
 		if (word_is(w, names[i])) {
 			r->types |= 1u << i;
@@ -323,6 +335,7 @@ static int add_rule(struct policy *p, struct rule *r)
 {
 	r->n_trees = p->n_trees - r->first_tree;
 	r->n_excepts = p->n_excepts - r->first_except;
+	r->n_endpoints = p->n_endpoints - r->first_endpoint;
 	for (size_t i = r->first_tree; i < p->n_trees; i++) {
 		p->trees[i].pub.optional = r->optional;
 		p->trees[i].pub.as = r->as;
@@ -347,47 +360,84 @@ static const char *print_words(struct policy *p, const struct word *words, int n
 	return text;
 }
 
-/* Sockets are read whole, so that a policy for later can be checked now; a deny is true already. */
-static int parse_sockets(struct policy *p, const struct word *words, int n, enum verdict verdict)
+static int add_endpoint(struct policy *p, const struct endpoint *e, struct rule *r, bool excepted)
 {
-	bool bind = word_is(&words[1], "bind"), except = false;
-	struct rule scratch = {.verdict = verdict};
-	struct statement s = {.name = p->origin};
-	int at = 2, sockets = 0, took;
+	if (!store_grow(
+		    p, &p->endpoints, p->n_endpoints, &p->endpoints_room, sizeof(*p->endpoints)))
+		return -ENOMEM;
+	p->endpoints[p->n_endpoints] = *e;
+	p->endpoints[p->n_endpoints].rule = p->n_rules;
+	p->endpoints[p->n_endpoints++].excepted = excepted;
+	r->n_excepts_sockets += excepted;
+	return 0;
+}
 
-	while (at < n) {
-		if (!except && word_is(&words[at], "except") && sockets > 0) {
-			except = true;
-			at++;
-			sockets = 0;
-			continue;
-		}
-		took = 0;
-		for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
-			if (!except && sockets > 0 && word_is(&words[at], options[i].word))
-				took = parse_option(p, words, n, at, &scratch);
-		if (took == 0) {
-			took = socket_parse(p, words, n, at, bind);
-			sockets++;
-		}
+/* One socket at words[at], a path or not.  Returns how many words it took. */
+static int add_socket(
+	struct policy *p, const struct word *words, int n, int at, struct rule *r, bool excepted)
+{
+	struct endpoint e;
+	int took, added;
+
+	if (socket_is_path(&words[at])) {
+		added = excepted ? add_except(p, &words[at]) : add_tree(p, &words[at], r);
+		return added < 0 ? added : 1;
+	}
+	took = socket_parse(p, words, n, at, r->rights & RIGHT_BIND, &e);
+	if (took < 0)
+		return took;
+	added = add_endpoint(p, &e, r, excepted);
+	return added < 0 ? added : took;
+}
+
+static bool is_option(const struct word *w)
+{
+	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
+		if (word_is(w, options[i].word))
+			return true;
+	}
+	return false;
+}
+
+/* "except SOCKET...", to the end of the line. */
+static int parse_socket_excepts(
+	struct policy *p, const struct word *words, int n, int at, struct rule *r)
+{
+	int took = 0;
+
+	if (r->verdict != VERDICT_DENY)
+		return error_at(p, words[at].column,
+			"\"except\" stands only after deny; an allow names what it gives");
+	if (at + 1 >= n)
+		return error_at(p, words[at].column + (unsigned)words[at].n,
+			"a socket is missing after \"except\"");
+	for (at++; at < n && took >= 0; at += took)
+		took = add_socket(p, words, n, at, r, true);
+	return took < 0 ? took : 0;
+}
+
+/* Sockets, then options; words[2] is the first. */
+static int parse_sockets(struct policy *p, const struct word *words, int n, struct rule *r)
+{
+	int at = 2, took = 0;
+
+	while (at < n && !is_option(&words[at]) && !word_is(&words[at], "except")) {
+		took = add_socket(p, words, n, at, r, false);
 		if (took < 0)
 			return took;
 		at += took;
 	}
-	if (sockets == 0)
-		return error_at(p, words[n - 1].column + (unsigned)words[n - 1].n,
-			"a socket is missing after \"%s\", such as example.com:443",
-			words[n - 1].s);
-	if (verdict != VERDICT_DENY)
-		return error_at(p, words[1].column,
-			"\"%s\" is not yet supported: this version gives files, and every socket "
-			"is denied; leave the rule out",
-			words[1].s);
-	s.text = print_words(p, words, n);
-	if (!s.text || !store_grow(p, &p->statements, p->n_statements, &p->statements_room,
-			       sizeof(*p->statements)))
-		return -ENOMEM;
-	p->statements[p->n_statements++] = s;
+	if (at == 2)
+		return error_at(p, words[1].column + (unsigned)words[1].n,
+			"a socket is missing after \"%s\", such as example.com:443", words[1].s);
+	while (at < n) {
+		if (word_is(&words[at], "except"))
+			return parse_socket_excepts(p, words, n, at, r);
+		took = parse_option(p, words, n, at, r);
+		if (took < 0)
+			return took;
+		at += took;
+	}
 	return 0;
 }
 
@@ -402,19 +452,24 @@ int rule_parse(struct policy *p, const struct word *words, int n)
 		.mode_max = 0777,
 		.first_tree = p->n_trees,
 		.first_except = p->n_excepts,
+		.first_endpoint = p->n_endpoints,
 	};
 	int at, e;
 
-	if (n > 1 && (word_is(&words[1], "connect") || word_is(&words[1], "bind")))
-		return parse_sockets(p, words, n, r.verdict);
-	at = parse_rights(p, words, n, r.verdict, &r.written);
-	if (at < 0)
-		return at;
-	r.rights = right_close(r.written, r.verdict);
-	e = parse_body(p, words, n, at, &r);
+	if (n > 1 && (word_is(&words[1], "connect") || word_is(&words[1], "bind"))) {
+		r.written = r.rights = word_is(&words[1], "bind") ? RIGHT_BIND : RIGHT_CONNECT;
+		e = parse_sockets(p, words, n, &r);
+	} else {
+		at = parse_rights(p, words, n, r.verdict, &r.written);
+		if (at < 0)
+			return at;
+		r.rights = right_close(r.written, r.verdict);
+		e = parse_body(p, words, n, at, &r);
+	}
 	if (e < 0) {
 		p->n_trees = r.first_tree;
 		p->n_excepts = r.first_except;
+		p->n_endpoints = r.first_endpoint;
 		return e;
 	}
 	return add_rule(p, &r);
@@ -478,10 +533,15 @@ int expect_parse(struct policy *p, const struct word *words, int n)
 			near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 	}
 	e.verdict = parse_verdict(&words[1]);
-	if (word_is(&words[2], "connect")) {
-		r = socket_parse(p, words, n, 3, false);
+	if ((word_is(&words[2], "connect") || word_is(&words[2], "bind")) &&
+		!socket_is_path(&words[3])) {
+		e.rights = word_is(&words[2], "bind") ? RIGHT_BIND : RIGHT_CONNECT;
+		r = socket_parse(p, words, n, 3, e.rights == RIGHT_BIND, &e.socket);
 		if (r < 0)
 			return r;
+		if (e.socket.host == HOST_BELOW || e.socket.host == HOST_INTERNET)
+			return error_at(p, words[3].column,
+				"\"expect\" takes one host, by its name or its address");
 		if (3 + r < n)
 			return error_at(p, words[3 + r].column, "\"expect\" takes one socket");
 		return add_expect(p, &e, words, n);

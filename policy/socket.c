@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * socket.c - the syntax of sockets: hosts, addresses, ports, paths, abstract names.
+ * socket.c - the syntax of sockets without a path: hosts, addresses, ports, abstract names.
  *
  * Runs in: broker (at start), command line.  Trusts: the text's author.
- *
- * Checks only: no rule of this version gives a socket, but what it will say is read whole.
  */
 #include "policy/internal.h"
 
@@ -13,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define UNIX_PATH_MAX 107 /* sun_path less its NUL, unix(7) */
+#define UNIX_NAME_MAX 107 /* sun_path less its first NUL, unix(7) */
 
 static int parse_number(const char *s, size_t n, unsigned max, unsigned *ret)
 {
@@ -32,17 +30,25 @@ static int parse_number(const char *s, size_t n, unsigned max, unsigned *ret)
 	return 0;
 }
 
+/* As a policy has to write it: what is special in a path is not in a host. */
+static const char *socket_text(struct policy *p, const struct word *w)
+{
+	return w->s[0] == '@' ? text_word(p, w->s, w->magic, w->n) : w->s;
+}
+
 /* NUMBER, NUMBER-NUMBER or "*", from byte `at` to the end of the word. */
-static int check_ports(struct policy *p, const struct word *w, size_t at)
+static int parse_ports(struct policy *p, const struct word *w, size_t at, struct endpoint *ret)
 {
 	const char *s = w->s + at;
 	size_t n = w->n - at;
 	const char *dash = memchr(s, '-', n);
 	size_t first = dash ? (size_t)(dash - s) : n;
-	unsigned low, high;
+	unsigned low = 0, high = 65535;
 
-	if (n == 1 && word_magic(w, at, '*'))
+	if (n == 1 && word_magic(w, at, '*')) {
+		ret->high = 65535;
 		return 0;
+	}
 	if (parse_number(s, first, 65535, &low) < 0 ||
 		(dash && parse_number(dash + 1, n - first - 1, 65535, &high) < 0))
 		return error_at(p, w->column,
@@ -51,18 +57,41 @@ static int check_ports(struct policy *p, const struct word *w, size_t at)
 			w->s);
 	if (dash && high < low)
 		return error_at(p, w->column, "\"%s\": the range of ports runs backwards", w->s);
+	ret->low = (uint16_t)low;
+	ret->high = (uint16_t)(dash ? high : low);
 	return 0;
 }
 
+/* Bytes of an address of either family, and how many bits of the 16 count. */
+static void take_address(struct endpoint *ret, const uint8_t *bytes, bool v6, unsigned bits)
+{
+	ret->host = HOST_ADDRESS;
+	ret->bits = bits + (v6 ? 0 : 96);
+	memset(ret->address, 0, sizeof(ret->address));
+	if (!v6)
+		memset(ret->address + 10, 0xff, 2);
+	memcpy(ret->address + (v6 ? 0 : 12), bytes, v6 ? 16 : 4);
+}
+
+static bool has_host_bits(const struct endpoint *e)
+{
+	uint8_t masked[16] = {0};
+
+	memcpy(masked, e->address, (e->bits + 7) / 8);
+	if (e->bits % 8)
+		masked[e->bits / 8] &= (uint8_t)(0xff << (8 - e->bits % 8));
+	return memcmp(masked, e->address, 16) != 0;
+}
+
 /* An IPv4 or, in brackets, IPv6 address with perhaps "/BITS".  1: it is none. */
-static int check_address(struct policy *p, const struct word *w, size_t n)
+static int parse_address(struct policy *p, const struct word *w, size_t n, struct endpoint *ret)
 {
 	char text[INET6_ADDRSTRLEN + 1];
 	const char *s = w->s, *slash = memchr(s, '/', n);
 	size_t length = slash ? (size_t)(slash - s) : n;
 	bool v6 = length > 0 && s[0] == '[';
-	unsigned char address[16];
-	unsigned bits;
+	unsigned bits = v6 ? 128 : 32;
+	uint8_t address[16];
 
 	if (v6 && s[length - 1] != ']')
 		return error_at(p, w->column, "\"%s\": a \"[\" without its \"]\"", w->s);
@@ -81,18 +110,32 @@ static int check_address(struct policy *p, const struct word *w, size_t n)
 		return error_at(p, w->column,
 			"\"%s\": after \"/\" stands a number of bits, 0 to %d", w->s,
 			v6 ? 128 : 32);
+	take_address(ret, address, v6, bits);
+	if (has_host_bits(ret))
+		return error_at(p, w->column,
+			"\"%s\": the address has bits beyond the %u of its network; write the "
+			"network's own address, or all %d bits",
+			w->s, bits, v6 ? 128 : 32);
 	return 0;
 }
 
-/* A host's name; perhaps with "*." before it. */
-static int check_name(struct policy *p, const struct word *w, size_t n)
+static const char *lower_copy(struct policy *p, const char *s, size_t n)
 {
-	size_t at = word_magic(w, 0, '*') && n > 2 && w->s[1] == '.' ? 2 : 0;
+	char *copy = store_copy(p, s, n);
+
+	for (size_t i = 0; copy && i < n; i++) {
+		if (copy[i] >= 'A' && copy[i] <= 'Z')
+			copy[i] = (char)(copy[i] - 'A' + 'a');
+	}
+	return copy;
+}
+
+/* Whether w->s[at..n) is a host's name: labels of at most 63, and not all digits. */
+static bool is_name(const struct word *w, size_t at, size_t n)
+{
 	size_t label = 0;
 	bool letter = false;
 
-	if (n == 0 || n > 253)
-		return error_at(p, w->column, "\"%s\": a host is missing before the port", w->s);
 	for (size_t i = at; i <= n; i++) {
 		char c = i < n ? w->s[i] : '.';
 		bool alnum =
@@ -104,16 +147,34 @@ static int check_name(struct policy *p, const struct word *w, size_t n)
 		else if (alnum || c == '_' || (c == '-' && label > 0))
 			label++;
 		else
-			return error_at(p, w->column,
-				"\"%.*s\" is neither a host's name nor an address", (int)n, w->s);
+			return false;
 	}
-	if (!letter)
-		return error_at(p, w->column, "\"%.*s\" is neither a host's name nor an address",
-			(int)n, w->s);
-	return 0;
+	return letter;
 }
 
-static int check_internet(struct policy *p, const struct word *w)
+/* "internet", a host's name, or "*." and one; a last dot is the root's, and goes. */
+static int parse_name(struct policy *p, const struct word *w, size_t n, struct endpoint *ret)
+{
+	size_t at = word_magic(w, 0, '*') && n > 2 && w->s[1] == '.' ? 2 : 0;
+
+	if (n == 0)
+		return error_at(p, w->column, "\"%s\": a host is missing before the port", w->s);
+	if (!is_name(w, at, n) || n > 253)
+		return error_at(p, w->column, "\"%.*s\" is neither a host's name nor an address",
+			(int)n, w->s);
+	if (n == strlen("internet") && memcmp(w->s, "internet", n) == 0) {
+		ret->host = HOST_INTERNET;
+		return 0;
+	}
+	if (w->s[n - 1] == '.')
+		n--;
+	ret->host = at ? HOST_BELOW : HOST_NAME;
+	ret->name = lower_copy(p, w->s + at, n - at);
+	ret->name_size = n - at;
+	return ret->name ? 0 : -ENOMEM;
+}
+
+static int parse_internet(struct policy *p, const struct word *w, struct endpoint *ret)
 {
 	const char *colon = strrchr(w->s, ':');
 	size_t n;
@@ -128,51 +189,73 @@ static int check_internet(struct policy *p, const struct word *w)
 	if (n > 0 && w->s[0] != '[' && memchr(w->s, ':', n))
 		return error_at(
 			p, w->column, "\"%s\": write an IPv6 address in brackets, [::1]:80", w->s);
-	r = check_address(p, w, n);
+	r = parse_address(p, w, n, ret);
 	if (r == 1)
-		r = check_name(p, w, n);
-	return r < 0 ? r : check_ports(p, w, n + 1);
+		r = parse_name(p, w, n, ret);
+	return r < 0 ? r : parse_ports(p, w, n + 1, ret);
 }
 
-static int check_unix(struct policy *p, const struct word *w)
+static int parse_abstract(struct policy *p, const struct word *w, struct endpoint *ret)
 {
-	const char *path;
-	bool slash;
-	int r;
-
-	if (w->s[0] == '@') {
-		if (w->n < 2 || w->n - 1 > UNIX_PATH_MAX)
-			return error_at(p, w->column,
-				"\"%s\": an abstract name has 1 to %d bytes after \"@\"", w->s,
-				UNIX_PATH_MAX);
-		return 0;
-	}
-	r = target_path(p, w, false, &path, &slash);
-	if (r == 0 && slash)
-		return error_at(p, w->column, "\"%s\": a socket is no directory", w->s);
-	return r;
+	if (w->n < 2 || w->n - 1 > UNIX_NAME_MAX)
+		return error_at(p, w->column,
+			"\"%s\": an abstract name has 1 to %d bytes after \"@\"", w->s,
+			UNIX_NAME_MAX);
+	ret->protocol = PROTOCOL_ABSTRACT;
+	ret->host = HOST_ABSTRACT;
+	ret->name = store_copy(p, w->s + 1, w->n - 1);
+	ret->name_size = w->n - 1;
+	return ret->name ? 0 : -ENOMEM;
 }
 
-int socket_parse(struct policy *p, const struct word *words, int n, int at, bool bind)
+/* What is bound is this host's, so it has an address; and UDP has no way out but the relay. */
+static int check_bind(struct policy *p, const struct word *w, const struct endpoint *e)
+{
+	if (e->protocol == PROTOCOL_UDP)
+		return error_at(p, w->column,
+			"\"bind\" takes tcp: a UDP socket of the outer network could send to any "
+			"address");
+	if (e->protocol == PROTOCOL_ABSTRACT)
+		return error_at(p, w->column,
+			"\"%s\": abstract names that are bound stay in the cell, and need no rule; "
+			"bind a path to be reached from outside",
+			w->s);
+	if (e->host != HOST_ADDRESS)
+		return error_at(p, w->column,
+			"\"%s\": bind takes an address, such as 127.0.0.1:8080, or 0.0.0.0:8080 "
+			"for all of this host's",
+			w->s);
+	return 0;
+}
+
+bool socket_is_path(const struct word *w)
+{
+	return w->n > 0 && (strchr("/~", w->s[0]) || strncmp(w->s, "./", 2) == 0 ||
+				   (word_magic(w, 0, '*') && word_magic(w, 1, '*')));
+}
+
+int socket_parse(
+	struct policy *p, const struct word *words, int n, int at, bool bind, struct endpoint *ret)
 {
 	const struct word *w = &words[at];
 	int protocol = word_is(w, "tcp") || word_is(w, "udp"), r;
 
+	*ret = (struct endpoint){.bind = bind};
 	if (protocol && at + 1 >= n)
 		return error_at(
 			p, w->column + (unsigned)w->n, "a socket is missing after \"%s\"", w->s);
+	ret->protocol = word_is(w, "udp") ? PROTOCOL_UDP : PROTOCOL_TCP;
 	w += protocol;
 	if (w->n == 0)
 		return error_at(p, w->column, "an empty socket");
-	if (strchr("/@~", w->s[0]) || strncmp(w->s, "./", 2) == 0) {
-		if (protocol)
-			return error_at(
-				p, w->column, "\"%s\": a Unix socket is neither tcp nor udp", w->s);
-		r = check_unix(p, w);
-	} else {
-		r = check_internet(p, w);
-	}
-	if (r == 0 && bind && w->s[0] == '*' && w->n > 1 && w->s[1] == '.')
-		r = error_at(p, w->column, "\"%s\": bind takes an address or a name", w->s);
-	return r < 0 ? r : 1 + protocol;
+	if (protocol && (w->s[0] == '@' || socket_is_path(w)))
+		return error_at(p, w->column, "\"%s\": a Unix socket is neither tcp nor udp", w->s);
+	r = w->s[0] == '@' ? parse_abstract(p, w, ret) : parse_internet(p, w, ret);
+	if (r == 0 && bind)
+		r = check_bind(p, w, ret);
+	if (r < 0)
+		return r;
+	ret->text = store_printf(
+		p, "%s%s", ret->protocol == PROTOCOL_UDP ? "udp " : "", socket_text(p, w));
+	return ret->text ? 1 + protocol : -ENOMEM;
 }

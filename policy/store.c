@@ -142,7 +142,8 @@ struct policy *policy_free(struct policy *p)
 	free(p->trees);
 	free(p->excepts);
 	free(p->expects);
-	free(p->statements);
+	free(p->endpoints);
+	peers_free(p);
 	free(p->variables);
 	free(p->sources);
 	free(p->protected);
@@ -289,7 +290,8 @@ int policy_tree_resolved(struct policy *p, size_t i, const char *path)
 		return store_result(p);
 	}
 	t->pub.missing = true;
-	if (t->pub.optional || t->pub.verdict == VERDICT_DENY)
+	/* A daemon may make its socket later. */
+	if (t->pub.optional || !(t->pub.rights & RIGHTS_FILES) || t->pub.verdict == VERDICT_DENY)
 		return 0;
 	return diag_of_rule(p, t->pub.rule, t->column, false,
 		"%s does not exist; make it, or add \"optional\" to the rule", t->pub.prefix);
@@ -348,7 +350,7 @@ int policy_except_resolved(struct policy *p, size_t i, const char *path)
 
 size_t policy_rule_count(const struct policy *p)
 {
-	return p->n_rules + p->n_statements;
+	return p->n_rules;
 }
 
 size_t policy_expect_count(const struct policy *p)

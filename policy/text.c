@@ -8,6 +8,7 @@
 
 #include "common/path.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -141,9 +142,17 @@ static void print_rights(FILE *f, unsigned rights)
 	}
 	for (unsigned i = 0; i < RIGHTS_COUNT; i++)
 		if (rights & 1u << i) {
-			fprintf(f, "%s%s", comma, right_names[i]);
+			fprintf(f, "%s%s", comma, right_name(i));
 			comma = ",";
 		}
+}
+
+static void print_endpoints(struct policy *p, FILE *f, const struct rule *r, bool excepted)
+{
+	for (size_t i = r->first_endpoint; i < r->first_endpoint + r->n_endpoints; i++) {
+		if (p->endpoints[i].excepted == excepted)
+			fprintf(f, " %s", p->endpoints[i].text);
+	}
 }
 
 static void print_rule(struct policy *p, FILE *f, const struct rule *r)
@@ -154,6 +163,7 @@ static void print_rule(struct policy *p, FILE *f, const struct rule *r)
 	print_rights(f, r->written);
 	for (size_t i = r->first_tree; i < r->first_tree + r->n_trees; i++)
 		fprintf(f, " %s", print_pattern(p, &p->trees[i].pattern));
+	print_endpoints(p, f, r, false);
 	if (r->as == AS_BROKER)
 		fputs(" as broker", f);
 	for (unsigned i = 0; i < 3; i++)
@@ -165,9 +175,11 @@ static void print_rule(struct policy *p, FILE *f, const struct rule *r)
 		fprintf(f, " timeout %ums", r->timeout_ms);
 	if (r->optional)
 		fputs(" optional", f);
+	if (r->n_excepts + r->n_excepts_sockets > 0)
+		fputs(" except", f);
 	for (size_t i = r->first_except; i < r->first_except + r->n_excepts; i++)
-		fprintf(f, "%s %s", i == r->first_except ? " except" : "",
-			print_pattern(p, &p->excepts[i].pattern));
+		fprintf(f, " %s", print_pattern(p, &p->excepts[i].pattern));
+	print_endpoints(p, f, r, true);
 	fprintf(f, "\t# %s\n", r->name);
 }
 
@@ -233,8 +245,6 @@ static void print_all(struct policy *p, FILE *f)
 	print_settings(p, f);
 	for (size_t i = 0; i < p->n_rules; i++)
 		print_rule(p, f, &p->rules[i]);
-	for (size_t i = 0; i < p->n_statements; i++)
-		fprintf(f, "%s\t# %s\n", p->statements[i].text, p->statements[i].name);
 	for (size_t i = 0; i < p->n_expects; i++)
 		fprintf(f, "%s\t# %s\n", p->expects[i].text, p->expects[i].name);
 }
@@ -286,6 +296,12 @@ int policy_suggest(unsigned rights, const char *path, char *buf, size_t size)
 	char names[64], word[4 * PATH_MAX + 3];
 	int n;
 
+	/* A host needs no quotes, though its brackets would in a path. */
+	if ((rights & (RIGHT_CONNECT | RIGHT_BIND)) && path[0] != '/' && path[0] != '@') {
+		n = snprintf(buf, size, "allow %s %s",
+			policy_rights_name(rights, names, sizeof(names)), path);
+		return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+	}
 	if (!*policy_rights_name(rights, names, sizeof(names)) || strcmp(path, "/") == 0 ||
 		strncmp(path, "/proc/", strlen("/proc/")) == 0)
 		return -EINVAL;
@@ -296,14 +312,54 @@ int policy_suggest(unsigned rights, const char *path, char *buf, size_t size)
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
+int policy_suggest_socket(const struct policy_socket *s, char *buf, size_t size)
+{
+	char host[4 * INET6_ADDRSTRLEN] = "", word[4 * PATH_MAX + 3];
+	const char *verb = s->bind ? "bind" : "connect";
+	int n;
+
+	if (s->protocol == PROTOCOL_ABSTRACT) {
+		n = text_quote(s->name, NULL, s->name_size, word, sizeof(word));
+		if (n < 0)
+			return n;
+		n = word[0] == '"' ? snprintf(buf, size, "allow %s \"@%s", verb, word + 1)
+				   : snprintf(buf, size, "allow %s @%s", verb, word);
+		return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : n;
+	}
+	if (!s->name && s->address)
+		address_text(s->address, host, sizeof(host));
+	n = snprintf(buf, size, "allow %s %s%.*s:%u", verb,
+		s->protocol == PROTOCOL_UDP ? "udp " : "",
+		s->name ? (int)s->name_size : (int)strlen(host), s->name ? s->name : host,
+		(unsigned)s->port);
+	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : n;
+}
+
+static enum verdict expect_socket(
+	const struct policy *p, const struct expect *e, struct policy_answer *ret)
+{
+	const struct endpoint *to = &e->socket;
+	const struct policy_socket s = {
+		.bind = to->bind,
+		.protocol = to->protocol,
+		.address = to->host == HOST_ADDRESS ? to->address : NULL,
+		.port = to->low,
+		.name = to->name,
+		.name_size = to->name_size,
+	};
+
+	return policy_check_socket(p, &s, ret);
+}
+
 int policy_expect(struct policy *p)
 {
 	int failed = 0;
 
 	for (size_t i = 0; i < p->n_expects; i++) {
 		const struct expect *e = &p->expects[i];
-		enum verdict got = VERDICT_DENY;
-		const char *rule = NULL;
+		struct policy_answer of_socket = {.rule = NULL};
+		enum verdict got = e->path ? VERDICT_DENY : expect_socket(p, e, &of_socket);
+		const char *rule = of_socket.rule;
 
 		/* Each right for itself: "expect deny any" means that none is given. */
 		for (unsigned right = 1; e->path && right <= e->rights; right <<= 1) {
@@ -322,8 +378,7 @@ int policy_expect(struct policy *p)
 		diag_add(p, e->file, e->line, e->column, e->source, false,
 			store_printf(p, "expected %s, but the verdict is %s, by %s",
 				policy_verdict_name(e->verdict), policy_verdict_name(got),
-				e->path ? (rule ? rule : "no rule at all")
-					: "this version, which gives no socket yet"));
+				rule ? rule : "no rule at all"));
 	}
 	return p->out_of_memory ? -ENOMEM : failed;
 }

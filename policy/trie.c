@@ -211,7 +211,7 @@ static int add_mark(struct policy *p, uint32_t node, bool below, uint32_t tree, 
 		return add_mark(p, node, below, tree, rights, prefix_size);
 	}
 	m->marks[m->n_marks] = (struct mark){
-		.tree = tree, .rights = (uint8_t)rights, .prefix_size = (uint16_t)prefix_size};
+		.tree = tree, .rights = (uint16_t)rights, .prefix_size = (uint16_t)prefix_size};
 	*link = (uint32_t)m->n_marks++;
 	return 0;
 }
@@ -238,10 +238,12 @@ static int add_pattern(struct policy *p, uint32_t root, const char *prefix, cons
 static int add_tree_marks(struct policy *p, size_t i)
 {
 	const struct tree *t = &p->trees[i];
-	bool gives = t->pub.verdict != VERDICT_DENY && !t->pattern.anywhere;
+	/* A socket that is only connected stands in no view. */
+	bool gives = t->pub.verdict != VERDICT_DENY && !t->pattern.anywhere &&
+		     t->pub.rights != RIGHT_CONNECT;
 	int r;
 
-	if (t->pub.missing && t->pub.verdict != VERDICT_DENY)
+	if (t->pub.missing && t->pub.verdict != VERDICT_DENY && (t->pub.rights & RIGHTS_FILES))
 		return 0;
 	r = add_pattern(
 		p, TRIE_ROOT, t->pub.prefix, &t->pattern, (uint32_t)i, t->pub.rights, gives);
@@ -262,11 +264,11 @@ static int add_excepts(struct policy *p, struct rule *rule)
 	for (size_t i = rule->first_except; i < rule->first_except + rule->n_excepts; i++) {
 		const struct except *e = &p->excepts[i];
 		int r = add_pattern(p, rule->except_root, e->pattern.prefix, &e->pattern,
-			MARK_EXCEPT, RIGHTS_ALL, false);
+			MARK_EXCEPT, RIGHTS_KNOWN, false);
 
 		if (r == 0 && strcmp(e->pattern.prefix, e->resolved) != 0)
 			r = add_pattern(p, rule->except_root, e->resolved, &e->pattern, MARK_EXCEPT,
-				RIGHTS_ALL, false);
+				RIGHTS_KNOWN, false);
 		if (r < 0)
 			return r;
 	}

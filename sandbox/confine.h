@@ -54,6 +54,32 @@ struct cell_tree {
 	bool is_file;      /* a single file, not a directory */
 };
 
+/* What of sockets the policy can give: rows of the worker's filter, and what stands in the cell's
+ * network. */
+enum cell_sockets {
+	CELL_SOCKETS_OUT = 1 << 0,      /* some socket leads out: there is a dialer */
+	CELL_SOCKETS_NAMES = 1 << 1,    /* names are answered: a name server in the cell */
+	CELL_SOCKETS_DATAGRAM = 1 << 2, /* Unix datagram peers */
+};
+
+#define CELL_UDP_PORTS_MAX 32
+#define CELL_SPARES        16
+#define CELL_NET_FDS_MAX   (4 + CELL_UDP_PORTS_MAX + CELL_SPARES)
+
+/* The sockets in the cell's network that the dialer answers at, made with the namespace, in the
+ * order of enum dial_cell (common/dial.h). */
+struct cell_net {
+	int fds[CELL_NET_FDS_MAX];
+	size_t n_fds;
+	uint8_t n_of[4]; /* of each kind */
+	uint64_t
+		cookie; /* SO_NETNS_COOKIE of its sockets: socket(7), Linux 5.14; 0: no namespace */
+};
+#define CELL_NET_INIT \
+	{ \
+		.n_fds = 0 \
+	}
+
 /* A descriptor for the worker: `from` here becomes `to` there. */
 struct cell_fd {
 	int from;
@@ -87,6 +113,11 @@ struct cell_spec {
 
 	struct cell_limits limits;
 
+	unsigned sockets;          /* enum cell_sockets set */
+	const char *dialer;        /* where CELL_SOCKETS_OUT: its program, an absolute path */
+	const uint16_t *udp_ports; /* that rules name, ascending; at most CELL_UDP_PORTS_MAX */
+	size_t n_udp_ports;
+
 	const char *program; /* as the user wrote it; looked up along the cell's PATH */
 	char *const *argv;
 	char *const *envp;         /* the worker's whole environment */
@@ -113,7 +144,7 @@ struct filter {
 };
 
 /* Which table. */
-enum filter_table { FILTER_WORKER, FILTER_BROKER, FILTER_INIT, FILTER_RELAY };
+enum filter_table { FILTER_WORKER, FILTER_BROKER, FILTER_INIT, FILTER_RELAY, FILTER_DIALER };
 
 /* The program of a table for this cell; only the worker's depends on one. */
 int filter_find(enum filter_table table, const struct cell_spec *spec, struct filter *ret,
@@ -176,10 +207,12 @@ struct cell_ns {
 int cell_adopt(const struct cell_spec *spec, const struct cell_prep *prep, pid_t init,
 	struct cell_ns *ret_ns, struct failure *f);
 
-/* Makes the cell's network namespace, its loopback up, and opens it in ns.  It takes as long as the
- * whole view, so a helper of the broker's makes it meanwhile; init, which has no socket call, needs
- * none. */
-int cell_network(const struct cell_prep *prep, struct cell_ns *ns, struct failure *f);
+/* Makes the cell's network namespace, its loopback up, and opens it in ns.  Where sockets lead out,
+ * every address is local there (a local default route on lo), and the sockets of cell_net stand. It
+ * takes as long as the whole view, so a helper of the broker's makes it meanwhile; init, which has
+ * no socket call, needs none. */
+int cell_network(const struct cell_spec *spec, const struct cell_prep *prep, struct cell_ns *ns,
+	struct cell_net *net, struct failure *f);
 
 struct cell_parts {
 	int view_fd, twin_fd;                 /* the same where no tree may be changed */
@@ -219,5 +252,8 @@ int caps_broker(bool as_broker, struct failure *f);
 int cell_load_filter(const struct filter *filter, struct failure *f);
 /* The same for the worker's: *ret_listener_fd, close-on-exec, is where trapped calls are served. */
 int cell_load_trap(const struct filter *filter, int *ret_listener_fd, struct failure *f);
+/* The dialer's whole cage, entered by itself: no capability, no file but those that c-ares reads,
+ * and its filter. */
+int cell_cage_dialer(struct failure *f);
 
 #endif

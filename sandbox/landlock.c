@@ -13,9 +13,10 @@
  * everything beneath, across mounts: a rule never stands on a directory with a data tree below, but
  * for the broker's to list.
  *
- * Every right that the running ABI knows is handled, so that what no rule grants is denied; network
- * rights have no rule at all.  Landlock does not guard metadata, which the read-only view and the
- * filter do.
+ * Every right that the running ABI knows is handled, so that what no rule grants is denied. Network
+ * rights have no rule at all in the worker's domain; in the broker's they are not handled, since it
+ * connects and binds the worker's own sockets inside the cell, and can make none.  Landlock does
+ * not guard metadata, which the read-only view and the filter do.
  */
 #include "common/fd.h"
 #include "sandbox/abi.h"
@@ -89,13 +90,13 @@ static uint64_t handled_fs(int abi)
 	return fs;
 }
 
-static int rules_new(int abi)
+static int rules_new(int abi, bool network)
 {
 	/* landlock_create_ruleset(2): fields that an older kernel does not know may be there as
 	 * long as they are zero. */
 	struct abi_landlock_ruleset attr = {
 		.fs = handled_fs(abi),
-		.net = abi >= 4 ? ABI_NET_BIND_TCP | ABI_NET_CONNECT_TCP : 0,
+		.net = network && abi >= 4 ? ABI_NET_BIND_TCP | ABI_NET_CONNECT_TCP : 0,
 		.scoped = abi >= ABI_SCOPE ? ABI_SCOPE_ABSTRACT_UNIX | ABI_SCOPE_SIGNAL : 0,
 	};
 
@@ -108,8 +109,8 @@ int rules_init(struct rules *rules, int abi, struct failure *f)
 	rules->abi = abi;
 	if (abi == 0)
 		return 0;
-	rules->broker_fd = rules_new(abi);
-	rules->worker_fd = rules_new(abi);
+	rules->broker_fd = rules_new(abi, false);
+	rules->worker_fd = rules_new(abi, true);
 	if (rules->broker_fd < 0 || rules->worker_fd < 0)
 		return fail(f, -errno, "Landlock: cannot make a ruleset: %m");
 	return 0;

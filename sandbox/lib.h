@@ -44,11 +44,18 @@ int lib_break(struct warder *w, int error);
 int lib_begin(struct warder *w, enum msg_op op, uint16_t count, struct enc *ret);
 /* Adds a request.  -ENOSPC: it does not fit any more. */
 int lib_put(struct enc *e, const struct msg_request *q);
+/*
+ * Sends one request and takes its answer: a descriptor in *ret_fd if `ret_fd` is not NULL; data in
+ * *ret, borrowed from w->rx.  `exact`: the only size that data may have, or -1.  0 or -errno.
+ */
+int lib_ask_once(struct warder *w, enum msg_op op, const struct msg_request *q, int *ret_fd,
+	long exact, struct msg_answer *ret);
 /* Sends it, waits for its answer, checks its header.  0 or -errno. */
 int lib_exchange(struct warder *w, struct enc *e, uint16_t count, struct lib_answers *ret);
-/* Next answer, its form checked: a descriptor exactly where `fd` says so, data only on success.
+/* Next answer, its form checked: a descriptor exactly where `fd` says so, data on success alone and
+ * beside a descriptor only where `data` says so.
  * Returns 0 with *ret_fd and *ret set; the broker's own refusal, positive; -EPROTO. */
-int lib_answer(struct lib_answers *a, bool fd, struct msg_answer *ret, int *ret_fd);
+int lib_answer(struct lib_answers *a, bool fd, bool data, struct msg_answer *ret, int *ret_fd);
 /* After the last answer: nothing is left.  Closes what was not taken.  0 or -EPROTO. */
 int lib_answers_end(struct warder *w, struct lib_answers *a, int r);
 

@@ -129,7 +129,7 @@ int lib_exchange(struct warder *w, struct enc *e, uint16_t count, struct lib_ans
 	return 0;
 }
 
-int lib_answer(struct lib_answers *a, bool fd, struct msg_answer *ret, int *ret_fd)
+int lib_answer(struct lib_answers *a, bool fd, bool data, struct msg_answer *ret, int *ret_fd)
 {
 	struct msg_answer answer;
 
@@ -142,7 +142,7 @@ int lib_answer(struct lib_answers *a, bool fd, struct msg_answer *ret, int *ret_
 	}
 	if (answer.result != (fd ? ANSWER_FD : 0))
 		return -EPROTO;
-	if (fd && (answer.data_size > 0 || a->next_fd == a->n_fds))
+	if (fd && ((answer.data_size > 0 && !data) || a->next_fd == a->n_fds))
 		return -EPROTO;
 	if (fd)
 		*ret_fd = fd_take(&a->fds[a->next_fd++]);
@@ -157,6 +157,29 @@ int lib_answers_end(struct warder *w, struct lib_answers *a, int r)
 	fd_close_many(a->fds, a->n_fds);
 	a->n_fds = a->next_fd = 0;
 	return r == -EPROTO ? lib_break(w, EPROTO) : r;
+}
+
+int lib_ask_once(struct warder *w, enum msg_op op, const struct msg_request *q, int *ret_fd,
+	long exact, struct msg_answer *ret)
+{
+	struct lib_answers a = LIB_ANSWERS_INIT;
+	autofd fd = -1;
+	struct enc e;
+	int r = lib_begin(w, op, 1, &e);
+
+	if (r == 0)
+		r = lib_put(&e, q);
+	if (r == 0)
+		r = lib_exchange(w, &e, 1, &a);
+	if (r < 0)
+		return r;
+	r = lib_answer(&a, ret_fd != NULL, exact != 0, ret, &fd);
+	if (r == 0 && exact >= 0 && ret->data_size != (unsigned long)exact)
+		r = -EPROTO;
+	r = lib_answers_end(w, &a, r);
+	if (r == 0 && ret_fd)
+		*ret_fd = fd_take(&fd);
+	return r > 0 ? -r : r;
 }
 
 static int hello(struct warder *w)
@@ -174,7 +197,7 @@ static int hello(struct warder *w)
 	if (r < 0)
 		return r;
 	/* Data in the answer is for later versions; this one needs none of it. */
-	r = lib_answer(&a, false, &answer, NULL);
+	r = lib_answer(&a, false, true, &answer, NULL);
 	r = lib_answers_end(w, &a, r);
 	return r > 0 ? -r : r;
 }

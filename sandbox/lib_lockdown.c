@@ -77,9 +77,12 @@ static const struct row allowed[] = {
 	{"sendmsg", ARG(2, MSG_OOB | MSG_FASTOPEN, 0)},
 	{"sendto", ARG(3, MSG_OOB | MSG_FASTOPEN, 0), ARG(4, ~(uint64_t)0, 0)}, /* names no peer */
 	{"shutdown", ANY},
+	{"accept", ANY},            /* of a listening socket that it was given */
+	{"accept4", ANY},
 	{"setsockopt", ARG(1, INT_BITS, SOL_SOCKET), ARG(2, INT_BITS, SO_PASSRIGHTS)}, /* serve */
 	{"getsockopt", ARG(1, INT_BITS, SOL_SOCKET), ARG(2, INT_BITS, SO_DOMAIN)},     /* attach */
 	{"getsockopt", ARG(1, INT_BITS, SOL_SOCKET), ARG(2, INT_BITS, SO_TYPE)},
+	{"getsockopt", ARG(1, INT_BITS, SOL_SOCKET), ARG(2, INT_BITS, SO_ERROR)}, /* what ended it */
 
 	{"epoll_create1", ANY},     /* waiting */
 	{"epoll_ctl", ANY},
@@ -145,7 +148,7 @@ static const char *const refused[] = {
 	"utime", "utimes", "futimesat", "utimensat",
 	"setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr",
 	"inotify_add_watch", "fanotify_init", "fanotify_mark", "mount", "umount2", "pivot_root",
-	"socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "sendmmsg",
+	"socket", "socketpair", "connect", "bind", "listen", "sendmmsg",
 	"execve", "execveat", "fork", "vfork", "clone", "unshare", "setns",
 	"kill", "tkill", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_open",
 	"pidfd_getfd", "pidfd_send_signal", "memfd_create", "ioctl", "prctl", "personality",

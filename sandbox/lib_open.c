@@ -81,7 +81,7 @@ static int take_answers(
 
 		if (reqs[i].fd != SENT)
 			continue;
-		r = lib_answer(a, true, &answer, &fd);
+		r = lib_answer(a, true, false, &answer, &fd);
 		if (r >= 0)
 			reqs[i].fd = r == 0 ? fd : -r;
 	}

@@ -31,41 +31,13 @@ static int ask_path2(struct ask *a, const char *path)
 	return lib_path(path, a->path2, &a->q.path2, &a->q.path2_size);
 }
 
-/*
- * Sends one request and takes its answer: a descriptor in *ret_fd if `ret_fd` is not NULL, else
- * data in *ret, borrowed from w->rx.  `exact`: the only size that data may have, or -1.
- * 0 or -errno.
- */
-static int ask_once(struct warder *w, enum msg_op op, const struct msg_request *q, int *ret_fd,
-	long exact, struct msg_answer *ret)
-{
-	struct lib_answers a = LIB_ANSWERS_INIT;
-	autofd fd = -1;
-	struct enc e;
-	int r = lib_begin(w, op, 1, &e);
-
-	if (r == 0)
-		r = lib_put(&e, q);
-	if (r == 0)
-		r = lib_exchange(w, &e, 1, &a);
-	if (r < 0)
-		return r;
-	r = lib_answer(&a, ret_fd != NULL, ret, &fd);
-	if (r == 0 && exact >= 0 && ret->data_size != (unsigned long)exact)
-		r = -EPROTO;
-	r = lib_answers_end(w, &a, r);
-	if (r == 0 && ret_fd)
-		*ret_fd = fd_take(&fd);
-	return r > 0 ? -r : r;
-}
-
 /* The common case: an answer that is yes or no. */
 static int ask_plain(struct warder *w, enum msg_op op, struct ask *a, int r)
 {
 	struct msg_answer answer;
 
 	if (r == 0)
-		r = ask_once(w, op, &a->q, NULL, 0, &answer);
+		r = lib_ask_once(w, op, &a->q, NULL, 0, &answer);
 	return lib_errno(r);
 }
 
@@ -96,7 +68,7 @@ int warder_stat(struct warder *w, const char *path, int flags, struct stat *ret)
 	int r = ask_path(&a, path);
 
 	if (r == 0)
-		r = ask_once(w, MSG_STAT, &a.q, NULL, MSG_STAT_SIZE, &answer);
+		r = lib_ask_once(w, MSG_STAT, &a.q, NULL, MSG_STAT_SIZE, &answer);
 	if (r == 0) {
 		d = dec_init(answer.data, answer.data_size);
 		msg_get_stat(&d, &s);
@@ -119,7 +91,7 @@ ssize_t warder_readlink(struct warder *w, const char *path, char *buf, size_t si
 	int r = size > 0 ? ask_path(&a, path) : -EINVAL;
 
 	if (r == 0)
-		r = ask_once(w, MSG_READLINK, &a.q, NULL, -1, &answer);
+		r = lib_ask_once(w, MSG_READLINK, &a.q, NULL, -1, &answer);
 	if (r == 0 && (answer.data_size == 0 || answer.data_size > MSG_PATH_MAX))
 		r = lib_break(w, EPROTO);
 	if (r < 0)
@@ -178,7 +150,7 @@ int warder_list(struct warder *w, const char *path,
 	int stop = 0, r = ask_path(&a, path);
 
 	while (r == 0) {
-		r = ask_once(w, MSG_LIST, &a.q, NULL, -1, &answer);
+		r = lib_ask_once(w, MSG_LIST, &a.q, NULL, -1, &answer);
 		if (r == 0)
 			r = list_some(w, &answer, &a.q.offset, each, ctx, &stop);
 		if (r == 0 && (stop != 0 || a.q.offset == 0))
@@ -280,6 +252,6 @@ int warder_watch(struct warder *w, const char *path, uint32_t mask)
 	int fd = -1, r = ask_path(&a, path);
 
 	if (r == 0)
-		r = ask_once(w, MSG_WATCH, &a.q, &fd, -1, &answer);
+		r = lib_ask_once(w, MSG_WATCH, &a.q, &fd, 0, &answer);
 	return lib_errno(r < 0 ? r : fd);
 }

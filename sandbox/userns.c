@@ -16,12 +16,9 @@
 #include "sandbox/layers.h"
 
 #include <limits.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
 static const struct {
 	const char *name;
@@ -168,34 +165,5 @@ int user_take(const struct cell_spec *spec, struct failure *f)
 		setresuid(spec->uid, spec->uid, spec->uid) < 0)
 		return fail(f, -errno, "cannot become uid %u, gid %u in the cell: %m",
 			(unsigned)spec->uid, (unsigned)spec->gid);
-	return 0;
-}
-
-static int loopback_up(struct failure *f)
-{
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-	autofd fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 && errno == EAFNOSUPPORT) /* a kernel without IPv4 */
-		return 0;
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
-		return fail(f, -errno, "the cell's network: cannot bring up its loopback: %m");
-	return 0;
-}
-
-int cell_network(const struct cell_prep *prep, struct cell_ns *ns, struct failure *f)
-{
-	int r;
-
-	if (prep->userns && setns(ns->fds[CELL_NS_USER], CLONE_NEWUSER) < 0)
-		return fail(f, -errno, "namespaces: cannot enter the cell's user namespace: %m");
-	if (unshare(CLONE_NEWNET) < 0)
-		return fail(f, -errno, "the cell's network: cannot make its namespace: %m");
-	r = loopback_up(f);
-	if (r < 0)
-		return r;
-	ns->fds[CELL_NS_NET] = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (ns->fds[CELL_NS_NET] < 0)
-		return fail(f, -errno, "the cell's network: cannot open its namespace: %m");
 	return 0;
 }

@@ -291,13 +291,15 @@ static void passwd_texts(const struct view *v, char *passwd, char *group, size_t
 int view_etc_made(struct view *v, struct failure *f)
 {
 	char passwd[2 * PATH_MAX], group[PATH_MAX], id[40];
+	bool names = v->spec->sockets & CELL_SOCKETS_NAMES;
 	const struct {
 		const char *name, *text;
 	} files[] = {
 		{"passwd", passwd},
 		{"group", group},
 		{"hosts", "127.0.0.1 localhost\n::1 localhost\n"},
-		{"resolv.conf", "# No name server is reachable from this cell.\n"},
+		{"resolv.conf", names ? "nameserver 127.0.0.1\noptions edns0\n"
+				      : "# No name server is reachable from this cell.\n"},
 		{"nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"},
 		{"machine-id", id},
 	};

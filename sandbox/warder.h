@@ -114,6 +114,45 @@ WARDER_API int warder_utimes(
 /* A new inotify(7) descriptor that watches path alone for the events of mask. */
 WARDER_API int warder_watch(struct warder *w, const char *path, uint32_t mask);
 
+/* The other end of a connection or, of a listening socket, its own address; and the rule that
+ * allowed it.  Both end in NUL; a path too long for `text` is cut. */
+struct warder_peer {
+	char text[256]; /* as a policy writes it: "93.184.215.14:443", "/run/x.sock", "@name" */
+	char rule[256]; /* "scan.policy:3" */
+};
+
+/*
+ * A socket, connected: `socket` as a policy writes it, "api.example.com:443", "[2001:db8::1]:80",
+ * "/run/x.sock" or "@name".  TCP and Unix; UDP is EPROTONOSUPPORT.  flags: 0, or SOCK_SEQPACKET or
+ * SOCK_DGRAM of a Unix socket that is no stream.  Waits for timeout_ms at most; 0: as long as the
+ * rule's `timeout` says, else the kernel.  `ret` may be NULL.  Returns a descriptor, which blocks;
+ * beside the errors above what connect(2) says, ETIMEDOUT, and of a name: ENOENT where nobody has
+ * it, EHOSTUNREACH where nobody could be asked.
+ */
+WARDER_API int warder_connect(struct warder *w, const char *socket, int flags, unsigned timeout_ms,
+	struct warder_peer *ret);
+/*
+ * A listening socket, at an address ("127.0.0.1:8080", "[::]:0") or a path, of which `mode` says
+ * who may connect; the mode of an address is 0.  Nothing is removed that stands at the path.
+ * Returns a descriptor, to be given to accept4(2); what bind(2) says: EADDRINUSE, EADDRNOTAVAIL.
+ */
+WARDER_API int warder_listen(
+	struct warder *w, const char *socket, int backlog, mode_t mode, struct warder_peer *ret);
+
+/* An address of a host's: AF_INET, of which the first 4 bytes count, or AF_INET6. */
+struct warder_address {
+	int family;
+	unsigned char bytes[16]; /* in the order of the network */
+};
+
+/*
+ * Addresses of a host's name, of one family or (AF_UNSPEC) both, at most `max`.  Returns how many;
+ * ENOENT where nobody has the name or it has no such address.  A program that wants a connection
+ * gives warder_connect() the name: that tries them all, and only those that a rule admits.
+ */
+WARDER_API int warder_resolve(
+	struct warder *w, const char *name, int family, struct warder_address *ret, size_t max);
+
 /*
  * Gives up, for good and in every thread, all that a loaded worker needs no more: no path, no new
  * socket, no program, no process, no executable memory.  What stays is a table in libwarder(3):

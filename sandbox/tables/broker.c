@@ -4,7 +4,7 @@
  *
  * Runs in: broker.  Trusts: nothing; it is what holds when the broker is taken over.
  *
- * No socket, no mount, no exec, no code from memory.  A call without a row kills the process, and
+ * No socket of its own, no mount, no exec, no code from memory.  A call without a row kills the process, and
  * with it the cell: the broker's calls are known, so a strange one is an attack or a bug.
  */
 #include "sandbox/abi.h"
@@ -96,6 +96,8 @@ static const struct table_row rows[] = {
 	ALLOW(umask, "modes of what is created"),
 	ALLOW(setfsuid, "as the worker, as broker"),
 	ALLOW(setfsgid, "as the worker, as broker"),
+	ALLOW_IF2(setresuid, IS(0, -1), IS(2, -1), "a Unix peer is told the effective ids: the worker's for one connect; no way to lose or gain a real one"),
+	ALLOW_IF2(setresgid, IS(0, -1), IS(2, -1), "the same"),
 	ALLOW_IF(fcntl, IS(1, F_DUPFD_CLOEXEC), "descriptors"),
 	ALLOW_IF(fcntl, IS(1, F_GETFD), "descriptors"),
 	ALLOW_IF(fcntl, IS(1, F_SETFD), "descriptors"),
@@ -111,6 +113,13 @@ static const struct table_row rows[] = {
 	ALLOW(dup, "descriptors"),
 	ALLOW(dup3, "descriptors"),
 	ALLOW(pipe2, "descriptors"),
+	/* the worker's sockets by their copies, and those that the dialer made; with no row for
+	 * socket(2) it has none of its own */
+	ALLOW(connect, "inside the cell; Unix sockets `as broker`"),
+	ALLOW(bind, "inside the cell; a Unix socket's path under the twin; op listen"),
+	ALLOW(listen, "a socket bound by a rule or inside the cell; op listen"),
+	ALLOW(getsockname, "what a socket is bound to"),
+	ALLOW(getpeername, "what the dialer connected; it is checked"),
 	ALLOW(setsockopt, "SO_PASSRIGHTS, SO_PEERCRED on its own channels"),
 	ALLOW(getsockopt, "SO_PASSRIGHTS, SO_PEERCRED on its own channels"),
 	ALLOW(shutdown, "channels"),

@@ -30,6 +30,7 @@ static const struct {
 	{FILTER_BROKER, "FILTER_BROKER", &table_broker, 0},
 	{FILTER_INIT, "FILTER_INIT", &table_init, 0},
 	{FILTER_RELAY, "FILTER_RELAY", &table_relay, 0},
+	{FILTER_DIALER, "FILTER_DIALER", &table_dialer, 0},
 };
 #define PROGRAMS (sizeof(programs) / sizeof(*programs))
 

@@ -21,7 +21,7 @@ struct table_row {
 	int error;       /* 0: allowed; TABLE_TRAP; else refused with it */
 	unsigned need;   /* CELL_...: the row counts only where the cell has all of them */
 	unsigned n_args; /* conditions, all of which must hold */
-	struct scmp_arg_cmp args[2];
+	struct scmp_arg_cmp args[3];
 	const char *why;
 };
 
@@ -96,6 +96,14 @@ struct table {
 	{ \
 #call, SCMP_SYS(call), 0, cell, 2, {a, b }, why \
 	}
+#define ALLOW_IF3(call, a, b, c, why) \
+	{ \
+#call, SCMP_SYS(call), 0, 0, 3, {a, b, c }, why \
+	}
+#define ALLOW_IF3_IN(cell, call, a, b, c, why) \
+	{ \
+#call, SCMP_SYS(call), 0, cell, 3, {a, b, c }, why \
+	}
 #define REFUSE(error, call, why) \
 	{ \
 #call, SCMP_SYS(call), error, 0, 0, {{0 } }, why \
@@ -114,6 +122,7 @@ extern const struct table table_worker;
 extern const struct table table_broker;
 extern const struct table table_init;
 extern const struct table table_relay;
+extern const struct table table_dialer;
 
 /* Makes the program for a cell with these CELL_... bits.  *ret_code is malloc'd.  0 or -errno. */
 int table_compile(

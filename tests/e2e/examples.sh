@@ -333,5 +333,52 @@ else
 	skip "convert" "needs ImageMagick, as $missing"
 fi
 
+# ---- fetch and greet ------------------------------------------------------------------------------
+
+mkdir "$dir/include" && cp "$TOP/sandbox/warder.h" "$dir/include/"
+build() { # name
+	# What links a library with sanitizers must have them itself.
+	sanitize=
+	nm -D "$BUILD/libwarder.so.0" | grep -q __asan_init && sanitize=-fsanitize=address,undefined
+	${CC:-cc} $sanitize -D_GNU_SOURCE -I"$dir/include" -o "$1" "$TOP/docs/examples/$1.c" "$BUILD/libwarder.a" \
+		$(pkg-config --libs libseccomp) && chmod 755 "$1"
+}
+
+begin fetch
+if needs cc python3; then
+	build fetch
+	mkdir pages && echo "a page" >pages/page
+	own
+	python3 -m http.server --bind 127.0.0.1 --directory pages 8642 >"$dir/server" 2>&1 &
+	pids="$pids $!"
+	wait_until python3 -c 'import socket; socket.create_connection(("127.0.0.1", 8642))'
+	worked "fetch: a page of the one server"
+	expect_text "fetch: it is the page" "a page" "$dir/out"
+	expect_text "fetch: told where from, and by which rule" \
+		"connected to 127.0.0.1:8642, as fetch.policy:6 allows" "$dir/err"
+	"$warder" run -p ./fetch.policy -- ./fetch 127.0.0.1:8641 / >"$dir/out" 2>"$dir/err"
+	check "fetch: no other port" test $? -eq 1
+	expect_text "fetch: is said so" "Permission denied" "$dir/err"
+else
+	skip "fetch" "needs $missing"
+fi
+
+begin greet
+if needs cc python3; then
+	build greet
+	own
+	run &
+	pids="$pids $!"
+	check "greet: a client is greeted" wait_until python3 -c \
+		'import socket, sys; sys.exit(socket.create_connection(("127.0.0.1", 8643)).recv(6) != b"hello\n")'
+	wait $!
+	check "greet: and the server ends" test $? -eq 0
+	expect_text "greet: by its rule" "listening at 127.0.0.1:8643, as greet.policy:6 allows" "$dir/err"
+	"$warder" run -p ./greet.policy -- ./greet 127.0.0.1:8644 1 >"$dir/out" 2>"$dir/err"
+	check "greet: at no other port" test $? -eq 1
+else
+	skip "greet" "needs $missing"
+fi
+
 cd "$dir" || exit 2
 finish

@@ -16,8 +16,8 @@ if ! [ -w "$BUILD" ]; then
 fi
 
 check "make install works with a DESTDIR" build install
-for file in bin/warder libexec/warder/warder-files libexec/warder/warder-json \
-	lib/libwarder.so.0 lib/libwarder.so lib/libwarder.a lib/pkgconfig/warder.pc \
+for file in bin/warder libexec/warder/warder-dialer libexec/warder/warder-files \
+	libexec/warder/warder-json lib/libwarder.so.0 lib/libwarder.so lib/libwarder.a lib/pkgconfig/warder.pc \
 	include/warder.h share/man/man1/warder.1 share/man/man1/warder-run.1 \
 	share/man/man1/warder-serve.1; do
 	check "it puts $file there" test -e "$dest/usr/local/$file"

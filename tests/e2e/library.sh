@@ -56,7 +56,7 @@ check "pkg-config knows it" env PKG_CONFIG_PATH="$BUILD" pkg-config --cflags --l
 
 # ---- the examples ---------------------------------------------------------------------------------
 
-for example in spawn worker; do
+for example in spawn worker fetch greet; do
 	check "the example $example.c compiles" "$CC" -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Iinclude -o $example \
 		"$TOP/docs/examples/$example.c" $libs
 done
@@ -66,6 +66,8 @@ expect_text "and tells what was granted" "status 7, 0 granted, 0 denied"
 expect_status "or says why it could not" 125 ./spawn no-such-command
 expect_text "in a sentence" "no-such-command"
 expect_status "worker says no outside of a cell" 1 env -u WARDER_FD ./worker file
+expect_status "fetch too" 2 env -u WARDER_FD ./fetch 127.0.0.1:1 /
+expect_status "and greet" 2 env -u WARDER_FD ./greet 127.0.0.1:1 1
 
 echo 'a greeting' >greeting
 chmod 644 greeting

@@ -4,9 +4,12 @@
  * no descriptor stays, and each descriptor that came has its record.
  *
  * The input is a run of datagrams, each after its length in two bytes.  The first byte says whether
- * the header's size and id are put right first, or the fuzzer would spend its time on those.
+ * the header's size and id are put right first, or the fuzzer would spend its time on those.  What
+ * the broker asks the dialer is answered from the input's end backwards: not at all, with an error,
+ * with a socket of some kind, or with bytes.
  */
 #include "broker/ask.h"
+#include "broker/names.h"
 #include "common/chan.h"
 #include "common/codec.h"
 #include "common/fd.h"
@@ -18,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,7 +59,9 @@ static int load(void *ctx, bool preset, const char *name, char **ret_text, size_
 static void make_policy(void)
 {
 	static const char text[] = "allow rw /w/\nallow read /r/\nallow append /l/\n"
-				   "deny any /r/no/\n";
+				   "deny any /r/no/\n"
+				   "allow connect 127.0.0.1:80 h.example:443 internet:25 @x\n"
+				   "allow bind 127.0.0.1:0 /w/s\n";
 	static const struct policy_env env = {.load = load};
 
 	policy = policy_new(&env);
@@ -143,6 +149,77 @@ static size_t drain(int worker_fd)
 	return all;
 }
 
+/* The dialer, of the fuzzer's making. */
+struct dialer {
+	int fd;
+	const uint8_t *begin, *at; /* what it answers by, the last byte first */
+	struct dial_message in, out;
+};
+
+static uint8_t next_byte(struct dialer *d)
+{
+	return d->at > d->begin ? *--d->at : 0;
+}
+
+static int some_socket(uint8_t kind)
+{
+	int pair[2], type = kind & 1 ? SOCK_SEQPACKET : SOCK_STREAM;
+
+	if (kind & 2)
+		return socket(kind & 4 ? AF_UNIX : AF_INET, type & ~SOCK_SEQPACKET, 0);
+	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	close(pair[0]);
+	return pair[1];
+}
+
+static void answer_one(struct dialer *d)
+{
+	uint8_t how = next_byte(d), buf[DIAL_SIZE_MAX];
+	struct dial_message *m = &d->out;
+	int fd = -1;
+	long size;
+
+	memset(m, 0, sizeof(*m));
+	m->id = d->in.id;
+	m->op = d->in.op == DIAL_RESOLVE ? DIAL_NAMES : DIAL_DONE;
+	if (how & 1)
+		m->result = -1 - next_byte(d);
+	else if (m->op == DIAL_NAMES)
+		m->n_addresses = next_byte(d) % DIAL_ADDRESSES_MAX;
+	else
+		fd = some_socket(next_byte(d));
+	for (size_t i = 0; i < m->n_addresses; i++)
+		memset(m->addresses[i].bytes, next_byte(d), 16);
+	if (how & 2)
+		m->id += next_byte(d);
+	size = dial_encode(m, buf, sizeof(buf));
+	if (size > 0 && (how & 12) == 12)
+		buf[next_byte(d) % (size_t)size] ^= next_byte(d);
+	if (size > 0 && (how & 0x30) != 0x30)
+		chan_send(d->fd, buf, (size_t)size, &fd, fd >= 0 ? 1 : 0, false);
+	fd_close(&fd);
+}
+
+/* Answers some of what it was asked. */
+static void play_dialer(struct session *s, struct dialer *d)
+{
+	uint8_t buf[DIAL_SIZE_MAX];
+	const char *why = NULL;
+	int fds[2];
+	size_t n = 0;
+	long size;
+
+	while ((size = chan_recv(d->fd, buf, sizeof(buf), fds, 2, &n, false)) > 0) {
+		fd_close_many(fds, n);
+		CHECK(dial_decode(buf, (size_t)size, &d->in) == 0);
+		if (d->in.op != DIAL_CANCEL)
+			answer_one(d);
+	}
+	if (s->cell->dialer_fd >= 0)
+		CHECK(dial_serve(s, &why) == 0);
+}
+
 static void put_right(uint8_t *m, size_t size, uint32_t id)
 {
 	struct enc e = enc_init(m, size);
@@ -151,7 +228,8 @@ static void put_right(uint8_t *m, size_t size, uint32_t id)
 	enc_u32(&e, id);
 }
 
-static void play(struct session *s, int worker_fd, const uint8_t *data, size_t size)
+static void play(
+	struct session *s, int worker_fd, struct dialer *d, const uint8_t *data, size_t size)
 {
 	static uint8_t m[MSG_SIZE_MAX];
 	bool help = size > 0 && data[0] & 1;
@@ -173,6 +251,7 @@ static void play(struct session *s, int worker_fd, const uint8_t *data, size_t s
 		if (n == 0 || chan_send(worker_fd, m, n, NULL, 0, false) < 0)
 			break;
 		r = ask_serve(s, &why);
+		play_dialer(s, d);
 		came += drain(worker_fd);
 		CHECK(r != -EBADMSG || why);
 		if (r != 0)
@@ -184,10 +263,13 @@ static void play(struct session *s, int worker_fd, const uint8_t *data, size_t s
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct session s = {.cell = &cell, .ledger = &ledger, .phase = PHASE_RUNNING};
+	static struct dialer dialer;
 	int worker_fd, before;
 
 	make_world();
 	before = count_fds();
+	dialer.begin = data;
+	dialer.at = data + size;
 	s.policy = policy;
 	if (size > 0 && data[0] & 2)
 		s.phase = PHASE_HELLO;
@@ -195,8 +277,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		s.root = ROOT_EMPTY;
 	CHECK(chan_pair(&s.channel_fd, &worker_fd) == 0);
 	CHECK(ask_init(&s) == 0);
-	play(&s, worker_fd, data, size);
+	CHECK(chan_pair(&cell.dialer_fd, &dialer.fd) == 0);
+	CHECK(dial_new(&s.dial) == 0 && (s.names = names_new()));
+	play(&s, worker_fd, &dialer, data, size);
+	s.dial = dial_free(s.dial);
+	s.names = names_free(s.names);
 	ask_deinit(&s);
+	fd_close(&cell.dialer_fd);
+	fd_close(&dialer.fd);
 	close(s.channel_fd);
 	close(worker_fd);
 	CHECK(count_fds() == before);

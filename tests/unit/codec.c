@@ -176,6 +176,40 @@ static void answers_and_their_data_come_back(void **state)
 	assert_int_equal(msg_get_answer(&d, &a), -EBADMSG);
 }
 
+static void a_peer_comes_back_and_a_cut_one_is_refused(void **state)
+{
+	const struct msg_peer p = {
+		.text = "[::1]:80", .text_size = 8, .rule = "a.policy:3", .rule_size = 10};
+	const struct msg_peer none = {.text = "", .rule = ""};
+	uint8_t buf[64];
+	struct enc e = enc_init(buf, sizeof(buf));
+	struct msg_peer got;
+	struct dec d;
+
+	msg_put_peer(&e, &p);
+	assert_int_equal(enc_size(&e), 22);
+	d = dec_init(buf, 22);
+	assert_int_equal(msg_get_peer(&d, &got), 0);
+	assert_int_equal(dec_end(&d), 0);
+	assert_int_equal(got.text_size, 8);
+	assert_memory_equal(got.text, p.text, 8);
+	assert_int_equal(got.rule_size, 10);
+	assert_memory_equal(got.rule, p.rule, 10);
+	for (size_t cut = 0; cut < 22; cut++) {
+		uint8_t *exact = malloc(cut + 1);
+
+		memcpy(exact, buf, cut);
+		d = dec_init(exact, cut);
+		assert_int_equal(msg_get_peer(&d, &got), -EBADMSG);
+		free(exact);
+	}
+	e = enc_init(buf, sizeof(buf));
+	msg_put_peer(&e, &none);
+	d = dec_init(buf, enc_size(&e));
+	assert_int_equal(msg_get_peer(&d, &got), 0);
+	assert_int_equal(dec_end(&d), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +218,7 @@ int main(void)
 		cmocka_unit_test(a_field_that_is_not_the_rows_is_a_lie),
 		cmocka_unit_test(an_overrun_sticks),
 		cmocka_unit_test(answers_and_their_data_come_back),
+		cmocka_unit_test(a_peer_comes_back_and_a_cut_one_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -360,6 +360,121 @@ static void every_row_of_the_table_has_its_stub(void **state)
 	stop(&f);
 }
 
+/* ---- sockets --------------------------------------------------------------------------------- */
+
+static const uint8_t four[16] = {
+	[10] = 0xff, [11] = 0xff, [12] = 192, [13] = 0, [14] = 2, [15] = 7};
+static const uint8_t six[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 9};
+
+static bool is_text(const char *text, const char *at, size_t size)
+{
+	return strlen(text) == size && memcmp(text, at, size) == 0;
+}
+
+/* Answers what the tests ask; everything else is EIO. */
+static void with_sockets(const struct heard *in, struct said *out)
+{
+	const struct msg_request *q = &in->q[0];
+	const struct msg_peer p = {
+		.text = "192.0.2.7:443", .text_size = 13, .rule = "a:3", .rule_size = 3};
+	uint8_t data[256];
+	struct enc d = enc_init(data, sizeof(data));
+	int result = -EIO;
+
+	if (in->h.op == MSG_CONNECT && is_text("h.example:443", q->path, q->path_size) &&
+		q->flags == 0 && q->offset == 1500)
+		result = ANSWER_FD;
+	if (in->h.op == MSG_CONNECT && is_text("/s", q->path, q->path_size) &&
+		q->flags == SOCK_SEQPACKET && q->offset == 0)
+		result = ANSWER_FD;
+	if (in->h.op == MSG_CONNECT && is_text("/closed", q->path, q->path_size))
+		result = -ECONNREFUSED;
+	if (in->h.op == MSG_LISTEN && is_text("/l", q->path, q->path_size) && q->flags == 9 &&
+		q->mode == 0600)
+		result = ANSWER_FD;
+	if (result == ANSWER_FD) {
+		out->fds[out->n_fds++] = open_null();
+		msg_put_peer(&d, &p);
+	}
+	if (in->h.op == MSG_RESOLVE && is_text("h.example", q->path, q->path_size)) {
+		result = 0;
+		enc_u32(&d, 60);
+		enc_u16(&d, 2);
+		enc_bytes(&d, four, 16);
+		enc_bytes(&d, six, 16);
+		if (q->flags != (MSG_IPV4 | MSG_IPV6))
+			result = q->flags == MSG_IPV6 ? -ENOENT : -EIO;
+	}
+	msg_begin(&out->e, in->h.op, in->h.id, 1);
+	msg_put_answer(&out->e, result, data, result >= 0 ? (uint32_t)enc_size(&d) : 0);
+}
+
+static void a_socket_comes_with_its_peer_and_its_rule(void **state)
+{
+	struct warder_peer peer;
+	struct fixture f;
+	int fd;
+
+	start(&f, with_sockets);
+	fd = warder_connect(f.w, "h.example:443", 0, 1500, &peer);
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	assert_string_equal(peer.text, "192.0.2.7:443");
+	assert_string_equal(peer.rule, "a:3");
+	close(fd);
+	fd = warder_connect(f.w, "/s", SOCK_SEQPACKET, 0, NULL);
+	assert_true(fd >= 0);
+	close(fd);
+	fd = warder_listen(f.w, "/l", 9, 0600, &peer);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(warder_connect(f.w, "/closed", 0, 0, &peer), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	stop(&f);
+}
+
+static void a_socket_without_words_is_refused_here(void **state)
+{
+	char path[MSG_PATH_MAX + 2];
+	struct warder_address a[1];
+	struct fixture f;
+
+	memset(path, 'a', sizeof(path));
+	path[sizeof(path) - 1] = '\0';
+	start(&f, with_sockets);
+	assert_int_equal(warder_connect(f.w, NULL, 0, 0, NULL), -1);
+	assert_int_equal(errno, EFAULT);
+	assert_int_equal(warder_listen(f.w, "", 1, 0, NULL), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(warder_connect(f.w, path, 0, 0, NULL), -1);
+	assert_int_equal(errno, ENAMETOOLONG);
+	assert_int_equal(warder_resolve(f.w, NULL, AF_UNSPEC, a, 1), -1);
+	assert_int_equal(errno, EFAULT);
+	assert_int_equal(warder_resolve(f.w, "", AF_UNSPEC, a, 1), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(warder_resolve(f.w, "h.example", AF_UNIX, a, 1), -1);
+	assert_int_equal(errno, EAFNOSUPPORT);
+	stop(&f);
+}
+
+static void a_name_comes_with_its_addresses(void **state)
+{
+	struct warder_address a[4];
+	struct fixture f;
+
+	start(&f, with_sockets);
+	assert_int_equal(warder_resolve(f.w, "h.example", AF_UNSPEC, a, 4), 2);
+	assert_int_equal(a[0].family, AF_INET);
+	assert_memory_equal(a[0].bytes, four + 12, 4);
+	assert_int_equal(a[1].family, AF_INET6);
+	assert_memory_equal(a[1].bytes, six, 16);
+	assert_int_equal(warder_resolve(f.w, "h.example", AF_UNSPEC, a, 1), 1);
+	assert_int_equal(warder_resolve(f.w, "h.example", AF_UNSPEC, NULL, 0), 0);
+	assert_int_equal(warder_resolve(f.w, "h.example", AF_INET6, a, 4), -1);
+	assert_int_equal(errno, ENOENT);
+	stop(&f);
+}
+
 /* ---- lies ------------------------------------------------------------------------------------ */
 
 static unsigned lie; /* which one the broker tells */
@@ -478,6 +593,43 @@ static void lying_data_is_eproto(void **state)
 	stop(&f);
 }
 
+static void lying_socket(const struct heard *in, struct said *out)
+{
+	static const struct {
+		const char *bytes;
+		size_t size;
+	} lies[] = {{"", 0}, {"\1\0a", 3}, {"\1\0a\2\0b", 6}, {"\1\0\0\0\0", 5}, {"\0\0\1\0\0", 5},
+		{"\0\0\0\0x", 5}, {"\377\377\0\0", 4}};
+	bool resolve = in->h.op == MSG_RESOLVE;
+
+	msg_begin(&out->e, in->h.op, in->h.id, 1);
+	if (!resolve)
+		out->fds[out->n_fds++] = open_null();
+	msg_put_answer(&out->e, resolve ? 0 : ANSWER_FD, lies[lie].bytes, (uint32_t)lies[lie].size);
+}
+#define SOCKET_LIES 7
+
+static void lying_words_of_a_socket_are_eproto_and_leave_none_open(void **state)
+{
+	struct warder_address a[4];
+	struct fixture f;
+
+	for (lie = 0; lie < SOCKET_LIES; lie++) {
+		start(&f, lying_socket);
+		assert_int_equal(warder_connect(f.w, "h:1", 0, 0, NULL), -1);
+		assert_int_equal(errno, EPROTO);
+		stop(&f);
+		start(&f, lying_socket);
+		assert_int_equal(warder_listen(f.w, "h:1", 0, 0, NULL), -1);
+		assert_int_equal(errno, EPROTO);
+		stop(&f);
+		start(&f, lying_socket);
+		assert_int_equal(warder_resolve(f.w, "h", AF_UNSPEC, a, 4), -1);
+		assert_int_equal(errno, EPROTO);
+		stop(&f);
+	}
+}
+
 static void gone(const struct heard *in, struct said *out)
 {
 	out->silent = true;
@@ -573,6 +725,10 @@ int main(void)
 		cmocka_unit_test(a_relative_path_starts_at_the_working_directory),
 		cmocka_unit_test(a_relative_path_from_a_removed_directory_is_einval),
 		cmocka_unit_test(every_row_of_the_table_has_its_stub),
+		cmocka_unit_test(a_socket_comes_with_its_peer_and_its_rule),
+		cmocka_unit_test(a_socket_without_words_is_refused_here),
+		cmocka_unit_test(a_name_comes_with_its_addresses),
+		cmocka_unit_test(lying_words_of_a_socket_are_eproto_and_leave_none_open),
 		cmocka_unit_test(a_lying_broker_gets_eproto_and_leaves_no_descriptor),
 		cmocka_unit_test(a_short_batch_leaves_none_open),
 		cmocka_unit_test(lying_data_is_eproto),

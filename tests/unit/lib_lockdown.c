@@ -35,6 +35,11 @@
 
 static int prepared_fd = -1; /* a regular file */
 static int prepared_pair[2];
+static int prepared_listener = -1; /* with one connection that waits */
+static int prepared_client = -1;   /* its other end */
+static int prepared_loose = -1;    /* a socket that is neither bound nor connected */
+static struct sockaddr_un prepared_name = {.sun_family = AF_UNIX};
+static socklen_t prepared_name_size = sizeof(prepared_name);
 static void *prepared_page;
 
 /* Each returns 0, or the errno. */
@@ -105,6 +110,24 @@ static int use_sockets(void)
 	return recv(prepared_pair[1], buf, 4, MSG_DONTWAIT) == 4 ? 0 : 2;
 }
 
+static int use_listener(void)
+{
+	int fd = accept4(prepared_listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int error = -1;
+	socklen_t size = sizeof(error);
+	char buf[4];
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 || error != 0)
+		return 1;
+	if (write(prepared_client, "abcd", 4) != 4 || read(fd, buf, 4) != 4)
+		return 2;
+	if (shutdown(fd, SHUT_WR) < 0 || read(prepared_client, buf, 1) != 0)
+		return 3;
+	/* Another way to the same call: there is nobody more. */
+	fd = accept(prepared_listener, NULL, NULL);
+	return fd < 0 && errno == EAGAIN ? 0 : 4;
+}
+
 static int use_waiting(void)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
@@ -149,8 +172,8 @@ static int use_stdio(void)
 
 static void a_loaded_worker_can_do_its_work(void **state)
 {
-	static attempt_fn *const all[] = {use_memory, use_file, use_sockets, use_waiting,
-		use_signals, use_clock_and_random, use_stdio};
+	static attempt_fn *const all[] = {use_memory, use_file, use_sockets, use_listener,
+		use_waiting, use_signals, use_clock_and_random, use_stdio};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		assert_int_equal(run(all[i], true), 0);
@@ -361,6 +384,32 @@ static int try_socket_option(void)
 	return result_of(setsockopt(prepared_pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)));
 }
 
+static int try_connect(void)
+{
+	return result_of(connect(
+		prepared_loose, (const struct sockaddr *)&prepared_name, prepared_name_size));
+}
+
+static int try_bind(void)
+{
+	const struct sockaddr_un name = {.sun_family = AF_UNIX};
+
+	return result_of(bind(prepared_loose, (const struct sockaddr *)&name, sizeof(sa_family_t)));
+}
+
+static int try_listen(void)
+{
+	return result_of(listen(prepared_listener, 5));
+}
+
+static int try_getpeername(void)
+{
+	struct sockaddr_un name;
+	socklen_t size = sizeof(name);
+
+	return result_of(getpeername(prepared_client, (struct sockaddr *)&name, &size));
+}
+
 static void each_way_out_is_shut(void **state)
 {
 	static const struct {
@@ -397,6 +446,10 @@ static void each_way_out_is_shut(void **state)
 		{"memfd_create", try_memfd},
 		{"unshare", try_namespace},
 		{"setsockopt", try_socket_option},
+		{"connect", try_connect},
+		{"bind", try_bind},
+		{"listen", try_listen},
+		{"getpeername", try_getpeername},
 	};
 	unsigned bad = 0;
 
@@ -464,6 +517,23 @@ static void the_other_tables_of_the_processor_kill(void **state)
 
 #endif
 
+/* An abstract name of the kernel's choice. */
+static int prepare_sockets(void)
+{
+	prepared_listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	prepared_client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	prepared_loose = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(prepared_listener, (const struct sockaddr *)&prepared_name, sizeof(sa_family_t)) <
+			0 ||
+		listen(prepared_listener, 64) < 0 ||
+		getsockname(prepared_listener, (struct sockaddr *)&prepared_name,
+			&prepared_name_size) < 0)
+		return -1;
+	/* The rest of the structure is NUL, and would be part of the name. */
+	return connect(
+		prepared_client, (const struct sockaddr *)&prepared_name, prepared_name_size);
+}
+
 static int prepare(void **state)
 {
 	char name[] = "lockdown.XXXXXX";
@@ -474,7 +544,7 @@ static int prepare(void **state)
 	prepared_page =
 		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	return prepared_fd < 0 || prepared_page == MAP_FAILED ||
-	       socketpair(AF_UNIX, SOCK_STREAM, 0, prepared_pair);
+	       socketpair(AF_UNIX, SOCK_STREAM, 0, prepared_pair) || prepare_sockets();
 }
 
 int main(void)

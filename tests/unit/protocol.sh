@@ -24,7 +24,7 @@ check "the table is read" [ "$(echo "$rows" | wc -l)" -ge 16 ]
 while read -r name most; do
 	[ "$most" = MSG_COUNT_MAX ] && most=64
 	check "$name has a paragraph" grep -qE "^\*\*$op $name\*\* \($most( records?)?\)\." docs/protocol.md
-	check "$name has a handler" grep -qE "^int handle_$name\(" broker/ops.c broker/ops_change.c broker/ops_inode.c
+	check "$name has a handler" grep -qE "^int handle_$name\(" broker/ops.c broker/ops_change.c broker/ops_inode.c broker/ops_socket.c
 	[ "$name" = hello ] || check "$name has a stub" grep -qE "\bwarder_$name\(" sandbox/warder.h
 	op=$((op + 1))
 done <<ROWS

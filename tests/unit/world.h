@@ -128,9 +128,12 @@ static inline void resolve_trees(struct world *w)
 		const struct policy_tree *t = policy_tree(p, i);
 		bool missing = stat(at(w, t->prefix), &st) < 0;
 		bool directory = !missing && S_ISDIR(st.st_mode);
+		bool sockets = t->rights & (RIGHT_CONNECT | RIGHT_BIND);
 		char *same = strdup(t->prefix);
 
-		policy_tree_resolved(p, i, missing && t->verdict == VERDICT_ALLOW ? NULL : same);
+		/* A socket's path may be missing at load. */
+		policy_tree_resolved(
+			p, i, missing && !sockets && t->verdict == VERDICT_ALLOW ? NULL : same);
 		if (!missing && !t->has_wildcard)
 			policy_tree_is_directory(p, i, directory);
 		free(same);

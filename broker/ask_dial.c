@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ask_dial.c - the ask door's way to the dialer and back: what it is sent for, and what is believed
+ * of what it brings.
+ *
+ * Runs in: broker.  Trusts: nothing the dialer brings.
+ */
+#include "broker/ask_dial.h"
+#include "broker/ops.h"
+#include "broker/charge.h"
+#include "broker/decide.h"
+#include "common/codec.h"
+#include "common/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+
+/* ---- to the dialer --------------------------------------------------------------------------- */
+
+void ask_dial_message(struct dial_message *m, enum dial_op op)
+{
+	memset(m, 0, sizeof(*m));
+	m->op = op;
+	m->wait = true;
+}
+
+/* What is left of the time: the shorter of what the worker and what the rule gave.  0: no limit. */
+int ask_time_left(const struct request *q, uint32_t *ret_ms)
+{
+	uint64_t ms = q->offset, past = (clock_ns() - q->began_ns) / 1000000;
+
+	if (q->answer.timeout_ms > 0 && (ms == 0 || q->answer.timeout_ms < ms))
+		ms = q->answer.timeout_ms;
+	*ret_ms = 0;
+	if (ms == 0)
+		return 0;
+	if (past >= ms)
+		return -ETIMEDOUT;
+	*ret_ms = ms - past > UINT32_MAX ? UINT32_MAX : (uint32_t)(ms - past);
+	return 0;
+}
+
+/* Sends the request on its way.  ANSWER_LATER, or -errno with nothing taken. */
+int ask_dial_on(struct session *s, struct request *q, struct later *l, struct dial_message *m,
+	const int *fds, size_t n_fds, dial_finish *finish)
+{
+	struct dial_waiter waiter = {.sock = SOCK_INIT, .id = l->id};
+	int r = dial_begin(s, q, &waiter, m, fds, n_fds, finish);
+
+	if (r == -ENETDOWN)
+		return refuse(q, ENETDOWN, "there is no dialer: no socket leads out");
+	if (r == -EAGAIN)
+		return refuse(q, EAGAIN, "too many connections wait already");
+	return r < 0 ? r : ANSWER_LATER;
+}
+
+/* The same of a record that is being served; `admit`: where it goes is in q->peer. */
+int ask_dial(struct session *s, struct request *q, struct dial_message *m, const int *fds,
+	size_t n_fds, dial_finish *finish, bool admit)
+{
+	struct later *l = ask_defer(s, q);
+	int r;
+
+	if (!l)
+		return refuse(q, EAGAIN, "too many connections wait already");
+	if (admit) {
+		memcpy(m->addresses[0].bytes, q->peer.address, sizeof(q->peer.address));
+		m->addresses[0].port = q->peer.port;
+		m->n_addresses = 1;
+		l->addresses[0] = m->addresses[0];
+		l->answers[0] = q->answer;
+		l->n = 1;
+	}
+	r = ask_dial_on(s, q, l, m, fds, n_fds, finish);
+	if (r < 0)
+		ask_undefer(l);
+	return r;
+}
+
+/* ---- what it brought ------------------------------------------------------------------------- */
+
+static int ask_int(int fd, int option)
+{
+	socklen_t size = sizeof(int);
+	int v;
+
+	return getsockopt(fd, SOL_SOCKET, option, &v, &size) < 0 ? -errno : v;
+}
+
+/* Whether it is of the kind that was asked for, and no listener that brings more; blocking, as a
+ * descriptor of libwarder's is. */
+int ask_check_kind(struct request *q, struct sock *k)
+{
+	bool local = q->peer.kind == PEER_PATH || q->peer.kind == PEER_ABSTRACT;
+
+	k->fd = q->fd; /* borrowed */
+	k->domain = ask_int(q->fd, SO_DOMAIN);
+	k->type = ask_int(q->fd, SO_TYPE);
+	k->protocol = ask_int(q->fd, SO_PROTOCOL);
+	if ((local ? k->domain != AF_UNIX : k->domain != AF_INET && k->domain != AF_INET6) ||
+		k->type != q->peer.type || (!local && k->protocol != IPPROTO_TCP) ||
+		ask_int(q->fd, SO_ACCEPTCONN) != 0)
+		return refuse(q, EACCES, "the dialer brought another socket than it was asked for");
+	return fd_status_flags(q->fd, 0, O_NONBLOCK);
+}
+
+/* The address at one end of it.  0 or -errno. */
+static int end_of(struct sock *k, bool own, struct peer *ret)
+{
+	struct sockaddr_storage address = {0};
+	socklen_t size = sizeof(address);
+	char path[108];
+	size_t path_size;
+
+	if ((own ? getsockname : getpeername)(k->fd, (struct sockaddr *)&address, &size) < 0)
+		return -errno;
+	return sock_peer(k, &address, size, ret, path, &path_size);
+}
+
+/* That it is where the policy has admitted it; the request then says where. */
+int ask_check_address(struct request *q, const struct later *l, struct sock *k, bool own)
+{
+	struct peer end = {.kind = PEER_NONE};
+	int r = ask_check_kind(q, k);
+
+	if (r < 0)
+		return r;
+	r = end_of(k, own, &end);
+	for (size_t i = 0; r == 0 && i < l->n; i++) {
+		const struct dial_address *a = &l->addresses[i];
+
+		if (memcmp(a->bytes, end.address, sizeof(end.address)) != 0 ||
+			(a->port != end.port && !(own && a->port == 0)))
+			continue;
+		memcpy(q->peer.address, end.address, sizeof(end.address));
+		q->peer.has_address = true;
+		q->peer.port = end.port;
+		q->answer = l->answers[i];
+		return 0;
+	}
+	if (r == -ENOTCONN)
+		return refuse(q, EACCES, "the dialer brought a socket that is not connected");
+	return refuse(q, EACCES, "the dialer brought a socket of another address than was allowed");
+}
+
+/* Of a Unix socket with a path there is no more to see: its server has named it as it liked. */
+int ask_check_unix(struct request *q, struct sock *k)
+{
+	struct peer end = {.kind = PEER_NONE};
+	int r = ask_check_kind(q, k);
+
+	if (r < 0)
+		return r;
+	if (end_of(k, false, &end) == -ENOTCONN)
+		return refuse(q, EACCES, "the dialer brought a socket that is not connected");
+	if (q->peer.kind == PEER_ABSTRACT &&
+		(end.kind != PEER_ABSTRACT || end.name_size != q->peer.name_size ||
+			memcmp(end.name, q->peer.name, end.name_size) != 0))
+		return refuse(
+			q, EACCES, "the dialer brought a socket of another name than was allowed");
+	return 0;
+}
+
+/* ---- the answer ------------------------------------------------------------------------------ */
+
+static void put_peer(struct later *l, const struct request *q)
+{
+	struct enc e = enc_init(l->data, sizeof(l->data));
+	const char *rule = q->answer.rule ? q->answer.rule : "";
+	char text[PEER_TEXT_SIZE];
+	struct msg_peer p = {.text = text, .rule = rule};
+
+	if (q->peer.kind == PEER_PATH) {
+		p.text = q->target.reached;
+		p.text_size = (uint16_t)q->target.reached_size;
+	} else {
+		p.text_size = (uint16_t)strlen(peer_text(&q->peer, text));
+	}
+	p.rule_size = (uint16_t)strnlen(rule, sizeof(l->data) - MSG_PATH_MAX - 4);
+	msg_put_peer(&e, &p);
+	l->data_size = enc_size(&e);
+}
+
+/* Ends a record whose socket is q->fd where r is 0. */
+int ask_finish_socket(struct session *s, struct later *l, struct request *q, int r)
+{
+	if (r == 0)
+		put_peer(l, q);
+	return ask_finish(s, l, q, r < 0 ? r : ANSWER_FD);
+}

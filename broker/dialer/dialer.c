@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dialer.c - the sockets of the outer network: every one is made here.
+ *
+ * Runs in: dialer.  Trusts: the broker, that the policy admits what it names.
+ *
+ * Several addresses are tried as RFC 8305 has it: the families in turn, the next one as soon as one
+ * has failed or has not answered for 250 ms; who answers first is taken.
+ *
+ * A Unix socket's connect either is done at once or its peer's queue is full, and nothing tells
+ * when it is not any more: it is tried again every 10 ms.
+ */
+#include "broker/dialer/dialer.h"
+#include "common/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define STAGGER_MS 250 /* RFC 8305, 5: Connection Attempt Delay */
+#define RETRY_MS   10
+
+struct job;
+struct attempt {
+	struct watch w; /* w.fd is owned; -1: none */
+	unsigned which;
+};
+
+/* One that waits. */
+static struct job {
+	uint32_t id; /* 0: free */
+	uint64_t deadline_ns, next_ns;
+	int result;           /* of the attempt that failed last */
+	int socket_fd, inode; /* path: owned */
+	bool borrowed;        /* socket_fd is the worker's own: it does not go back */
+	uint8_t order[DIAL_ADDRESSES_MAX];
+	unsigned started, running;
+	struct attempt attempts[DIAL_ADDRESSES_MAX];
+	struct dial_message m;
+} jobs[DIAL_WAITING_MAX];
+
+/* ---- sockets --------------------------------------------------------------------------------- */
+
+static bool is_refused(const struct dial_option *o)
+{
+	/* Would let others of the same user share the port. */
+	return o->level == SOL_SOCKET && o->option == SO_REUSEPORT;
+}
+
+/* What does not apply to this kind of socket is passed over. */
+static void apply_options(int fd, const struct dial_message *m)
+{
+	for (size_t i = 0; i < m->n_options; i++) {
+		const struct dial_option *o = &m->options[i];
+
+		if (!is_refused(o))
+			setsockopt(fd, o->level, o->option, o->value, o->size);
+	}
+}
+
+static int family_of(const struct dial_message *m, const struct dial_address *a)
+{
+	if (!address_is_v4(a))
+		return AF_INET6;
+	for (size_t i = 0; i < m->n_options; i++) {
+		if (m->options[i].level == IPPROTO_IPV6)
+			return AF_INET6;
+	}
+	return AF_INET;
+}
+
+/* A TCP socket with the message's options.  A descriptor or -errno. */
+static int tcp_socket(const struct dial_message *m, int family)
+{
+	const int off = 0;
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	apply_options(fd, m);
+	/* One that meets IPv4 by mapped addresses. */
+	if (family == AF_INET6 && m->n_addresses > 0 && address_is_v4(&m->addresses[0]))
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	return fd;
+}
+
+static int unix_socket(unsigned type)
+{
+	int fd;
+
+	if (type != SOCK_STREAM && type != SOCK_SEQPACKET)
+		return -ESOCKTNOSUPPORT;
+	fd = socket(AF_UNIX, (int)type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+int dialer_udp(const struct dial_address *peer)
+{
+	const int family = address_is_v4(peer) ? AF_INET : AF_INET6;
+	const int dont_fragment = IP_PMTUDISC_DO; /* IPV6_PMTUDISC_DO is the same number */
+	struct sockaddr_storage to;
+	socklen_t size = address_put(peer, family, &to);
+	autofd fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (family == AF_INET)
+		setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &dont_fragment, sizeof(dont_fragment));
+	else
+		setsockopt(
+			fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &dont_fragment, sizeof(dont_fragment));
+	if (connect(fd, (struct sockaddr *)&to, size) < 0)
+		return -errno;
+	return fd_take(&fd);
+}
+
+/* ---- jobs ------------------------------------------------------------------------------------ */
+
+static void attempt_end(struct job *job, struct attempt *a)
+{
+	watch_set(&a->w, 0);
+	fd_close(&a->w.fd);
+	job->running--;
+}
+
+static void job_free(struct job *job)
+{
+	for (unsigned i = 0; i < job->started && i < DIAL_ADDRESSES_MAX; i++) {
+		if (job->attempts[i].w.fd >= 0)
+			attempt_end(job, &job->attempts[i]);
+	}
+	fd_close(&job->socket_fd);
+	fd_close(&job->inode);
+	job->id = 0;
+}
+
+/* Answers and frees.  fd is moved. */
+static void job_done(struct job *job, int result, unsigned which, int *fd)
+{
+	uint32_t id = job->id;
+
+	job_free(job);
+	channel_done(id, result, which, fd);
+}
+
+static void job_failed(struct job *job, int result)
+{
+	int none = -1;
+
+	job_done(job, result, 0, &none);
+}
+
+static struct job *job_new(const struct dial_message *m)
+{
+	struct job *job = jobs;
+
+	while (job < jobs + DIAL_WAITING_MAX && job->id)
+		job++;
+	if (job == jobs + DIAL_WAITING_MAX)
+		return NULL;
+	job->id = m->id;
+	job->m = *m;
+	job->deadline_ns = m->timeout_ms ? clock_ns() + m->timeout_ms * MS_NS : NEVER;
+	job->next_ns = NEVER;
+	job->result = -ETIMEDOUT;
+	job->socket_fd = job->inode = -1;
+	job->borrowed = false;
+	job->started = job->running = 0;
+	return job;
+}
+
+/* ---- TCP ------------------------------------------------------------------------------------- */
+
+static void job_won(struct job *job, struct attempt *a)
+{
+	unsigned which = a->which;
+	autofd fd = a->w.fd;
+	int r;
+
+	watch_set(&a->w, 0);
+	a->w.fd = -1;
+	job->running--;
+	if (job->m.op == DIAL_RELAY) {
+		r = relay_begin(job->id, &job->m.addresses[which], &fd);
+		if (r < 0)
+			job_failed(job, r);
+		else
+			job_free(job);
+		return;
+	}
+	r = fd_status_flags(fd, 0, O_NONBLOCK);
+	if (r < 0)
+		job_failed(job, r);
+	else
+		job_done(job, 0, which, &fd);
+}
+
+static void attempts_go_on(struct job *job);
+
+static void on_attempt(struct watch *w, uint32_t events)
+{
+	struct job *job = w->of;
+	struct attempt *a = (struct attempt *)w;
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	if (getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+		error = errno;
+	if (error == 0) {
+		job_won(job, a);
+		return;
+	}
+	job->result = -error;
+	attempt_end(job, a);
+	attempts_go_on(job);
+}
+
+/* Starts the next one.  1: it is connected already; 0: it goes on; or -errno. */
+static int attempt_start(struct job *job)
+{
+	struct attempt *a = &job->attempts[job->started];
+	unsigned which = job->order[job->started++];
+	const struct dial_address *to = &job->m.addresses[which];
+	int family = family_of(&job->m, to);
+	struct sockaddr_storage address;
+	socklen_t size = address_put(to, family, &address);
+	autofd fd = tcp_socket(&job->m, family);
+	int r;
+
+	a->w = (struct watch){.fd = -1, .on = on_attempt, .of = job};
+	a->which = which;
+	if (fd < 0)
+		return fd;
+	r = connect(fd, (struct sockaddr *)&address, size) < 0 ? -errno : 1;
+	if (r < 0 && r != -EINPROGRESS)
+		return r;
+	a->w.fd = fd_take(&fd);
+	job->running++;
+	if (r > 0)
+		return 1;
+	r = watch_set(&a->w, EPOLLOUT);
+	if (r < 0)
+		attempt_end(job, a);
+	return r;
+}
+
+/* Starts what is to be started now: one attempt, and as many as fail at once. */
+static void attempts_go_on(struct job *job)
+{
+	job->next_ns = NEVER;
+	while (job->started < job->m.n_addresses) {
+		int r = attempt_start(job);
+
+		if (r > 0) {
+			job_won(job, &job->attempts[job->started - 1]);
+			return;
+		}
+		if (r < 0) {
+			job->result = r;
+			continue;
+		}
+		if (job->started < job->m.n_addresses)
+			job->next_ns = clock_ns() + STAGGER_MS * MS_NS;
+		return;
+	}
+	if (job->running == 0)
+		job_failed(job, job->result);
+}
+
+/* The families in turn, beginning with the first address's; within each as they stand. */
+static void put_in_order(struct job *job)
+{
+	const struct dial_message *m = &job->m;
+	bool turn = address_is_v4(&m->addresses[0]);
+	uint8_t taken[DIAL_ADDRESSES_MAX] = {0};
+
+	for (unsigned n = 0; n < m->n_addresses; n++) {
+		unsigned pick = 0;
+		bool found = false;
+
+		for (unsigned i = 0; i < m->n_addresses; i++) {
+			if (taken[i])
+				continue;
+			if (!found)
+				pick = i;
+			found = true;
+			if (address_is_v4(&m->addresses[i]) == turn) {
+				pick = i;
+				break;
+			}
+		}
+		taken[pick] = 1;
+		job->order[n] = (uint8_t)pick;
+		turn = !turn;
+	}
+}
+
+/* One address, handed back while it connects. */
+static int tcp_at_once(const struct dial_message *m, int *ret_fd)
+{
+	int family = family_of(m, &m->addresses[0]);
+	struct sockaddr_storage address;
+	socklen_t size = address_put(&m->addresses[0], family, &address);
+	autofd fd = tcp_socket(m, family);
+
+	if (fd < 0)
+		return fd;
+	if (connect(fd, (struct sockaddr *)&address, size) < 0 && errno != EINPROGRESS)
+		return -errno;
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+static int tcp_bind(const struct dial_message *m, int *ret_fd)
+{
+	int family = family_of(m, &m->addresses[0]);
+	struct sockaddr_storage address;
+	socklen_t size = address_put(&m->addresses[0], family, &address);
+	autofd fd = tcp_socket(m, family);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (bind(fd, (struct sockaddr *)&address, size) < 0)
+		return -errno;
+	r = fd_status_flags(fd, 0, O_NONBLOCK);
+	if (r == 0)
+		*ret_fd = fd_take(&fd);
+	return r;
+}
+
+/* ---- Unix ------------------------------------------------------------------------------------ */
+
+/*
+ * Connects without waiting.  The description may be the worker's own, and the worker can take
+ * O_NONBLOCK off again at any time; so a timer stands by, which interrupts a connect that lasts.
+ */
+static int connect_at_once(int fd, const struct sockaddr_un *to, socklen_t size)
+{
+	const struct itimerval soon = {{0, RETRY_MS * 1000}, {0, RETRY_MS * 1000}};
+	const struct itimerval never = {{0, 0}, {0, 0}};
+	int flags = fcntl(fd, F_GETFL);
+	bool blocks = flags >= 0 && !(flags & O_NONBLOCK);
+	int r;
+
+	if (flags < 0 || (blocks && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
+		return -errno;
+	if (setitimer(ITIMER_REAL, &soon, NULL) < 0)
+		return -errno;
+	r = connect(fd, (const struct sockaddr *)to, size) < 0 ? -errno : 0;
+	setitimer(ITIMER_REAL, &never, NULL);
+	if (blocks)
+		fcntl(fd, F_SETFL, flags);
+	return r == -EINTR ? -EAGAIN : r;
+}
+
+static int unix_try(const struct job *job)
+{
+	const struct dial_message *m = &job->m;
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	size_t head = offsetof(struct sockaddr_un, sun_path);
+
+	if (m->op == DIAL_ABSTRACT) {
+		memcpy(to.sun_path + 1, m->name, m->name_size);
+		return connect_at_once(job->socket_fd, &to, (socklen_t)(head + 1 + m->name_size));
+	}
+	snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", job->inode);
+	return connect_at_once(job->socket_fd, &to, sizeof(to));
+}
+
+static void unix_go_on(struct job *job)
+{
+	autofd fd = -1;
+	int r = unix_try(job);
+
+	if (r == -EAGAIN && job->m.wait) {
+		job->result = -ETIMEDOUT;
+		job->next_ns = clock_ns() + RETRY_MS * MS_NS;
+		return;
+	}
+	if (r == 0 && !job->borrowed) {
+		fd = fd_take(&job->socket_fd);
+		r = fd_status_flags(fd, 0, O_NONBLOCK);
+		if (r < 0)
+			fd_close(&fd);
+	}
+	job_done(job, r, 0, &fd);
+}
+
+/* path: the worker's socket and the inode, or the inode and a type. */
+static void unix_begin(struct job *job, int *fds, size_t n_fds)
+{
+	const struct dial_message *m = &job->m;
+
+	if (n_fds != (m->op == DIAL_ABSTRACT ? 0 : m->type ? 1 : 2))
+		give_up("a Unix socket without what belongs to it", 0);
+	if (n_fds > 0)
+		job->inode = fd_take(&fds[n_fds - 1]);
+	job->borrowed = n_fds == 2;
+	job->socket_fd = job->borrowed ? fd_take(&fds[0]) : unix_socket(m->type);
+	if (job->socket_fd < 0) {
+		job_failed(job, job->socket_fd);
+		return;
+	}
+	if (!job->borrowed)
+		apply_options(job->socket_fd, m);
+	unix_go_on(job);
+}
+
+/* ---- the messages ---------------------------------------------------------------------------- */
+
+static void answer_at_once(const struct dial_message *m)
+{
+	autofd fd = -1;
+	int r = 0;
+
+	if (m->op == DIAL_BIND) {
+		r = tcp_bind(m, &fd);
+	} else if (m->op == DIAL_TCP) {
+		r = tcp_at_once(m, &fd);
+	} else {
+		fd = unix_socket(m->type);
+		r = fd < 0 ? fd : fd_status_flags(fd, 0, O_NONBLOCK);
+		if (r < 0)
+			fd_close(&fd);
+	}
+	channel_done(m->id, r, 0, &fd);
+}
+
+void dialer_begin(const struct dial_message *m, int *fds, size_t n_fds)
+{
+	struct job *job;
+	int none = -1;
+
+	if (m->op == DIAL_BIND || m->op == DIAL_SOCKET || (m->op == DIAL_TCP && !m->wait)) {
+		answer_at_once(m);
+		return;
+	}
+	job = job_new(m);
+	if (!job) {
+		channel_done(m->id, -EAGAIN, 0, &none);
+		return;
+	}
+	if (m->op == DIAL_PATH || m->op == DIAL_ABSTRACT) {
+		unix_begin(job, fds, n_fds);
+		return;
+	}
+	put_in_order(job);
+	attempts_go_on(job);
+}
+
+void dialer_cancel(uint32_t id)
+{
+	for (size_t i = 0; i < DIAL_WAITING_MAX; i++) {
+		if (jobs[i].id && jobs[i].id == id)
+			job_free(&jobs[i]);
+	}
+}
+
+uint64_t dialer_due(void)
+{
+	uint64_t due_ns = NEVER;
+
+	for (size_t i = 0; i < DIAL_WAITING_MAX; i++) {
+		if (jobs[i].id)
+			due_ns = sooner(due_ns, sooner(jobs[i].deadline_ns, jobs[i].next_ns));
+	}
+	return due_ns;
+}
+
+void dialer_tick(uint64_t now_ns)
+{
+	for (size_t i = 0; i < DIAL_WAITING_MAX; i++) {
+		struct job *job = &jobs[i];
+
+		if (!job->id)
+			continue;
+		if (job->deadline_ns <= now_ns)
+			job_failed(job, -ETIMEDOUT);
+		else if (job->next_ns <= now_ns && job->socket_fd >= 0)
+			unix_go_on(job);
+		else if (job->next_ns <= now_ns)
+			attempts_go_on(job);
+	}
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dialer.h - the parts of the dialer, and what they tell each other.
+ *
+ * One process is one dialer, so each part keeps its tables in itself, of a fixed size.  What waits
+ * for a descriptor is a watch in some table's entry; what waits for a time is found by asking each
+ * part when it is next due.
+ */
+#ifndef WARDER_DIALER_H
+#define WARDER_DIALER_H
+
+#include "common/dial.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#define NEVER UINT64_MAX
+#define MS_NS 1000000ull
+
+/* ---- loop.c ---------------------------------------------------------------------------------- */
+
+struct watch;
+typedef void watch_fn(struct watch *w, uint32_t events);
+struct watch {
+	int fd; /* borrowed */
+	watch_fn *on;
+	void *of; /* whose it is */
+	uint32_t events;
+};
+
+int loop_init(void);
+/* Waits for these events of w->fd; none: no more.  0 or -errno. */
+int watch_set(struct watch *w, uint32_t events);
+uint64_t clock_ns(void); /* CLOCK_MONOTONIC */
+uint64_t sooner(uint64_t a, uint64_t b);
+/* Serves until the process ends. */
+void loop_run(void) __attribute__((noreturn));
+
+/* ---- channel.c: the broker ------------------------------------------------------------------- */
+
+int channel_init(int sock);
+/* Sends an answer; the descriptor is moved (-1: none). */
+void channel_done(uint32_t id, int result, unsigned which, int *fd);
+void channel_names(
+	uint32_t id, int result, uint32_t ttl, const struct dial_address *addresses, size_t n);
+/* Asks; answered() is called with 0 or -errno, later and once, unless forget() comes first.
+ * Returns a number that is not 0, or 0: too many wait, which is a refusal. */
+typedef void channel_answered(void *ctx, int result);
+uint32_t channel_ask(const struct dial_message *m, channel_answered *answered, void *ctx);
+void channel_forget(uint32_t question);
+/* Ends the process with a sentence. */
+void give_up(const char *why, int r) __attribute__((noreturn));
+
+/* ---- dialer.c: the one that makes sockets ------------------------------------------------------
+ */
+
+void dialer_begin(const struct dial_message *m, int *fds, size_t n_fds);
+void dialer_cancel(uint32_t id);
+uint64_t dialer_due(void);
+void dialer_tick(uint64_t now_ns);
+/* A UDP socket connected to the peer, which does not fragment.  A descriptor or -errno. */
+int dialer_udp(const struct dial_address *peer);
+
+/* ---- address.c ------------------------------------------------------------------------------- */
+
+bool address_is_v4(const struct dial_address *a);
+void address_from_v4(struct dial_address *a, const void *four, uint16_t port);
+/* For a socket of that family; AF_INET for what is_v4 alone.  The size. */
+socklen_t address_put(const struct dial_address *a, int family, struct sockaddr_storage *ret);
+/* Of AF_INET or AF_INET6, else false. */
+bool address_get(const struct sockaddr_storage *from, struct dial_address *ret);
+bool address_same(const struct dial_address *a, const struct dial_address *b);
+
+/* ---- relay.c --------------------------------------------------------------------------------- */
+
+/* The spare sockets, which it owns from here on. */
+void relay_start(const int *spares, size_t n);
+/* The outer socket stands: listens inside at that address.  0: done has been said. */
+int relay_begin(uint32_t id, const struct dial_address *at, int *outer_fd);
+void relay_cancel(uint32_t id);
+uint64_t relay_due(void);
+void relay_tick(uint64_t now_ns);
+
+/* ---- udp.c ----------------------------------------------------------------------------------- */
+
+int udp_start(const int *socks, size_t n);
+uint64_t udp_due(void);
+void udp_tick(uint64_t now_ns);
+
+/* ---- resolve.c: c-ares ----------------------------------------------------------------------- */
+
+struct found {
+	int result; /* as `names` has it */
+	uint32_t ttl;
+	uint8_t n;
+	struct dial_address addresses[DIAL_ADDRESSES_MAX];
+};
+typedef void resolve_fn(void *ctx, const struct found *found);
+
+int resolve_init(void);
+/* Calls done() once, perhaps at once, unless forget() comes first.  Returns a number that is not 0,
+ * or 0: too many wait. */
+uint32_t resolve_begin(
+	const char *name, size_t size, unsigned families, resolve_fn *done, void *ctx);
+void resolve_forget(uint32_t number);
+uint64_t resolve_due(void);
+void resolve_tick(uint64_t now_ns);
+/* localhost and what is beneath it (RFC 6761, 6.3). */
+bool resolve_is_local(const char *name, size_t size);
+
+/* ---- names.c: the cell's name server --------------------------------------------------------- */
+
+int names_start(const int *udp, size_t n_udp, const int *tcp, size_t n_tcp);
+uint64_t names_due(void);
+void names_tick(uint64_t now_ns);
+
+#endif

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ops_socket.c - the rows that make sockets: handle_<op>() answers warder_<op>().
+ *
+ * Runs in: broker.  Trusts: nothing the worker sent, and nothing the dialer brings.
+ *
+ * A worker that asks has no socket yet, so that everything is made outside, by the dialer: it
+ * resolves, connects and binds; what it brings is looked at before it is signed for and handed
+ * over.  A host's name is resolved first, and the dialer is sent only to those of its addresses
+ * that the policy admits.
+ *
+ * No UDP: sendmsg(2) takes a name along on a connected socket too, which would lead it anywhere.
+ * A program that needs it makes its socket in the cell, where the dialer relays.
+ */
+#include "broker/ops.h"
+#include "broker/ask_dial.h"
+#include "broker/charge.h"
+#include "broker/decide.h"
+#include "broker/names.h"
+#include "broker/record.h"
+#include "broker/resolve.h"
+#include "broker/socket_inside.h"
+#include "common/codec.h"
+#include "common/fd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG_MAX   65535 /* beyond any host's somaxconn */
+#define FAMILIES_BOTH (MSG_IPV4 | MSG_IPV6)
+
+/* ---- from the text to the request ------------------------------------------------------------ */
+
+/* A host's name alone: with a port behind it, it is a socket. */
+static int ask_name(struct request *q, const char *text, size_t size)
+{
+	char with_port[PEER_TEXT_SIZE];
+
+	if (size + 2 > sizeof(with_port))
+		return -EINVAL;
+	memcpy(with_port, text, size);
+	memcpy(with_port + size, ":0", 2);
+	if (peer_parse(with_port, size + 2, &q->peer) < 0 || q->peer.kind != PEER_TCP ||
+		q->peer.has_address || memchr(text, ' ', size))
+		return -EINVAL;
+	q->peer.kind = PEER_NONE;
+	return 0;
+}
+
+int socket_ask(struct request *q, const char *text, size_t size)
+{
+	int shown = size > 100 ? 100 : (int)size;
+
+	if (q->op == MSG_RESOLVE) {
+		if (ask_name(q, text, size) == 0)
+			return 0;
+		q->peer.kind = PEER_NONE;
+		q->peer.name_size = 0;
+		return refuse(q, EINVAL, "\"%.*s\" is no host's name", shown, text);
+	}
+	if (peer_parse(text, size, &q->peer) < 0) {
+		q->peer.kind = PEER_NONE;
+		q->peer.name_size = 0;
+		return refuse(q, EINVAL,
+			"\"%.*s\" is no socket: HOST:PORT, an absolute path, or \"@\" and a name",
+			shown, text);
+	}
+	q->peer.bind = q->op == MSG_LISTEN;
+	if (q->peer.kind != PEER_PATH)
+		return 0;
+	q->target.rights = q->peer.bind ? RIGHT_BIND : RIGHT_CONNECT;
+	if (target_ask(&q->target, text, size) < 0)
+		return refuse(q, ENAMETOOLONG, "a path or a name in it is too long");
+	return 0;
+}
+
+static int decide_peer(struct session *s, struct request *q)
+{
+	return dial_decide(s, q) == VERDICT_ALLOW ? 0 : dial_refuse(s, q);
+}
+
+/* ---- connect --------------------------------------------------------------------------------- */
+
+static int finish_tcp(struct session *s, struct dialled *d, const char **ret_why)
+{
+	struct later *l = ask_waiter(s, d->waiter.id);
+	struct sock k = SOCK_INIT;
+	int r = d->result;
+
+	if (!l)
+		return 0;
+	if (r == 0)
+		r = ask_check_address(&d->q, l, &k, false);
+	return ask_finish_socket(s, l, &d->q, r);
+}
+
+/* Notes what a name was found to have, so that rules by name admit it. */
+static void pin(struct session *s, const struct peer *peer, const struct dial_message *names)
+{
+	uint64_t now_ns = clock_ns();
+
+	for (size_t i = 0; s->names && i < names->n_addresses; i++)
+		names_pin(s->names, peer->name, peer->name_size, names->addresses[i].bytes,
+			names->ttl, now_ns);
+}
+
+/* Puts the addresses that the policy admits into the message.  0 or -errno. */
+static int admit(struct session *s, struct request *q, struct later *l,
+	const struct dial_message *names, struct dial_message *m)
+{
+	const struct peer named = q->peer;
+
+	l->n = 0;
+	for (size_t i = 0; i < names->n_addresses; i++) {
+		memcpy(q->peer.address, names->addresses[i].bytes, sizeof(q->peer.address));
+		q->peer.has_address = true;
+		if (dial_decide(s, q) == VERDICT_ALLOW) {
+			memcpy(m->addresses[l->n].bytes, q->peer.address, sizeof(q->peer.address));
+			m->addresses[l->n].port = named.port;
+			l->addresses[l->n] = m->addresses[l->n];
+			l->answers[l->n++] = q->answer;
+		}
+		q->peer = named;
+	}
+	m->n_addresses = (uint8_t)l->n;
+	if (l->n > 0) {
+		q->answer = l->answers[0];
+		return ask_time_left(q, &m->timeout_ms);
+	}
+	if (names->n_addresses == 0)
+		return -ENOENT;
+	return refuse(q, EACCES, "none of the %u addresses of %s is one that a rule admits",
+		names->n_addresses, named.name);
+}
+
+/* What the dialer says of a name in the words of connect(2): whether nobody has it, or nobody could
+ * be asked. */
+static int name_result(int r)
+{
+	switch (r) {
+	case -ENODATA:
+		return -ENOENT;
+	case -EAGAIN:
+	case -EIO:
+		return -EHOSTUNREACH;
+	default:
+		return r;
+	}
+}
+
+static int finish_names(struct session *s, struct dialled *d, const char **ret_why)
+{
+	struct later *l = ask_waiter(s, d->waiter.id);
+	struct request *q = &d->q;
+	struct dial_message m;
+	int r = name_result(d->result);
+
+	if (!l)
+		return 0;
+	ask_dial_message(&m, DIAL_TCP);
+	if (r == 0) {
+		pin(s, &q->peer, d->answer);
+		r = admit(s, q, l, d->answer, &m);
+	}
+	if (r == 0)
+		r = ask_dial_on(s, q, l, &m, NULL, 0, finish_tcp);
+	return r == ANSWER_LATER ? 0 : ask_finish(s, l, q, r);
+}
+
+static void put_name(struct dial_message *m, const struct peer *peer)
+{
+	memcpy(m->name, peer->name, peer->name_size);
+	m->name_size = (uint8_t)peer->name_size;
+}
+
+static int connect_tcp(struct session *s, struct request *q)
+{
+	bool by_name = !q->peer.has_address;
+	struct dial_message m;
+	int r = q->peer.type == SOCK_STREAM ? 0 : refuse(q, EINVAL, "TCP is a stream");
+
+	if (r == 0)
+		r = decide_peer(s, q);
+	if (r == 0)
+		r = charge(s, q, true);
+	if (r < 0)
+		return r;
+	ask_dial_message(&m, by_name ? DIAL_RESOLVE : DIAL_TCP);
+	if (by_name) {
+		m.wait = false;
+		m.families = FAMILIES_BOTH;
+		put_name(&m, &q->peer);
+	}
+	r = ask_time_left(q, &m.timeout_ms);
+	if (r < 0)
+		return r;
+	return ask_dial(s, q, &m, NULL, 0, by_name ? finish_names : finish_tcp, !by_name);
+}
+
+static int finish_unix(struct session *s, struct dialled *d, const char **ret_why)
+{
+	struct later *l = ask_waiter(s, d->waiter.id);
+	struct sock k = SOCK_INIT;
+	int r = d->result;
+
+	if (!l)
+		return 0;
+	if (r == 0)
+		r = ask_check_unix(&d->q, &k);
+	return ask_finish_socket(s, l, &d->q, r);
+}
+
+static int connect_abstract(struct session *s, struct request *q)
+{
+	struct dial_message m;
+	int r = 0;
+
+	if (q->peer.type == SOCK_DGRAM)
+		r = refuse(q, EPROTONOSUPPORT,
+			"a datagram socket of the host could be sent to any abstract name");
+	if (r == 0)
+		r = decide_peer(s, q);
+	if (r == 0)
+		r = charge(s, q, true);
+	ask_dial_message(&m, DIAL_ABSTRACT);
+	if (r == 0)
+		r = ask_time_left(q, &m.timeout_ms);
+	if (r < 0)
+		return r;
+	m.type = q->peer.type;
+	put_name(&m, &q->peer);
+	return ask_dial(s, q, &m, NULL, 0, finish_unix, false);
+}
+
+/* Connects the dialer's loose socket here, for the rule's `as broker`. */
+static int finish_as_broker(struct session *s, struct dialled *d, const char **ret_why)
+{
+	struct later *l = ask_waiter(s, d->waiter.id);
+	struct inside to = INSIDE_INIT;
+	struct request *q = &d->q;
+	struct sock k = SOCK_INIT;
+	int r = d->result;
+
+	if (!l)
+		return 0;
+	if (r == 0)
+		r = ask_check_kind(q, &k);
+	if (r == 0)
+		r = record_change(s, q);
+	if (r == 0) {
+		to.path_fd = q->target.fd; /* borrowed */
+		to.as = q->answer.as;
+		r = inside_connect(s, &k, &to);
+		/* That would be waited for with O_NONBLOCK off. */
+		if (r == -EINPROGRESS)
+			r = -EAGAIN;
+	}
+	return ask_finish_socket(s, l, q, r);
+}
+
+static int connect_path(struct session *s, struct request *q)
+{
+	struct dial_message m;
+	int r = reach_socket(s, q);
+
+	if (r == 0 && q->target.must_be_directory)
+		r = -ENOTDIR;
+	if (r == 0 && q->peer.type == SOCK_DGRAM && !(q->answer.types & TYPE_DATAGRAM))
+		r = refuse(q, EACCES, "a datagram socket, and %s does not say \"type dgram\"",
+			q->answer.rule);
+	if (r == 0)
+		r = charge(s, q, true);
+	ask_dial_message(&m, q->answer.as == AS_BROKER ? DIAL_SOCKET : DIAL_PATH);
+	if (r < 0)
+		return r;
+	m.type = q->peer.type;
+	if (m.op == DIAL_SOCKET) {
+		m.wait = false;
+		return ask_dial(s, q, &m, NULL, 0, finish_as_broker, false);
+	}
+	r = ask_time_left(q, &m.timeout_ms);
+	if (r < 0)
+		return r;
+	return ask_dial(s, q, &m, &q->target.fd, 1, finish_unix, false);
+}
+
+int handle_connect(struct session *s, struct request *q, uint8_t *data)
+{
+	if (q->flags != 0 && q->flags != SOCK_STREAM && q->flags != SOCK_SEQPACKET &&
+		q->flags != SOCK_DGRAM)
+		return refuse(q, EINVAL, "unknown flags %#x", q->flags);
+	if (q->peer.kind == PEER_UDP)
+		return refuse(q, EPROTONOSUPPORT,
+			"UDP is had by socket(2) and connect(2) alone, where the dialer relays");
+	if (q->flags != 0)
+		q->peer.type = (uint16_t)q->flags;
+	switch (q->peer.kind) {
+	case PEER_TCP:
+		return connect_tcp(s, q);
+	case PEER_ABSTRACT:
+		return connect_abstract(s, q);
+	default:
+		return connect_path(s, q);
+	}
+}
+
+/* ---- listen ---------------------------------------------------------------------------------- */
+
+/* Signed for before anybody can connect. */
+static int begin_listening(struct session *s, struct request *q)
+{
+	int backlog = q->flags > BACKLOG_MAX ? BACKLOG_MAX : (int)q->flags;
+	bool local = q->peer.kind == PEER_PATH;
+	int r = q->grant ? 0 : record_change(s, q);
+
+	/* Who asks a listening Unix socket for its peer is told who called listen(2): unix(7). */
+	if (r == 0 && local)
+		r = inside_take_identity(s, AS_WORKER);
+	if (r < 0)
+		return r;
+	r = listen(q->fd, backlog) < 0 ? -errno : 0;
+	if (local)
+		inside_drop_identity(s, AS_WORKER);
+	return r;
+}
+
+static int finish_bind(struct session *s, struct dialled *d, const char **ret_why)
+{
+	struct later *l = ask_waiter(s, d->waiter.id);
+	struct sock k = SOCK_INIT;
+	int r = d->result;
+
+	if (!l)
+		return 0;
+	if (r == 0)
+		r = ask_check_address(&d->q, l, &k, true);
+	if (r == 0)
+		r = begin_listening(s, &d->q);
+	return ask_finish_socket(s, l, &d->q, r);
+}
+
+static int listen_tcp(struct session *s, struct request *q)
+{
+	struct dial_message m;
+	int r = 0;
+
+	if (!q->peer.has_address)
+		r = refuse(q, EINVAL, "a server listens at an address, not at a name");
+	else if (q->mode != 0)
+		r = refuse(q, EINVAL, "an address has no mode");
+	if (r == 0)
+		r = decide_peer(s, q);
+	if (r == 0)
+		r = charge(s, q, true);
+	if (r < 0)
+		return r;
+	ask_dial_message(&m, DIAL_BIND);
+	m.wait = false;
+	return ask_dial(s, q, &m, NULL, 0, finish_bind, true);
+}
+
+/* Makes the name, under the twin and as the worker's user.  A name beside a descriptor of its
+ * directory is one that no symlink can come before. */
+static int bind_path(struct session *s, struct request *q)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	const struct target *t = &q->target;
+	mode_t before;
+	int n, r;
+
+	n = snprintf(un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d/%s", t->fd, t->name);
+	if ((size_t)n >= sizeof(un.sun_path))
+		return refuse(q, ENAMETOOLONG, "a socket's name has at most %zu bytes here",
+			sizeof(un.sun_path) - (size_t)n + strlen(t->name) - 1);
+	r = change_begin(s, q);
+	if (r < 0)
+		return r;
+	before = umask(0777 & ~(q->mode & q->answer.mode_max));
+	n = bind(q->fd, (const struct sockaddr *)&un, sizeof(un));
+	umask(before);
+	return change_end(s, q, n, t);
+}
+
+static int finish_bind_path(struct session *s, struct dialled *d, const char **ret_why)
+{
+	struct later *l = ask_waiter(s, d->waiter.id);
+	struct sock k = SOCK_INIT;
+	int r = d->result;
+
+	if (!l)
+		return 0;
+	if (r == 0)
+		r = ask_check_kind(&d->q, &k);
+	if (r == 0)
+		r = bind_path(s, &d->q);
+	if (r == 0)
+		r = begin_listening(s, &d->q);
+	return ask_finish_socket(s, l, &d->q, r);
+}
+
+static int listen_path(struct session *s, struct request *q)
+{
+	struct dial_message m;
+	int r = reach_new_socket(s, q, true);
+
+	if (r < 0)
+		return r;
+	ask_dial_message(&m, DIAL_SOCKET);
+	m.wait = false;
+	m.type = SOCK_STREAM;
+	return ask_dial(s, q, &m, NULL, 0, finish_bind_path, false);
+}
+
+int handle_listen(struct session *s, struct request *q, uint8_t *data)
+{
+	if (q->mode & ~(mode_t)0777)
+		return refuse(
+			q, EINVAL, "a mode of a socket that cannot be: %#o", (unsigned)q->mode);
+	switch (q->peer.kind) {
+	case PEER_TCP:
+		return listen_tcp(s, q);
+	case PEER_PATH:
+		return listen_path(s, q);
+	default:
+		return refuse(q, EPROTONOSUPPORT, "a server listens at a TCP address or at a path");
+	}
+}
+
+/* ---- resolve --------------------------------------------------------------------------------- */
+
+static int finish_resolve(struct session *s, struct dialled *d, const char **ret_why)
+{
+	struct later *l = ask_waiter(s, d->waiter.id);
+	const struct dial_message *names = d->answer;
+	int r = name_result(d->result);
+	struct enc e;
+
+	if (!l)
+		return 0;
+	if (r == 0 && names->n_addresses == 0)
+		r = -ENOENT;
+	if (r == 0) {
+		pin(s, &d->q.peer, names);
+		e = enc_init(l->data, sizeof(l->data));
+		enc_u32(&e, names->ttl);
+		enc_u16(&e, names->n_addresses);
+		for (size_t i = 0; i < names->n_addresses; i++)
+			enc_bytes(&e, names->addresses[i].bytes, MSG_ADDRESS_SIZE);
+		l->data_size = enc_size(&e);
+	}
+	return ask_finish(s, l, &d->q, r);
+}
+
+int handle_resolve(struct session *s, struct request *q, uint8_t *data)
+{
+	struct dial_message m;
+	int r;
+
+	if (q->flags == 0 || (q->flags & ~(uint32_t)FAMILIES_BOTH))
+		return refuse(q, EINVAL, "unknown families %#x", q->flags);
+	if (dial_decide_name(s, q) != VERDICT_ALLOW)
+		return dial_refuse(s, q);
+	r = charge(s, q, false);
+	if (r < 0)
+		return r;
+	ask_dial_message(&m, DIAL_RESOLVE);
+	m.wait = false;
+	m.families = (uint8_t)q->flags;
+	put_name(&m, &q->peer);
+	return ask_dial(s, q, &m, NULL, 0, finish_resolve, false);
+}

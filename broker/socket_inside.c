@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * socket_inside.c - what is done to the worker's own socket, by the broker's copy of it, and the
+ * calls that wait for that.
+ *
+ * Runs in: broker.  Trusts: nothing; a socket that the worker reconnects meanwhile is its own.
+ *
+ * Of a Unix socket the other end may ask who connected it (SO_PEERCRED), and it is told the
+ * effective ids of the one who called connect(2).  So a broker of uid 0 takes on the worker's for
+ * that one call: nobody is to meet a root that the worker is not.
+ */
+#include "broker/socket_inside.h"
+#include "broker/identity.h"
+#include "broker/record.h"
+#include "common/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct waiting {
+	struct sock sock; /* fd -1: the slot is free */
+	struct notice notice;
+	struct inside to;
+	bool again; /* connect it again, later: a full backlog */
+};
+
+struct socket_waits {
+	int epoll_fd;
+	size_t n;
+	struct waiting of[INSIDE_MAX];
+};
+
+int inside_new(struct socket_waits **ret)
+{
+	struct socket_waits *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	for (size_t i = 0; i < INSIDE_MAX; i++)
+		w->of[i].sock.fd = w->of[i].to.path_fd = -1;
+	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (w->epoll_fd < 0) {
+		int r = -errno;
+
+		free(w);
+		return r;
+	}
+	*ret = w;
+	return 0;
+}
+
+static void release(struct socket_waits *w, struct waiting *one)
+{
+	/* Other descriptors hold the same open socket: closing ours takes nothing out of epoll. */
+	if (!one->again)
+		epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, one->sock.fd, NULL);
+	sock_close(&one->sock);
+	fd_close(&one->to.path_fd);
+	w->n--;
+}
+
+struct socket_waits *inside_free(struct socket_waits *w)
+{
+	for (size_t i = 0; w && i < INSIDE_MAX; i++) {
+		if (w->of[i].sock.fd >= 0)
+			release(w, &w->of[i]);
+	}
+	if (w)
+		fd_close(&w->epoll_fd);
+	free(w);
+	return NULL;
+}
+
+int inside_fd(const struct socket_waits *w)
+{
+	return w->epoll_fd;
+}
+
+size_t inside_waiting(const struct socket_waits *w)
+{
+	return w ? w->n : 0;
+}
+
+/* ---- as whom --------------------------------------------------------------------------------- */
+
+static int set_ids(uid_t uid, gid_t gid)
+{
+	int r = 0;
+
+	/* The group first on the way down, where the uid still may set it; and last on the way up
+	 * the real gid is 0, to which anybody who has it may go back. */
+	if (setresgid((gid_t)-1, gid, (gid_t)-1) < 0 || setresuid((uid_t)-1, uid, (uid_t)-1) < 0)
+		r = -errno;
+	/* Each change of the uid sets it to what the host's fs.suid_dumpable says. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		r = -errno;
+	return r;
+}
+
+static void set_back(struct session *s)
+{
+	if (set_ids(0, 0) < 0 || identity_init(s) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		abort();
+}
+
+int inside_take_identity(struct session *s, unsigned as)
+{
+	int r;
+
+	if (!s->privileged || as != AS_WORKER)
+		return identity_take(s, as);
+	/* There the broker's real uid is the worker's, and no way leads back: cage.c. */
+	if (s->root == ROOT_HOST)
+		return -EPERM;
+	r = set_ids(s->uid, s->gid);
+	if (r < 0)
+		set_back(s);
+	return r;
+}
+
+void inside_drop_identity(struct session *s, unsigned as)
+{
+	if (!s->privileged || as != AS_WORKER)
+		identity_drop(s, as);
+	else
+		set_back(s);
+}
+
+/* ---- one connect ----------------------------------------------------------------------------- */
+
+/* A resolved inode, whatever has its name by now. */
+static socklen_t path_address(int path_fd, struct sockaddr_un *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->sun_family = AF_UNIX;
+	snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d", path_fd);
+	return sizeof(*ret);
+}
+
+static int connect_once(struct session *s, const struct sock *k, const struct inside *to)
+{
+	const struct sockaddr *address = (const void *)&to->address;
+	socklen_t size = to->size;
+	struct sockaddr_un un;
+	int r;
+
+	if (k->domain != AF_UNIX)
+		return connect(k->fd, address, size) < 0 ? -errno : 0;
+	if (to->path_fd >= 0) {
+		size = path_address(to->path_fd, &un);
+		address = (const void *)&un;
+	}
+	r = inside_take_identity(s, to->as);
+	if (r < 0)
+		return r;
+	r = connect(k->fd, address, size) < 0 ? -errno : 0;
+	inside_drop_identity(s, to->as);
+	return r;
+}
+
+int inside_connect(struct session *s, const struct sock *k, const struct inside *to)
+{
+	int r;
+
+	/* The flag is of the open socket, which the worker shares: only for this one call. */
+	if (!k->nonblock) {
+		r = fd_status_flags(k->fd, O_NONBLOCK, 0);
+		if (r < 0)
+			return r;
+	}
+	r = connect_once(s, k, to);
+	if (!k->nonblock)
+		fd_status_flags(k->fd, 0, O_NONBLOCK);
+	return r;
+}
+
+/* ---- those that wait ------------------------------------------------------------------------- */
+
+static int watch(struct socket_waits *w, struct waiting *one)
+{
+	struct epoll_event e = {.events = EPOLLOUT, .data.ptr = one};
+
+	return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, one->sock.fd, &e) < 0 ? -errno : 0;
+}
+
+int inside_wait(struct session *s, const struct notice *notice, struct sock *k, struct inside *to,
+	bool again)
+{
+	struct socket_waits *w = s->socket_waits;
+	struct waiting *one;
+	int r;
+
+	if (!w || w->n == INSIDE_MAX)
+		return -EAGAIN;
+	one = w->of;
+	while (one->sock.fd >= 0)
+		one++;
+	one->sock = *k;
+	one->again = again;
+	r = again ? 0 : watch(w, one);
+	if (r < 0) {
+		one->sock.fd = -1;
+		return r;
+	}
+	one->notice = *notice;
+	one->to = *to;
+	k->fd = to->path_fd = -1;
+	w->n++;
+	return 0;
+}
+
+static int answer(struct session *s, struct waiting *one, int result)
+{
+	if (result == 0)
+		return notify_return(s->cell->notify, one->notice.id, 0);
+	if (one->to.grant) {
+		record_undelivered(s, DOOR_TRAP, one->to.grant, -result, NULL);
+		ledger_commit(s->ledger);
+		s->tally.granted--;
+	}
+	return notify_refuse(s->cell->notify, one->notice.id, -result);
+}
+
+static int finish(struct session *s, struct waiting *one, int result)
+{
+	int r = answer(s, one, result);
+
+	release(s->socket_waits, one);
+	return r == -ENOENT ? 0 : r;
+}
+
+int inside_serve(struct session *s)
+{
+	struct socket_waits *w = s->socket_waits;
+	struct epoll_event events[16];
+	int n = epoll_wait(w->epoll_fd, events, 16, 0);
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < n; i++) {
+		struct waiting *one = events[i].data.ptr;
+		socklen_t size = sizeof(int);
+		int error = 0;
+
+		if (getsockopt(one->sock.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+			error = errno;
+		r = finish(s, one, -error);
+	}
+	return r;
+}
+
+static int check(struct session *s, struct waiting *one)
+{
+	int r;
+
+	if (!notify_valid(s->cell->notify, one->notice.id)) {
+		release(s->socket_waits, one);
+		return 0;
+	}
+	if (!one->again)
+		return 0;
+	r = inside_connect(s, &one->sock, &one->to);
+	return r == -EAGAIN ? 0 : finish(s, one, r);
+}
+
+int inside_check(struct session *s)
+{
+	struct socket_waits *w = s->socket_waits;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < INSIDE_MAX; i++) {
+		if (w->of[i].sock.fd >= 0)
+			r = check(s, &w->of[i]);
+	}
+	return r;
+}

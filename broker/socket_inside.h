@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * socket_inside.h - what is done to the worker's own socket, by the broker's copy of it: connected
+ * within the cell, or to a Unix socket that has been resolved; and the calls that wait for that.
+ *
+ * The broker never waits: it connects with O_NONBLOCK, and what natively would block its caller
+ * waits here, in a table of a fixed size.
+ */
+#ifndef WARDER_SOCKET_INSIDE_H
+#define WARDER_SOCKET_INSIDE_H
+
+#include "broker/notify.h"
+#include "broker/sock.h"
+
+#define INSIDE_MAX      64 /* at once; one more is EAGAIN */
+#define INSIDE_RETRY_MS 15 /* so often a full backlog is tried again */
+
+/* Where to, and as whom. */
+struct inside {
+	struct sockaddr_storage address; /* AF_UNIX with a path: not used */
+	socklen_t size;
+	int path_fd;    /* O_PATH: the inode of a Unix socket; -1: `address`; owned */
+	unsigned as;    /* enum policy_as: of a Unix socket, whom the other end sees */
+	uint64_t grant; /* number of the record that stands; 0: none */
+};
+#define INSIDE_INIT \
+	{ \
+		.path_fd = -1 \
+	}
+
+/* Before the cage.  0 or -errno. */
+int inside_new(struct socket_waits **ret);
+struct socket_waits *inside_free(struct socket_waits *w);
+/* Readable when one that waits may have come to an end. */
+int inside_fd(const struct socket_waits *w);
+size_t inside_waiting(const struct socket_waits *w);
+
+/* Connects without waiting.  0; -EINPROGRESS; -EAGAIN: a full backlog; or as connect(2). */
+int inside_connect(struct session *s, const struct sock *k, const struct inside *to);
+
+/* Takes over a call of a blocking socket that came to -EINPROGRESS (or is being connected already)
+ * or -EAGAIN, with the socket and `to`.  0, or -EAGAIN: too many wait. */
+int inside_wait(struct session *s, const struct notice *notice, struct sock *k, struct inside *to,
+	bool again);
+
+/* The ends of those that are connected now.  0, or negative: the session ends. */
+int inside_serve(struct session *s);
+/* Every INSIDE_RETRY_MS while some wait: full backlogs, callers that are gone. */
+int inside_check(struct session *s);
+
+/* The identity in which a Unix socket is connected or made: the worker's, all of it, since that is
+ * what the other end and the inode show; or the broker's.  0 or -EPERM, nothing taken. */
+int inside_take_identity(struct session *s, unsigned as);
+void inside_drop_identity(struct session *s, unsigned as);
+
+#endif

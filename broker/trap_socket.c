@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trap_socket.c - the trapped calls of sockets: connect, bind, listen.
+ *
+ * Runs in: broker.  Trusts: nothing; the address is copied once, and the socket is the broker's own
+ * copy of the worker's, whatever its number names by then.
+ *
+ * None of the three is ever let go on.  A rule decides first, a deny above all; what no rule is
+ * about is done inside, where nobody else is: loopback, the cell's own places, its abstract names.
+ */
+#include "broker/trap_socket.h"
+#include "broker/charge.h"
+#include "broker/decide.h"
+#include "broker/dial.h"
+#include "broker/identity.h"
+#include "broker/kernel_fs.h"
+#include "broker/names.h"
+#include "broker/open_path.h"
+#include "broker/ops.h"
+#include "broker/own.h"
+#include "broker/record.h"
+#include "broker/resolve.h"
+#include "broker/socket_inside.h"
+#include "broker/socket_outer.h"
+#include "broker/tracee.h"
+#include "broker/trap_take.h"
+#include "common/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+/* ---- copying --------------------------------------------------------------------------------- */
+
+static int arg_int(const struct trap *t, unsigned i)
+{
+	return (int)(uint32_t)t->notice.args[i];
+}
+
+static bool is_inet(const struct sock *k)
+{
+	return k->domain == AF_INET || k->domain == AF_INET6;
+}
+
+static int take_address(struct trap *t)
+{
+	int size = arg_int(t, 2);
+
+	memset(&t->address, 0, sizeof(t->address));
+	if (size < (int)sizeof(sa_family_t) || size > (int)sizeof(t->address))
+		return -EINVAL;
+	t->address_size = (socklen_t)size;
+	return tracee_read(t->notice.tid, t->notice.args[1], &t->address, (size_t)size);
+}
+
+/* Addresses that are none: "any" of an old program, none at all, a name that the kernel is to
+ * choose.  True where nothing is left to be taken apart. */
+static bool is_special(struct trap *t)
+{
+	struct peer *peer = &t->q.peer;
+	struct sockaddr_in *in = (void *)&t->address;
+	sa_family_t family = t->address.ss_family;
+
+	if (peer->bind && family == AF_UNSPEC && t->sock.domain == AF_INET &&
+		t->address_size >= sizeof(*in) && in->sin_addr.s_addr == INADDR_ANY)
+		in->sin_family = AF_INET; /* ip(7): as the kernel has it, for compatibility */
+	else if (peer->bind && family == AF_UNIX && t->sock.domain == AF_UNIX &&
+		 t->address_size == sizeof(family))
+		peer->kind = PEER_ABSTRACT;
+	return peer->kind != PEER_NONE || (!peer->bind && family == AF_UNSPEC) ||
+	       t->sock.domain == AF_NETLINK;
+}
+
+static int take_peer(const struct session *s, struct trap *t)
+{
+	struct request *q = &t->q;
+	char path[108];
+	size_t size;
+	int r;
+
+	q->peer.type = (uint16_t)t->sock.type;
+	if (is_special(t))
+		return 0;
+	r = sock_peer(&t->sock, &t->address, t->address_size, &q->peer, path, &size);
+	if (r == 0 && q->peer.kind == PEER_PATH)
+		r = take_text(s, t, &q->target, AT_FDCWD, path, size);
+	return r;
+}
+
+static int take_socket(const struct session *s, struct trap *t, unsigned op)
+{
+	t->q.op = op;
+	t->number = arg_int(t, 0);
+	return sock_take(s, t->notice.tid, t->number, &t->sock);
+}
+
+int take_connect(const struct session *s, struct trap *t)
+{
+	int r = take_socket(s, t, OP_CONNECT);
+
+	if (r == 0)
+		r = take_address(t);
+	return r < 0 ? r : take_peer(s, t);
+}
+
+int take_bind(const struct session *s, struct trap *t)
+{
+	int r = take_socket(s, t, OP_BIND);
+
+	t->q.peer.bind = true;
+	if (r == 0)
+		r = take_address(t);
+	return r < 0 ? r : take_peer(s, t);
+}
+
+int take_listen(const struct session *s, struct trap *t)
+{
+	t->backlog = arg_int(t, 1);
+	return take_socket(s, t, OP_LISTEN);
+}
+
+/* ---- inside ---------------------------------------------------------------------------------- */
+
+/* Connects the worker's own socket: to the address as it came, or to a resolved inode. */
+static int connect_inside(struct session *s, struct trap *t, int *path_fd)
+{
+	struct request *q = &t->q;
+	struct inside to = INSIDE_INIT;
+	int r;
+
+	to.address = t->address;
+	to.size = t->address_size;
+	to.as = q->answer.as;
+	to.grant = q->grant;
+	if (path_fd)
+		to.path_fd = fd_take(path_fd);
+	r = inside_connect(s, &t->sock, &to);
+	if (!t->sock.nonblock && (r == -EINPROGRESS || r == -EALREADY || r == -EAGAIN)) {
+		r = inside_wait(s, &t->notice, &t->sock, &to, r == -EAGAIN);
+		r = r == 0 ? SOCKET_LATER : refuse(q, EAGAIN, "too many connections wait already");
+		s->tally.granted += r == SOCKET_LATER && q->grant != 0;
+	}
+	fd_close(&to.path_fd);
+	return r;
+}
+
+/* What no rule is about, and nobody but the worker meets. */
+static int connect_own(struct session *s, struct trap *t, int *path_fd)
+{
+	t->q.own = true;
+	t->q.answer = (struct policy_answer){.as = AS_WORKER};
+	return connect_inside(s, t, path_fd);
+}
+
+/* Whether some rule has something to say: a deny, or that it asks first. */
+static bool is_ruled_out(const struct policy_answer *a)
+{
+	return a->verdict == VERDICT_ASK || (a->rule && !a->missing);
+}
+
+/* ---- connect: the internet ------------------------------------------------------------------- */
+
+/* An outer socket has been connected once, or bound, by the dialer.  0: it may have another one in
+ * its place. */
+static int check_state(struct session *s, struct trap *t)
+{
+	int state = socket_tcp_state(t->sock.fd);
+	socklen_t size = sizeof(int);
+	struct inside none = INSIDE_INIT;
+	int error = 0;
+
+	if (state == STATE_SYN_SENT && t->sock.nonblock)
+		return -EALREADY;
+	if (state == STATE_SYN_SENT) {
+		t->q.own = true;
+		return inside_wait(s, &t->notice, &t->sock, &none, false) == 0
+			       ? SOCKET_LATER
+			       : refuse(&t->q, EAGAIN, "too many connections wait already");
+	}
+	if (state != STATE_CLOSE)
+		return -EISCONN;
+	/* How the last one failed is told once, as connect(2) would. */
+	if (getsockopt(t->sock.fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error)
+		return -error;
+	return 0;
+}
+
+static int connect_tcp(struct session *s, struct trap *t)
+{
+	struct request *q = &t->q;
+	int r = t->sock.inner ? 0 : check_state(s, t);
+
+	if (r != 0)
+		return r;
+	if (dial_decide(s, q) == VERDICT_ALLOW)
+		return outer_tcp(s, t);
+	if (!is_ruled_out(&q->answer) && t->sock.inner && peer_is_loopback(&q->peer))
+		return connect_own(s, t, NULL);
+	return dial_refuse(s, q);
+}
+
+static bool is_pinned(void *ctx, const char *name, size_t size)
+{
+	return true;
+}
+
+/* getaddrinfo(3) connects UDP sockets to sort what it has found, whatever the port: to an address
+ * that some rule admits it may, inside, where nobody answers. */
+static bool is_admitted(struct session *s, const struct request *q)
+{
+	struct policy_answer a;
+	const struct policy_socket tcp = {
+		.protocol = PROTOCOL_TCP, .address = q->peer.address, .port = q->peer.port};
+
+	return (s->names && names_of(s->names, q->peer.address, clock_ns(), is_pinned, NULL)) ||
+	       policy_check_socket(s->policy, &tcp, &a) == VERDICT_ALLOW;
+}
+
+static int connect_udp(struct session *s, struct trap *t)
+{
+	struct request *q = &t->q;
+	int r;
+
+	if (!t->sock.inner)
+		return refuse(
+			q, EACCES, "a datagram socket outside of the cell could send to anyone");
+	if (dial_decide(s, q) == VERDICT_ALLOW) {
+		r = charge(s, q, false);
+		if (r == 0)
+			r = record_change(s, q);
+		return r < 0 ? r : connect_inside(s, t, NULL);
+	}
+	if (!is_ruled_out(&q->answer) && (peer_is_loopback(&q->peer) || is_admitted(s, q)))
+		return connect_own(s, t, NULL);
+	return dial_refuse(s, q);
+}
+
+/* ---- connect: Unix sockets ------------------------------------------------------------------- */
+
+/* A rule holds for the path as it is written and for where its fixed part led at load: there, on
+ * the host, without a symlink.  The socket need not be in any view. */
+static int resolve_on_host(struct session *s, struct request *q)
+{
+	struct target *t = &q->target;
+	int r = open_on_host(s, q, t->asked);
+
+	for (size_t i = 0; r == -ELOOP && i < policy_tree_count(s->policy); i++) {
+		const struct policy_tree *tree = policy_tree(s->policy, i);
+		size_t n = strlen(tree->prefix);
+		int size;
+
+		if (!(tree->rights & RIGHT_CONNECT) || !tree->resolved || t->asked_size < n ||
+			memcmp(tree->prefix, t->asked, n) != 0 ||
+			(t->asked[n] != '\0' && t->asked[n] != '/' && t->asked[n - 1] != '/'))
+			continue;
+		size = snprintf(
+			t->reached, sizeof(t->reached), "%s%s", tree->resolved, t->asked + n);
+		if (size <= 0 || (size_t)size >= sizeof(t->reached))
+			continue;
+		t->reached_size = (size_t)size;
+		r = open_on_host(s, q, t->reached);
+	}
+	if (r < 0)
+		t->reached_size = 0;
+	else if (t->reached_size == 0)
+		memcpy(t->reached, t->asked, (t->reached_size = t->asked_size) + 1);
+	return r;
+}
+
+int reach_socket(struct session *s, struct request *q)
+{
+	struct target *target = &q->target;
+	int r;
+
+	target->rights = RIGHT_CONNECT;
+	if (decide(s, q) != VERDICT_ALLOW)
+		return decide_refuse(s, q);
+	r = q->own ? resolve_inode(s, q, target, s->cell->view_fd, true) : resolve_on_host(s, q);
+	if (r < 0)
+		return r;
+	if (decide(s, q) != VERDICT_ALLOW)
+		return decide_refuse(s, q);
+	return S_ISSOCK(target->mode) ? 0 : -ECONNREFUSED;
+}
+
+static int connect_path(struct session *s, struct trap *t)
+{
+	struct request *q = &t->q;
+	int r = reach_socket(s, q);
+
+	if (r < 0)
+		return r;
+	if (q->own)
+		return connect_own(s, t, &q->target.fd);
+	/* Such a socket sends to any name that it is given. */
+	if (t->sock.type == SOCK_DGRAM && !(q->answer.types & TYPE_DATAGRAM))
+		return refuse(q, EACCES, "a datagram socket, and %s does not say \"type dgram\"",
+			q->answer.rule);
+	r = charge(s, q, false);
+	if (r < 0)
+		return r;
+	if (q->answer.as != AS_BROKER)
+		return outer_path(s, t);
+	r = record_change(s, q);
+	return r < 0 ? r : connect_inside(s, t, &q->target.fd);
+}
+
+static int connect_abstract(struct session *s, struct trap *t)
+{
+	struct request *q = &t->q;
+
+	if (dial_decide(s, q) == VERDICT_ALLOW)
+		return outer_abstract(s, t);
+	if (!is_ruled_out(&q->answer) && t->sock.inner)
+		return connect_own(s, t, NULL);
+	return dial_refuse(s, q);
+}
+
+/* ---- connect --------------------------------------------------------------------------------- */
+
+/* Dissolves a connection: what is outside stays what was recorded. */
+static int disconnect(struct session *s, struct trap *t)
+{
+	if (!t->sock.inner)
+		return refuse(
+			&t->q, EACCES, "a connection that leads out of the cell stays what it is");
+	return connect_own(s, t, NULL);
+}
+
+/* The cell's own kernel tables: addresses, routes.  A group would be told of changes. */
+static int check_netlink(struct trap *t)
+{
+	const struct sockaddr_nl *nl = (const void *)&t->address;
+
+	if (t->address_size < sizeof(*nl) || nl->nl_family != AF_NETLINK)
+		return -EINVAL;
+	if (!t->sock.inner || nl->nl_groups != 0)
+		return refuse(&t->q, EACCES, "a netlink socket is for questions in the cell alone");
+	t->q.own = true;
+	return 0;
+}
+
+int serve_connect(struct session *s, struct trap *t)
+{
+	int r;
+
+	if (t->sock.domain == AF_NETLINK) {
+		r = check_netlink(t);
+		return r < 0 ? r : connect_own(s, t, NULL);
+	}
+	switch (t->q.peer.kind) {
+	case PEER_TCP:
+		return connect_tcp(s, t);
+	case PEER_UDP:
+		return connect_udp(s, t);
+	case PEER_PATH:
+		return connect_path(s, t);
+	case PEER_ABSTRACT:
+		return connect_abstract(s, t);
+	default:
+		return disconnect(s, t);
+	}
+}
+
+/* ---- bind ------------------------------------------------------------------------------------ */
+
+static int bind_inside(struct session *s, struct trap *t)
+{
+	t->q.own = true;
+	return bind(t->sock.fd, (void *)&t->address, t->address_size) < 0 ? -errno : 0;
+}
+
+static int bind_inet(struct session *s, struct trap *t)
+{
+	struct request *q = &t->q;
+	bool allowed = dial_decide(s, q) == VERDICT_ALLOW;
+
+	if (!t->sock.inner && (q->peer.kind != PEER_TCP || s->cell->net_cookie != 0))
+		return -EINVAL; /* it has an address already */
+	if (allowed && q->peer.kind == PEER_TCP)
+		return outer_bind(s, t);
+	if (is_ruled_out(&q->answer) && !allowed)
+		return dial_refuse(s, q);
+	if (t->sock.inner && peer_is_loopback(&q->peer))
+		return bind_inside(s, t);
+	dial_refuse(s, q);
+	return -EADDRNOTAVAIL; /* as where no interface has it */
+}
+
+int reach_new_socket(struct session *s, struct request *q, bool for_fd)
+{
+	struct target *target = &q->target;
+	struct stat st;
+	int r;
+
+	target->rights = RIGHT_BIND;
+	if (decide(s, q) != VERDICT_ALLOW)
+		return decide_refuse(s, q);
+	r = resolve_name(s, q, target, s->cell->twin_fd);
+	if (r < 0)
+		return r;
+	if (decide(s, q) != VERDICT_ALLOW)
+		return decide_refuse(s, q);
+	if (!target->name || target->must_be_directory || target->mode != 0)
+		return -EADDRINUSE;
+	r = charge(s, q, for_fd);
+	if (r == 0 && fstat(target->fd, &st) < 0)
+		r = -errno;
+	return r < 0 ? r : kernel_fs_check(s, q, target, st.st_dev, target->fd);
+}
+
+/* Within the O_PATH descriptor of its resolved parent.  The inode gets the mode of the socket, less
+ * the umask, which here is 0: unix(7), "Pathname socket ownership and permissions". */
+static int bind_path(struct session *s, struct trap *t)
+{
+	struct request *q = &t->q;
+	struct target *target = &q->target;
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	mode_t mode;
+	int n, r = reach_new_socket(s, q, false);
+
+	if (r < 0)
+		return r;
+	n = snprintf(
+		un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d/%s", target->fd, target->name);
+	if (n < 0 || (size_t)n >= sizeof(un.sun_path))
+		return -ENAMETOOLONG;
+	mode = take_new_mode(s, t, 0777) & (q->own ? 0777 : q->answer.mode_max);
+	r = change_begin(s, q);
+	if (r < 0)
+		return r;
+	r = fchmod(t->sock.fd, mode);
+	if (r == 0)
+		r = bind(t->sock.fd, (void *)&un, sizeof(un));
+	return change_end(s, q, r, target);
+}
+
+static int bind_abstract(struct session *s, struct trap *t)
+{
+	struct request *q = &t->q;
+
+	if (!t->sock.inner || (dial_decide(s, q) != VERDICT_ALLOW && is_ruled_out(&q->answer)))
+		return dial_refuse(s, q);
+	return bind_inside(s, t);
+}
+
+int serve_bind(struct session *s, struct trap *t)
+{
+	int r;
+
+	if (t->sock.domain == AF_NETLINK) {
+		r = check_netlink(t);
+		return r < 0 ? r : bind_inside(s, t);
+	}
+	switch (t->q.peer.kind) {
+	case PEER_TCP:
+	case PEER_UDP:
+		return bind_inet(s, t);
+	case PEER_PATH:
+		return bind_path(s, t);
+	case PEER_ABSTRACT:
+		return bind_abstract(s, t);
+	default:
+		return -EAFNOSUPPORT;
+	}
+}
+
+/* ---- listen ---------------------------------------------------------------------------------- */
+
+/* Clients may ask who listens (SO_PEERCRED), and are told who called listen(2). */
+static int listen_as_worker(struct session *s, struct trap *t)
+{
+	int r = t->sock.domain == AF_UNIX ? inside_take_identity(s, AS_WORKER) : 0;
+
+	if (r < 0)
+		return r;
+	r = listen(t->sock.fd, t->backlog) < 0 ? -errno : 0;
+	if (t->sock.domain == AF_UNIX)
+		inside_drop_identity(s, AS_WORKER);
+	return r;
+}
+
+static int local_peer(const struct trap *t, struct peer *ret)
+{
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address);
+	char path[108];
+	size_t path_size;
+
+	ret->bind = true;
+	if (getsockname(t->sock.fd, (void *)&address, &size) < 0)
+		return -errno;
+	return sock_peer(&t->sock, &address, size, ret, path, &path_size);
+}
+
+/* A port of the kernel's choice rests on a rule for port 0. */
+static bool may_listen(struct session *s, struct request *q)
+{
+	uint16_t port = q->peer.port;
+	bool allowed = port != 0 && dial_decide(s, q) == VERDICT_ALLOW;
+
+	if (allowed || port == 0 || is_ruled_out(&q->answer))
+		return allowed;
+	q->peer.port = 0;
+	allowed = dial_decide(s, q) == VERDICT_ALLOW;
+	q->peer.port = port;
+	return allowed;
+}
+
+/* A connection that failed would listen as well, anywhere: only what a rule let be bound may, and
+ * only there.  Looked at before and after, since listen(2) finds a port for who has none. */
+static int listen_outer(struct session *s, struct trap *t)
+{
+	struct request *q = &t->q;
+	int state = socket_tcp_state(t->sock.fd);
+	struct peer after = {.bind = true};
+	int r;
+
+	if (state == STATE_LISTEN)
+		return listen(t->sock.fd, t->backlog) < 0 ? -errno : 0;
+	if (state != STATE_CLOSE)
+		return state < 0 ? refuse(q, EACCES, "not a socket that may listen") : -EINVAL;
+	r = local_peer(t, &q->peer);
+	if (r < 0)
+		return r;
+	if (!may_listen(s, q))
+		return dial_refuse(s, q);
+	r = charge(s, q, false);
+	if (r == 0)
+		r = record_change(s, q);
+	if (r < 0)
+		return r;
+	if (listen(t->sock.fd, t->backlog) < 0)
+		return -errno;
+	if (local_peer(t, &after) == 0 && after.port == q->peer.port)
+		return 0;
+	shutdown(t->sock.fd, SHUT_RDWR);
+	return refuse(q, EACCES, "the socket was not bound by a rule");
+}
+
+int serve_listen(struct session *s, struct trap *t)
+{
+	bool is_unix = t->sock.domain == AF_UNIX;
+
+	if (t->sock.inner || (is_unix && s->cell->net_cookie == 0)) {
+		t->q.own = true;
+		return listen_as_worker(s, t);
+	}
+	if (!is_inet(&t->sock))
+		return refuse(&t->q, EACCES, "a socket from outside of the cell");
+	return listen_outer(s, t);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trap_socket.h - the trapped calls of sockets: connect, bind, listen.
+ */
+#ifndef WARDER_TRAP_SOCKET_H
+#define WARDER_TRAP_SOCKET_H
+
+#include "broker/trap.h"
+
+/* What take_connect(), take_bind() and take_listen() have copied, decided and done.  0, -errno, or
+ * SOCKET_LATER. */
+int serve_connect(struct session *s, struct trap *t);
+int serve_bind(struct session *s, struct trap *t);
+int serve_listen(struct session *s, struct trap *t);
+
+#endif

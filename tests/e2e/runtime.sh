@@ -1,0 +1,46 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# runtime.sh - where a path of the runtime leads is what counts, whatever it is called.
+. "$(dirname "$0")/lib.sh"
+
+mkdir data apart own own/lib
+echo data >data/file
+echo apart >apart/file
+echo own >own/lib/file
+ln -s "$dir/data/file" own/to-data
+ln -s "$dir/data" own/tree
+ln -s "$dir/apart/file" own/to-apart
+ln -s lib/file own/to-own
+ln -s lib own/alias
+
+# Each is opened twice: by the second the broker knows the mount that the first one lay in.
+in_cell() { # name status script
+	ledger=$dir/ledger.$n_tests
+	expect_status "$1" "$2" "$warder" run -q -e "allow read $dir/data/" --runtime "$dir/own" \
+		--ledger "$ledger" -C "$dir/own" -- sh -c "$3"
+}
+records() { # path
+	grep -c "\"op\":\"open\",\"asked\":\"$dir/own/$1\".*\"fd\":true" "$ledger"
+}
+
+in_cell "a file of the runtime is the kernel's to open, by whatever name" 0 \
+	'cat lib/file alias/file to-own alias/../lib/file ./alias//file lib/file'
+check "each of its names gives it" test "$(grep -cx own out)" -eq 6
+check "and none has a record" test "$(records '[^"]*')" -eq 0
+in_cell "a link of the runtime into a data tree opens by the rule there" 0 \
+	'cat lib/file alias/file to-data tree/file tree/../data/file lib/file to-data'
+check "each of them" test "$(grep -cx data out)" -eq 4
+check "with a record a time" test "$(records 'to-data')" -eq 2
+check "through a directory too" test "$(records 'tree/file')" -eq 1
+in_cell "one that leads where no rule is leads nowhere" 1 'cat lib/file lib/file to-apart'
+check "and gives nothing" test "$(cat out)" = "own
+own"
+in_cell "what is missing there is missing" 1 'cat lib/file alias/file alias/missing'
+expect_text "as the kernel says it" "alias/missing: No such file"
+in_cell "a file is no directory there" 1 'cat lib/file alias/file alias/file/'
+expect_text "as the kernel says it" "alias/file/: Not a directory"
+in_cell "a link is not followed where the caller says so" 1 \
+	'cat alias/file alias/file && dd if=to-own iflag=nofollow'
+expect_text "as the kernel says it" "Too many levels"
+
+finish
