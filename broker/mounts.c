@@ -98,6 +98,7 @@ int mounts_lead_to_runtime(struct session *s, const struct target *t, bool follo
 	uint64_t flags = O_PATH;
 	struct statx stx;
 	autofd fd = -1;
+	bool may_wait; /* where a link may lead; resolve.c */
 	int r;
 
 	/* Without a link on the way resolving costs no more. */
@@ -108,7 +109,11 @@ int mounts_lead_to_runtime(struct session *s, const struct target *t, bool follo
 		flags |= O_DIRECTORY;
 	else if (!follow)
 		flags |= O_NOFOLLOW;
-	r = open_beneath(s->cell->view_fd, relative(path), flags, 0, FOLLOW_ALL, &fd);
+	may_wait = s->may_begin_slowly && slow_fs_any(s->cell->slow);
+	r = open_beneath(s->cell->view_fd, relative(path), flags, 0,
+		may_wait ? FOLLOW_CACHED : FOLLOW_ALL, &fd);
+	if (r == -EAGAIN && may_wait)
+		s->begin_slowly = true;
 	if (r < 0)
 		return r;
 	return look(fd, &stx) == 0 && is_noted(&s->runtime_trees, stx.stx_mnt_id);

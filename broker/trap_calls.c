@@ -117,7 +117,9 @@ int take_openat2(const struct session *s, struct trap *t)
 		r = check_how(&how);
 	if (r < 0)
 		return r;
-	if (how.resolve & ~(uint64_t)(RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED_))
+	t->q.target.no_symlinks = how.resolve & RESOLVE_NO_SYMLINKS;
+	if (how.resolve &
+		~(uint64_t)(RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_CACHED_))
 		return refuse(&t->q, ENOSYS, "openat2 with resolve flags %#llx",
 			(unsigned long long)how.resolve);
 	return open_at(s, t, arg_int(t, 0), a[1], how.flags, how.mode);
