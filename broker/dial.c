@@ -549,9 +549,11 @@ enum verdict dial_decide(struct session *s, struct request *q)
 		.address = peer->has_address ? peer->address : NULL,
 		.port = peer->port,
 	};
-	ask_policy(&a, by_name ? peer->name : NULL, by_name ? peer->name_size : 0);
+	/* What is said of an address alone is said under each of its names too. */
 	if (!by_name && !peer->bind && s->names)
 		names_of(s->names, peer->address, clock_ns(), ask_policy, &a);
+	if (!a.any)
+		ask_policy(&a, by_name ? peer->name : NULL, by_name ? peer->name_size : 0);
 	if (q->answer.verdict == VERDICT_ALLOW)
 		return VERDICT_ALLOW;
 	q->blamed_rights = peer->bind ? RIGHT_BIND : RIGHT_CONNECT;
