@@ -255,7 +255,8 @@ static int plan_trees(struct plan *p, const struct policy *policy, struct failur
 		const struct policy_tree *t = policy_tree(policy, i);
 
 		/* A socket that is connected is looked up on the host, and stands in no view. */
-		if (t->verdict == VERDICT_DENY || t->missing || t->rights == RIGHT_CONNECT)
+		if (t->verdict == VERDICT_DENY || t->missing || t->rights == RIGHT_CONNECT ||
+			!policy_tree_is_place(policy, i))
 			continue;
 		if (t->as == AS_BROKER)
 			p->as_broker = true;

@@ -97,8 +97,9 @@ static bool is_between(const struct session *s, const struct target *t)
 	for (size_t i = 0; i < policy_tree_count(s->policy); i++) {
 		const struct policy_tree *tree = policy_tree(s->policy, i);
 
-		if (is_beneath(t->asked, tree->prefix) ||
-			(tree->resolved && is_beneath(t->asked, tree->resolved)))
+		if (policy_tree_is_place(s->policy, i) &&
+			(is_beneath(t->asked, tree->prefix) ||
+				(tree->resolved && is_beneath(t->asked, tree->resolved))))
 			return false;
 	}
 	return policy_names(s->policy, t->asked, t->asked_size);
