@@ -111,9 +111,19 @@ static void welcome(struct affinity *a, pid_t tid)
 		sched_setaffinity(tid, sizeof(a->full_set), &a->full_set);
 }
 
+void affinity_let_go(struct affinity *a, pid_t tid)
+{
+	if (!a->usable)
+		return;
+	if (tid == a->tid)
+		affinity_release(a);
+	else
+		welcome(a, tid);
+}
+
 void affinity_request(struct affinity *a, pid_t tid, uint64_t now_ns)
 {
-	bool close_by = now_ns - a->last_ns < CLOSE_NS && tid == a->tid;
+	uint64_t gap = now_ns - a->last_ns;
 
 	a->last_ns = now_ns;
 	if (!a->usable)
@@ -123,7 +133,11 @@ void affinity_request(struct affinity *a, pid_t tid, uint64_t now_ns)
 		welcome(a, tid);
 		a->tid = tid;
 	}
-	a->run = close_by ? a->run + 1 : 0;
+	/* Between the two lies what a busy machine adds to any request: it ends no conversation. */
+	if (gap < CLOSE_NS)
+		a->run++;
+	else if (gap >= AFFINITY_SILENCE_MS * 1000000ull)
+		a->run = 0;
 	if (!a->held) {
 		if (a->run >= RUN_BEGIN)
 			hold(a);

@@ -193,8 +193,9 @@ static int end_one(struct session *s, struct waiting *one, int result,
 	return r == -ENOENT ? 0 : r;
 }
 
-/* The dialer is gone, or is ended here, which closing its channel does; the signal is a second
- * line.  Who waited for it is refused. */
+/* The dialer is gone, or is ended here: closing its channel tells it, and closing its pipe has the
+ * kernel kill it; where the broker's domain scopes no signals, kill(2) would do too.  Who waited
+ * for it is refused. */
 int dial_end(struct session *s, const char *reason, const char **ret_why)
 {
 	struct dial *d = s->dial;
@@ -204,6 +205,7 @@ int dial_end(struct session *s, const char *reason, const char **ret_why)
 		return 0;
 	d->gone = reason;
 	fd_close(&s->cell->dialer_fd);
+	fd_close(&s->cell->dialer_life_fd);
 	if (s->cell->dialer_pid > 0)
 		kill(s->cell->dialer_pid, SIGKILL);
 	for (size_t i = 0; i < DIAL_WAITING_MAX; i++) {
@@ -547,9 +549,11 @@ enum verdict dial_decide(struct session *s, struct request *q)
 		.address = peer->has_address ? peer->address : NULL,
 		.port = peer->port,
 	};
-	ask_policy(&a, by_name ? peer->name : NULL, by_name ? peer->name_size : 0);
+	/* What is said of an address alone is said under each of its names too. */
 	if (!by_name && !peer->bind && s->names)
 		names_of(s->names, peer->address, clock_ns(), ask_policy, &a);
+	if (!a.any)
+		ask_policy(&a, by_name ? peer->name : NULL, by_name ? peer->name_size : 0);
 	if (q->answer.verdict == VERDICT_ALLOW)
 		return VERDICT_ALLOW;
 	q->blamed_rights = peer->bind ? RIGHT_BIND : RIGHT_CONNECT;

@@ -185,11 +185,10 @@ static const char *on_slow(struct loop *l, struct session *s)
 }
 
 /* Answers that have come about wait for the worker to read. */
-static const char *watch_answers(struct loop *l, struct session *s)
+static void watch_answers(struct loop *l, struct session *s)
 {
 	if (!l->waits_to_write && ask_waits(s) && !ask_is_gone(s))
 		channel_watch(l, true);
-	return NULL;
 }
 
 static const char *on_dial(struct loop *l, struct session *s)
@@ -197,7 +196,8 @@ static const char *on_dial(struct loop *l, struct session *s)
 	const char *why = NULL;
 	int r = dial_serve(s, &why);
 
-	return r == 0 ? watch_answers(l, s) : trap_failed(l, r, why);
+	watch_answers(l, s);
+	return r == 0 ? NULL : trap_failed(l, r, why);
 }
 
 static const char *on_sockets(struct loop *l, struct session *s)
@@ -219,7 +219,8 @@ static const char *check_waiting(struct loop *l, struct session *s)
 		r = dial_check(s, &why);
 	if (r == 0 && inside_waiting(s->socket_waits) > 0)
 		r = inside_check(s);
-	return r == 0 ? watch_answers(l, s) : trap_failed(l, r, why);
+	watch_answers(l, s);
+	return r == 0 ? NULL : trap_failed(l, r, why);
 }
 
 /* How long the loop may wait: while calls wait, their callers are looked at. */
@@ -418,13 +419,13 @@ static int watch_all(struct loop *l, struct session *s)
 {
 	int r = watch(l, slow_fd(s->slow), SOURCE_SLOW, EPOLLIN);
 
+	l->waits[WAIT_TRAP] = (struct pollfd){notify_fd(s->cell->notify), POLLIN, 0};
+	l->waits[WAIT_CHANNEL] = (struct pollfd){s->channel_fd, POLLIN, 0};
+	l->waits[WAIT_REST] = (struct pollfd){l->epoll_fd, POLLIN, 0};
 	if (r == 0 && s->cell->dialer_fd >= 0)
 		r = watch(l, s->cell->dialer_fd, SOURCE_DIAL, EPOLLIN);
 	if (r == 0)
 		r = watch(l, inside_fd(s->socket_waits), SOURCE_SOCKETS, EPOLLIN);
-	l->waits[WAIT_TRAP] = (struct pollfd){notify_fd(s->cell->notify), POLLIN, 0};
-	l->waits[WAIT_CHANNEL] = (struct pollfd){s->channel_fd, POLLIN, 0};
-	l->waits[WAIT_REST] = (struct pollfd){l->epoll_fd, POLLIN, 0};
 	if (r == 0)
 		r = watch(l, l->signal_fd, SOURCE_SIGNAL, EPOLLIN);
 	if (r == 0)

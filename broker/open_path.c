@@ -548,7 +548,8 @@ int open_path(struct session *s, struct request *q)
 int open_on_host(struct session *s, struct request *q, const char *path)
 {
 	const struct open_how how = {
-		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		/* With O_NOFOLLOW a symlink at the end would be opened itself: openat2(2). */
+		.flags = O_PATH | O_CLOEXEC,
 		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 	struct target *t = &q->target;

@@ -9,8 +9,8 @@
  * over.  A host's name is resolved first, and the dialer is sent only to those of its addresses
  * that the policy admits.
  *
- * No UDP: sendmsg(2) takes a name along on a connected socket too, which would lead it anywhere.
- * A program that needs it makes its socket in the cell, where the dialer relays.
+ * No datagrams: sendmsg(2) takes a name along on a connected socket too, which would lead it
+ * anywhere.  A program that needs them makes its socket in the cell, where UDP is relayed.
  */
 #include "broker/ops.h"
 #include "broker/ask_dial.h"
@@ -216,13 +216,8 @@ static int finish_unix(struct session *s, struct dialled *d, const char **ret_wh
 static int connect_abstract(struct session *s, struct request *q)
 {
 	struct dial_message m;
-	int r = 0;
+	int r = decide_peer(s, q);
 
-	if (q->peer.type == SOCK_DGRAM)
-		r = refuse(q, EPROTONOSUPPORT,
-			"a datagram socket of the host could be sent to any abstract name");
-	if (r == 0)
-		r = decide_peer(s, q);
 	if (r == 0)
 		r = charge(s, q, true);
 	ask_dial_message(&m, DIAL_ABSTRACT);
@@ -268,9 +263,6 @@ static int connect_path(struct session *s, struct request *q)
 
 	if (r == 0 && q->target.must_be_directory)
 		r = -ENOTDIR;
-	if (r == 0 && q->peer.type == SOCK_DGRAM && !(q->answer.types & TYPE_DATAGRAM))
-		r = refuse(q, EACCES, "a datagram socket, and %s does not say \"type dgram\"",
-			q->answer.rule);
 	if (r == 0)
 		r = charge(s, q, true);
 	ask_dial_message(&m, q->answer.as == AS_BROKER ? DIAL_SOCKET : DIAL_PATH);
@@ -292,9 +284,9 @@ int handle_connect(struct session *s, struct request *q, uint8_t *data)
 	if (q->flags != 0 && q->flags != SOCK_STREAM && q->flags != SOCK_SEQPACKET &&
 		q->flags != SOCK_DGRAM)
 		return refuse(q, EINVAL, "unknown flags %#x", q->flags);
-	if (q->peer.kind == PEER_UDP)
+	if (q->peer.kind == PEER_UDP || q->flags == SOCK_DGRAM)
 		return refuse(q, EPROTONOSUPPORT,
-			"UDP is had by socket(2) and connect(2) alone, where the dialer relays");
+			"datagrams are had by the system calls alone, in the cell");
 	if (q->flags != 0)
 		q->peer.type = (uint16_t)q->flags;
 	switch (q->peer.kind) {
@@ -344,6 +336,7 @@ static int finish_bind(struct session *s, struct dialled *d, const char **ret_wh
 
 static int listen_tcp(struct session *s, struct request *q)
 {
+	const int on = 1;
 	struct dial_message m;
 	int r = 0;
 
@@ -359,6 +352,10 @@ static int listen_tcp(struct session *s, struct request *q)
 		return r;
 	ask_dial_message(&m, DIAL_BIND);
 	m.wait = false;
+	/* As servers do: a connection that has ended here does not keep the port. */
+	m.options[0] = (struct dial_option){SOL_SOCKET, SO_REUSEADDR, sizeof(on), {0}};
+	memcpy(m.options[0].value, &on, sizeof(on));
+	m.n_options = 1;
 	return ask_dial(s, q, &m, NULL, 0, finish_bind, true);
 }
 

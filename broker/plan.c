@@ -183,9 +183,9 @@ static bool same_name(const char *a, const char *b)
 }
 
 /*
- * A single file may be made, deleted or renamed only from its directory, so there the tree is the
- * directory: its names become visible and the broker's Landlock domain reaches its files, while
- * the policy still decides on the one name.
+ * A single file or socket may be made, deleted or renamed only from its directory, so there the
+ * tree is the directory: its names become visible and the broker's Landlock domain reaches its
+ * files, while the policy still decides on the one name.
  */
 static int plan_tree(struct plan *p, const struct policy_tree *t, struct failure *f)
 {
@@ -254,12 +254,13 @@ static int plan_trees(struct plan *p, const struct policy *policy, struct failur
 	for (size_t i = 0; i < count && r == 0; i++) {
 		const struct policy_tree *t = policy_tree(policy, i);
 
-		/* A socket that is connected is looked up on the host, and stands in no view. */
-		if (t->verdict == VERDICT_DENY || t->missing || t->rights == RIGHT_CONNECT ||
-			!policy_tree_is_place(policy, i))
+		if (t->verdict == VERDICT_DENY || t->missing || !policy_tree_is_place(policy, i))
 			continue;
 		if (t->as == AS_BROKER)
 			p->as_broker = true;
+		/* A socket that is connected is looked up on the host, and stands in no view. */
+		if (t->rights == RIGHT_CONNECT)
+			continue;
 		r = plan_tree(p, t, f);
 	}
 	merge_trees(p);

@@ -212,8 +212,11 @@ static int note_links(struct load *l, size_t i, const struct found *f)
 static int look_up_tree(struct load *l, size_t i)
 {
 	const struct policy_tree *t = policy_tree(l->p, i);
-	bool deny = t->verdict == VERDICT_DENY, is_socket = !(t->rights & RIGHTS_FILES);
-	bool may_make = !t->subtree && !t->has_wildcard && (t->rights & RIGHT_CREATE);
+	bool deny = t->verdict == VERDICT_DENY;
+	bool may_make =
+		!t->subtree && !t->has_wildcard && (t->rights & (RIGHT_CREATE | RIGHT_BIND));
+	/* Who listens there may come later, and make directories for it. */
+	bool later = t->rights == RIGHT_CONNECT;
 	struct found f;
 	int r = find_path(t->prefix, &f), e;
 
@@ -223,7 +226,7 @@ static int look_up_tree(struct load *l, size_t i)
 	 * missing. */
 	if (r == -ENOTDIR || (r < 0 && r != -ENOMEM && t->optional))
 		r = -ENOENT;
-	if (r < 0 && r != -ENOENT && !deny) {
+	if (r < 0 && r != -ENOENT && !deny && !later) {
 		policy_diag_rule(
 			l->p, t->rule, false, "cannot look up %s: %s", t->prefix, strerror(-r));
 		found_deinit(&f);
@@ -235,7 +238,7 @@ static int look_up_tree(struct load *l, size_t i)
 	else if (e == 0 && may_make && !deny && f.n_missing == 1 && f.is_directory &&
 		 !f.last_is_link)
 		e = policy_tree_resolved(l->p, i, f.path);
-	else if (e == 0 && (deny || is_socket))
+	else if (e == 0 && (deny || later))
 		e = policy_tree_resolved(l->p, i, f.path);
 	else if (e == 0)
 		e = policy_tree_resolved(l->p, i, NULL);

@@ -21,6 +21,7 @@ const char *request_op_name(unsigned op)
 		[OP_MKNOD - MSG__COUNT] = "mknod",
 		[OP_EXEC - MSG__COUNT] = "exec",
 		[OP_UMASK - MSG__COUNT] = "umask",
+		[OP_PLACE - MSG__COUNT] = "place",
 		[OP_LISTEN - MSG__COUNT] = "listen",
 		[OP_CONNECT - MSG__COUNT] = "connect",
 		[OP_BIND - MSG__COUNT] = "bind",

@@ -72,6 +72,7 @@ enum request_op {
 	OP_MKNOD,
 	OP_EXEC,
 	OP_UMASK,
+	OP_PLACE,  /* makes a thread, or asks for its CPUs */
 	OP_LISTEN, /* the system call: of a socket that is bound already */
 	OP_CONNECT,
 	OP_BIND,
@@ -146,14 +147,15 @@ struct known_fs {
 	bool kernel;
 };
 
-/* Trees of the runtime that were opened from, and the mounts that begin there: mounts.h. */
-#define RUNTIME_MOUNTS_MAX 16
-struct runtime_mounts {
+/* Trees of the runtime that were opened from: mounts.h. */
+#define RUNTIME_TREES_MAX 16
+struct runtime_trees {
 	size_t n;
-	struct runtime_mount {
-		const char *tree; /* of the policy's or the default's list */
-		uint64_t id;
-	} of[RUNTIME_MOUNTS_MAX];
+	struct runtime_tree {
+		const char *path; /* of the policy's or the default's list */
+		uint64_t mount;   /* the number of the one that begins there */
+		bool has_links;   /* some path in it led elsewhere */
+	} of[RUNTIME_TREES_MAX];
 };
 
 /* The denial that came last, and how often since it was last written: a worker that asks for the
@@ -200,7 +202,7 @@ struct session {
 	bool devices; /* some rule names `type char` or `block`: not every mount is nodev */
 	struct known_fs fs[KNOWN_FS_MAX];
 	size_t n_fs;
-	struct runtime_mounts runtime_mounts;
+	struct runtime_trees runtime_trees;
 	struct roots *roots;               /* owned; made and freed with `ask` */
 	struct repeat *repeat;             /* owned by `ask` */
 	struct ask *ask;                   /* owned; ask_init() and ask_deinit() */

@@ -211,6 +211,7 @@ static int take_dialer(struct spawn *s, struct failure *f)
 	if (r == 0) {
 		s->cell->dialer_pid = s->dialer.pid;
 		s->cell->dialer_fd = fd_take(&s->dialer.channel_fd);
+		s->cell->dialer_life_fd = fd_take(&s->dialer.life_fd);
 	}
 	return r;
 }
@@ -605,6 +606,6 @@ void cell_end(struct cell *cell)
 	if (cell->init_pid > 0)
 		wait_pid(cell->init_pid, &status);
 	cell->init_pid = 0;
-	dialer_reap(cell->dialer_pid);
+	dialer_reap(cell->dialer_pid, &cell->dialer_life_fd);
 	cell->dialer_pid = 0;
 }

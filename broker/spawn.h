@@ -26,6 +26,7 @@ struct cell {
 	int worker_pidfd;
 	int worker_files_fd; /* /proc/PID/fd of the worker, for `limit held` */
 	int dialer_fd;       /* channel to the dialer (common/dial.h); -1: no socket leads out */
+	int dialer_life_fd;  /* a pipe's end: when it is closed the kernel kills the dialer */
 	uint64_t net_cookie; /* of the sockets of the cell's network; 0: it has none of its own */
 	pid_t init_pid;
 	pid_t worker_pid;
@@ -37,6 +38,7 @@ struct cell {
 	{ \
 		.view_fd = -1, .twin_fd = -1, .proc_fd = -1, .init_fd = -1, .procs_fd = -1, \
 		.pid_ns_fd = -1, .worker_pidfd = -1, .worker_files_fd = -1, .dialer_fd = -1, \
+		.dialer_life_fd = -1, \
 	}
 
 /* What the broker itself still needs after its cage. */

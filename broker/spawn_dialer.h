@@ -14,10 +14,11 @@ struct dialer_start {
 	pid_t pid;
 	int channel_fd; /* ours; owned */
 	int report_fd;  /* an errno where its program could not be executed; owned */
+	int life_fd;    /* a pipe's end: when it is closed the kernel kills the dialer; owned */
 };
 #define DIALER_START_INIT \
 	{ \
-		.pid = 0, .channel_fd = -1, .report_fd = -1 \
+		.pid = 0, .channel_fd = -1, .report_fd = -1, .life_fd = -1 \
 	}
 
 /*
@@ -36,8 +37,9 @@ int dialer_await(struct dialer_start *d, const struct cell_spec *spec, struct fa
 /* Closes what was not taken.  The process ends with its channel. */
 void dialer_start_deinit(struct dialer_start *d);
 
-/* After its channel was closed: waits for its end, but no longer than a second.  It cannot be
- * killed from the broker's Landlock domain, which scopes signals. */
-void dialer_reap(pid_t pid);
+/* After its channel was closed: waits for its end, and after a second has it killed by closing
+ * *life_fd, which it always closes.  By kill(2) the broker cannot: its Landlock domain scopes
+ * signals. */
+void dialer_reap(pid_t pid, int *life_fd);
 
 #endif

@@ -123,7 +123,7 @@ static int open_own(struct session *s, struct trap *t, enum owner owner)
 	case OWNER_NONE:
 		return s->root == ROOT_HOST ? open_by_policy(s, q) : open_between(s, q);
 	case OWNER_RUNTIME:
-		mounts_note(s, target->reached, target->reached_size);
+		mounts_note(s, target);
 		return GO_ON;
 	default:
 		return GO_ON;
@@ -278,6 +278,8 @@ static int serve(struct session *s, struct trap *t)
 		return serve_watch(s, t);
 	case OP_UMASK:
 		return serve_umask(s, t);
+	case OP_PLACE:
+		return GO_ON;
 	case OP_CONNECT:
 		return serve_connect(s, t);
 	case OP_BIND:
@@ -424,6 +426,18 @@ static int serve_or_begin_slowly(struct session *s, struct trap *t)
 	return s->begin_slowly && t->q.grant == 0 && t->q.fd < 0 ? BEGIN_SLOWLY : r;
 }
 
+/* Before the answer: who still waits is moved at little cost, and cannot make a thread meanwhile.
+ */
+static void place(struct session *s, const struct trap *t)
+{
+	if (!s->affinity)
+		return;
+	if (t->q.op == OP_PLACE)
+		affinity_let_go(s->affinity, t->notice.tid);
+	else
+		affinity_request(s->affinity, t->notice.tid, t->q.began_ns);
+}
+
 static int serve_notice(struct session *s, struct trap *t)
 {
 	const struct row *row = find_row(t->notice.nr);
@@ -438,9 +452,7 @@ static int serve_notice(struct session *s, struct trap *t)
 	r = row ? row->take(s, t) : refuse(q, ENOSYS, "a system call without a row");
 	if (r == -ENAMETOOLONG && !q->refused) /* in the ask door's words: ask.c */
 		r = refuse(q, ENAMETOOLONG, "a path or a name in it is too long");
-	/* Before the answer: who still waits is moved at little cost. */
-	if (s->affinity)
-		affinity_request(s->affinity, t->notice.tid, q->began_ns);
+	place(s, t);
 	/* What was read may have been another's: then nobody waits. */
 	if (!notify_valid(s->cell->notify, t->notice.id)) {
 		request_deinit(q);

@@ -21,6 +21,7 @@
  * decided, whatever the arguments have become.
  */
 #define OWN_PLACES "what is reached lies in the cell's own places, where Landlock says the same"
+#define PLACES     "nothing of it is decided: it is heard of, so that its caller is held to no CPU"
 #define TRAP_CALLS(X) \
 	X(openat, OWN_PLACES) \
 	X(openat2, OWN_PLACES) \
@@ -51,7 +52,10 @@
 	X(connect, NULL) \
 	X(bind, NULL) \
 	X(listen, NULL) \
-	X(umask, "has one argument, which lies in no memory, and changes its caller alone")
+	X(umask, "has one argument, which lies in no memory, and changes its caller alone") \
+	X(clone, PLACES) \
+	X(sched_getaffinity, PLACES) \
+	X(sched_setaffinity, PLACES)
 /* What arm64 never had. */
 #define TRAP_CALLS_OLD(X) \
 	X(open, OWN_PLACES) \

@@ -421,6 +421,25 @@ int take_umask(const struct session *s, struct trap *t)
 	return 0;
 }
 
+/* A thread's: the filter lets other children pass. */
+int take_clone(const struct session *s, struct trap *t)
+{
+	t->q.op = OP_PLACE;
+	return 0;
+}
+
+int take_sched_getaffinity(const struct session *s, struct trap *t)
+{
+	t->q.op = OP_PLACE;
+	return 0;
+}
+
+int take_sched_setaffinity(const struct session *s, struct trap *t)
+{
+	t->q.op = OP_PLACE;
+	return 0;
+}
+
 /* ---- what arm64 never had ----------------------------------------------------------------------
  */
 

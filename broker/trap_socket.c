@@ -125,6 +125,19 @@ int take_listen(const struct session *s, struct trap *t)
 
 /* ---- inside ---------------------------------------------------------------------------------- */
 
+/* The loopback answers at once: whoever nobody listens for is told so now, not by SO_ERROR later.
+ */
+static int refused_already(const struct trap *t, int r)
+{
+	socklen_t size = sizeof(int);
+	int error = 0;
+
+	if (r != -EINPROGRESS || socket_tcp_state(t->sock.fd) != STATE_CLOSE ||
+		getsockopt(t->sock.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+		return r;
+	return error ? -error : r;
+}
+
 /* Connects the worker's own socket: to the address as it came, or to a resolved inode. */
 static int connect_inside(struct session *s, struct trap *t, int *path_fd)
 {
@@ -138,7 +151,7 @@ static int connect_inside(struct session *s, struct trap *t, int *path_fd)
 	to.grant = q->grant;
 	if (path_fd)
 		to.path_fd = fd_take(path_fd);
-	r = inside_connect(s, &t->sock, &to);
+	r = refused_already(t, inside_connect(s, &t->sock, &to));
 	if (!t->sock.nonblock && (r == -EINPROGRESS || r == -EALREADY || r == -EAGAIN)) {
 		r = inside_wait(s, &t->notice, &t->sock, &to, r == -EAGAIN);
 		r = r == 0 ? SOCKET_LATER : refuse(q, EAGAIN, "too many connections wait already");
@@ -148,12 +161,22 @@ static int connect_inside(struct session *s, struct trap *t, int *path_fd)
 	return r;
 }
 
+/* Inside nobody is there: what the worker wanted may well be outside, and then it lacks a rule. */
+static int refuse_absent(struct request *q, int r)
+{
+	if ((r != -ECONNREFUSED && r != -ENOENT && r != -ENETUNREACH) || q->peer.kind == PEER_UDP)
+		return r;
+	q->own = false;
+	q->answer.missing = RIGHT_CONNECT;
+	return refuse(q, -r, "no rule allows it, and nobody listens there inside the cell");
+}
+
 /* What no rule is about, and nobody but the worker meets. */
 static int connect_own(struct session *s, struct trap *t, int *path_fd)
 {
 	t->q.own = true;
 	t->q.answer = (struct policy_answer){.as = AS_WORKER};
-	return connect_inside(s, t, path_fd);
+	return refuse_absent(&t->q, connect_inside(s, t, path_fd));
 }
 
 /* Whether some rule has something to say: a deny, or that it asks first. */
@@ -271,6 +294,28 @@ static int resolve_on_host(struct session *s, struct request *q)
 	return r;
 }
 
+/*
+ * A socket outside of all trees that the host does not have either is missing, not refused: every C
+ * library looks for its name service's.  It is ENOENT to the worker in both cases.
+ */
+static int refuse_path(struct session *s, struct request *q)
+{
+	bool outside = !policy_names(s->policy, q->target.asked, q->target.asked_size);
+	int r = decide_refuse(s, q);
+	struct stat st;
+
+	if (r != -ENOENT || !outside || q->blamed_reached || q->door != DOOR_TRAP ||
+		s->root == ROOT_EMPTY)
+		return r;
+	if (fstatat(AT_FDCWD, q->target.asked, &st, 0) == 0 ||
+		(errno != ENOENT && errno != ENOTDIR))
+		return r;
+	q->refused = false;
+	q->own = true;
+	q->reason[0] = '\0';
+	return -ENOENT;
+}
+
 int reach_socket(struct session *s, struct request *q)
 {
 	struct target *target = &q->target;
@@ -278,7 +323,7 @@ int reach_socket(struct session *s, struct request *q)
 
 	target->rights = RIGHT_CONNECT;
 	if (decide(s, q) != VERDICT_ALLOW)
-		return decide_refuse(s, q);
+		return refuse_path(s, q);
 	r = q->own ? resolve_inode(s, q, target, s->cell->view_fd, true) : resolve_on_host(s, q);
 	if (r < 0)
 		return r;
@@ -293,7 +338,7 @@ static int connect_path(struct session *s, struct trap *t)
 	int r = reach_socket(s, q);
 
 	if (r < 0)
-		return r;
+		return q->own ? refuse_absent(q, r) : r;
 	if (q->own)
 		return connect_own(s, t, &q->target.fd);
 	/* Such a socket sends to any name that it is given. */

@@ -19,6 +19,7 @@
 #include "common/nearest.h"
 #include "common/path.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -44,7 +45,7 @@ struct inquiry {
 	struct policy_options policy;
 	char start[PATH_MAX];
 	bool json;
-	const char *operands[3];
+	const char *operands[5]; /* FILE connect udp HOST:PORT ADDRESS */
 	int n_operands;
 };
 
@@ -62,6 +63,11 @@ static int set_start(struct inquiry *q, const struct options *o, const char *dir
 	return 0;
 }
 
+static bool is_socket_right(const char *right)
+{
+	return strcmp(right, "connect") == 0 || strcmp(right, "bind") == 0;
+}
+
 /* Options may stand after operands too: nothing that follows belongs to another program.
  * 0; 1: help was shown; -EINVAL: said. */
 static int parse(struct inquiry *q, struct options *o, int want, const char *what, const char *more)
@@ -77,7 +83,11 @@ static int parse(struct inquiry *q, struct options *o, int want, const char *wha
 			value = options_operand(o);
 			if (!value)
 				break;
-			if (q->n_operands == want) {
+			if (q->n_operands ==
+				want + (want == 3 && q->n_operands > 1 &&
+							       is_socket_right(q->operands[1])
+						       ? 2
+						       : 0)) {
 				options_wrong(o, "\"%s\" is one operand too many", value);
 				return -EINVAL;
 			}
@@ -222,10 +232,14 @@ struct explanation {
 
 static int parse_right(const struct options *o, const char *text, unsigned *ret)
 {
-	static const char *const names[] = {
-		"read", "list", "write", "append", "create", "delete", "exec", "rw", "rwx", NULL};
+	static const char *const names[] = {"read", "list", "write", "append", "create", "delete",
+		"exec", "rw", "rwx", "connect", "bind", NULL};
 
 	*ret = 0;
+	if (strcmp(text, "connect") == 0 || strcmp(text, "bind") == 0) {
+		*ret = text[0] == 'c' ? RIGHT_CONNECT : RIGHT_BIND;
+		return 0;
+	}
 	for (const char *at = text;; at++) {
 		size_t n = strcspn(at, ",");
 		unsigned right = policy_right_parse(at, n);
@@ -388,24 +402,107 @@ static void json_explanation(const struct explanation *e, const char *add)
 	put_json(&j, buf);
 }
 
-/* Sockets are denied, whatever the policy says, in this version. */
-static int explain_socket(const struct inquiry *q)
+/* ---- explain a socket ------------------------------------------------------------------------ */
+
+#define OPERANDS_SOCKET 2 /* the first of the socket's */
+
+/* An address that a name was found to have, as the last operand. */
+static bool take_address(const char *text, uint8_t ret[16])
 {
-	char buf[1024];
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	uint8_t address[16];
 
-	if (q->json) {
-		struct jsonl j = jsonl_begin(buf, sizeof(buf));
+	memcpy(address, mapped, sizeof(mapped));
+	if (inet_pton(AF_INET, text, address + 12) != 1 && inet_pton(AF_INET6, text, address) != 1)
+		return false;
+	memcpy(ret, address, sizeof(address));
+	return true;
+}
 
-		jsonl_string(&j, "event", "explain");
-		jsonl_string(&j, "rights", q->operands[1]);
-		jsonl_bool(&j, "allowed", false);
-		jsonl_string(&j, "verdict", "deny");
-		put_json(&j, buf);
-	} else {
-		printf("%s: denied\n  this version gives files, and every socket is denied\n",
-			q->operands[1]);
+static void print_socket(const struct policy_socket *s, const char *text, const char *verb,
+	const struct policy_answer *a, const char *add)
+{
+	char shown[4096];
+
+	say_escape(shown, sizeof(shown), text, strlen(text));
+	printf("%s: %s\n", verb, a->verdict == VERDICT_ALLOW ? "allowed" : "denied");
+	printf("  %-8s %s: %s, %s%s\n", "asked", shown, policy_verdict_name(a->verdict),
+		a->rule ? "by " : "", a->rule ? a->rule : "no rule gives it");
+	if (!s->address && s->protocol != PROTOCOL_ABSTRACT && a->verdict == VERDICT_ALLOW)
+		printf("  its address is checked when it is found; add one to see what is said of "
+		       "it\n");
+	if (*add)
+		printf("  to allow it, add: %s\n", add);
+	else if (a->verdict == VERDICT_ASK)
+		printf("  an \"ask\" without an approver is a denial; to allow it, write \"allow\" "
+		       "in %s\n",
+			a->rule);
+	else if (a->verdict == VERDICT_DENY && a->rule)
+		printf("  no allow lifts a deny; to except it, end %s with: except %s\n", a->rule,
+			shown);
+	else if (a->verdict == VERDICT_DENY)
+		printf("  no rule could give it\n");
+}
+
+static void json_socket(
+	const char *text, const char *verb, const struct policy_answer *a, const char *add)
+{
+	char buf[16384];
+	struct jsonl j = jsonl_begin(buf, sizeof(buf));
+
+	jsonl_string(&j, "event", "explain");
+	jsonl_string(&j, "rights", verb);
+	jsonl_bool(&j, "allowed", a->verdict == VERDICT_ALLOW);
+	jsonl_string(&j, "verdict", policy_verdict_name(a->verdict));
+	jsonl_string(&j, "rule", a->rule);
+	jsonl_bytes(&j, "asked", text, strlen(text));
+	if (*add)
+		jsonl_bytes(&j, "add", add, strlen(add));
+	put_json(&j, buf);
+}
+
+/* "SOCKET", "udp SOCKET", and perhaps an address after a name. */
+static int explain_socket(const struct inquiry *q, const struct options *o, struct policy *p)
+{
+	const char *verb = q->operands[1], *why = "it is none";
+	int last = q->n_operands;
+	uint8_t address[16], found[16];
+	bool has_found = last > OPERANDS_SOCKET + 1 && take_address(q->operands[last - 1], found);
+	char text[1024] = "", add[1024] = "";
+	struct policy_socket s;
+	struct policy_answer a;
+
+	last -= has_found;
+	for (int i = OPERANDS_SOCKET; i < last; i++) {
+		size_t n = strlen(text);
+
+		snprintf(text + n, sizeof(text) - n, "%s%s", i > OPERANDS_SOCKET ? " " : "",
+			q->operands[i]);
 	}
-	return NO;
+	if (policy_read_socket(p, text, strcmp(verb, "bind") == 0, address, &s, &why) < 0) {
+		options_wrong(o, "%s", why);
+		return CANNOT_TELL;
+	}
+	if (has_found && (!s.name || s.protocol == PROTOCOL_ABSTRACT)) {
+		options_wrong(o, "an address stands after a host's name alone");
+		return CANNOT_TELL;
+	}
+	if (has_found)
+		s.address = found;
+	policy_check_socket(p, &s, &a);
+	if (a.verdict != VERDICT_DENY || a.rule || policy_suggest_socket(&s, add, sizeof(add)) < 0)
+		add[0] = '\0';
+	if (q->json)
+		json_socket(text, verb, &a, add);
+	else
+		print_socket(&s, text, verb, &a, add);
+	return a.verdict == VERDICT_ALLOW ? YES : NO;
+}
+
+/* A Unix socket with a path is explained as a path. */
+static bool is_path_operand(const char *text)
+{
+	return text[0] == '/' || text[0] == '~' || text[0] == '.';
 }
 
 static int run_explain(struct inquiry *q, struct options *o)
@@ -418,7 +515,10 @@ static int run_explain(struct inquiry *q, struct options *o)
 		"FILE is a path, the name of a preset, or - for standard input.\n"
 		"RIGHT is read, list, write, append, create, delete, exec, rw, rwx, or some of "
 		"them\n"
-		"with commas between.  Exit status: 0 allowed, 1 denied, 2 could not tell.");
+		"with commas between, or connect or bind; then TARGET is a socket as a policy "
+		"writes\n"
+		"it, and after a host's name an address may stand that it was found to have.\n"
+		"  Exit status: 0 allowed, 1 denied, 2 could not tell.");
 	int status;
 
 	if (r != 0)
@@ -427,9 +527,8 @@ static int run_explain(struct inquiry *q, struct options *o)
 	if (!e)
 		return CANNOT_TELL;
 	status = load(q, &p, false);
-	if (status == YES &&
-		(strcmp(q->operands[1], "connect") == 0 || strcmp(q->operands[1], "bind") == 0)) {
-		status = explain_socket(q);
+	if (status == YES && is_socket_right(q->operands[1]) && !is_path_operand(q->operands[2])) {
+		status = explain_socket(q, o, p);
 	} else if (status == YES) {
 		if (parse_right(o, q->operands[1], &e->rights) < 0 ||
 			parse_target(q, o, q->operands[2], &e->asked) < 0 || explain(p, e) < 0) {

@@ -54,6 +54,9 @@ int suggest(unsigned rights, const char *path, char *buf, size_t size)
 		buf[0] = '\0';
 	if (n == 0 || n >= PATH_MAX)
 		return -ENAMETOOLONG;
+	/* A socket is said as it stands: who listens there may come later. */
+	if (rights & (RIGHT_CONNECT | RIGHT_BIND))
+		return policy_suggest(rights, path, buf, size);
 	option = option_of(rights, path, &is_dir);
 	snprintf(target, sizeof(target), "%s%s", path, is_dir && path[n - 1] != '/' ? "/" : "");
 	r = policy_suggest(rights, target, buf, size);

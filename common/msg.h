@@ -60,8 +60,8 @@ enum msg_phase { PHASE_HELLO, PHASE_RUNNING };
  *
  * What has to wait for the network is answered when it has ended, after later messages perhaps:
  *
- *   connect   path: a socket as a policy writes it; flags: 0, or of a Unix socket SOCK_SEQPACKET or
- *             SOCK_DGRAM; offset: timeout in ms, 0: none        answer: it, connected; msg_peer
+ *   connect   path: a socket as a policy writes it; flags: 0, or of a Unix socket SOCK_SEQPACKET;
+ *             offset: timeout in ms, 0: none                    answer: it, connected; msg_peer
  *   listen    path: a socket; flags: backlog; mode              answer: it, listening; msg_peer
  *   resolve   path: a host's name; flags: enum msg_families     answer: u32 ttl in s, u16 n, then
  *             n addresses of 16 bytes, IPv4 as ::ffff:a.b.c.d

@@ -2,9 +2,9 @@
 /*
  * internal.h - the policy from inside: what the files of policy/ share.
  *
- * lex.c words · target.c patterns · parse.c statements · setting.c and socket.c their values ·
- * store.c memory and diagnostics · relate.c rules against rules · trie.c, match.c verdicts on paths
- * · peer.c, address.c verdicts on sockets · text.c print.
+ * lex.c words · target.c patterns · host.c hosts and addresses · parse.c, rule.c, socket.c
+ * statements · setting.c their values · store.c memory and diagnostics · relate.c rules against
+ * rules · trie.c, match.c verdicts on paths · peers.c verdicts on sockets · text.c print.
  */
 #ifndef WARDER_POLICY_INTERNAL_H
 #define WARDER_POLICY_INTERNAL_H
@@ -13,9 +13,11 @@
 
 #include <limits.h>
 
-#define RIGHTS_COUNT 9
-#define RIGHTS_KNOWN ((1u << RIGHTS_COUNT) - 1)
-#define RIGHTS_ALL   RIGHTS_FILES /* what "any" means */
+#define RIGHTS_COUNT 7
+#define RIGHTS_ALL   ((1u << RIGHTS_COUNT) - 1) /* of files: what `any` is */
+#define RIGHTS_SOCK  ((unsigned)(RIGHT_CONNECT | RIGHT_BIND))
+#define MARKS_COUNT  9
+#define MARKS_ALL    (RIGHTS_ALL | RIGHTS_SOCK)
 
 #define DEPTH_MAX 16   /* include in include in include */
 #define FILES_MAX 256  /* links to directories could make any number of one file */
@@ -65,10 +67,10 @@ struct rule {
 	bool optional;
 	size_t first_tree, n_trees;
 	size_t first_except, n_excepts;
-	size_t first_endpoint, n_endpoints; /* those of its `except` too */
-	size_t n_excepts_sockets;
-	uint32_t except_root; /* of a trie of its own; 0: none */
-	bool too_wide;        /* told once for many denies that it undoes, see relate.c */
+	size_t first_sock, n_socks;               /* sockets that have no path */
+	size_t first_sock_except, n_sock_excepts; /* and those taken out again */
+	uint32_t except_root;                     /* of a trie of its own; 0: none */
+	bool too_wide; /* told once for many denies that it undoes, see relate.c */
 };
 
 /* Why a prefix cannot be trusted to stay what it was at load. */
@@ -91,31 +93,20 @@ struct except {
 	unsigned column;
 };
 
-/* Which hosts an endpoint means. */
-enum host_kind { HOST_NAME, HOST_BELOW, HOST_ADDRESS, HOST_INTERNET, HOST_ABSTRACT };
+enum host_kind { HOST_NAME, HOST_SUFFIX, HOST_ADDRESS, HOST_INTERNET, HOST_ABSTRACT };
 
-/* A socket without a path that a rule names. */
-struct endpoint {
+/* A socket without a path, as a rule has it. */
+struct sock {
 	size_t rule;
 	bool bind;
-	bool excepted; /* stands after `except` */
 	enum policy_protocol protocol;
-	enum host_kind host;
-	const char
-		*name; /* of HOST_NAME, HOST_BELOW (what follows "*."), lower case; HOST_ABSTRACT */
+	enum host_kind kind;
+	const char *name; /* lower case, no last dot, no "*."; an abstract name's bytes */
 	size_t name_size;
-	uint8_t address[16]; /* of HOST_ADDRESS; IPv4 mapped, bits beyond `bits` zero */
-	unsigned bits;
-	uint16_t low, high; /* ports */
-	const char *text;   /* as it is printed */
-	uint32_t next;      /* in its chain of the table, + 1; 0: the end */
-};
-
-/* The endpoints by what they match: see peer.c. */
-struct peers {
-	uint32_t *table;
-	size_t size;
-	uint64_t bits[3]; /* the lengths of networks that there are */
+	uint8_t address[16]; /* IPv4 mapped; the bits behind `bits` are 0 */
+	unsigned bits;       /* of those 128 */
+	uint16_t low, high;  /* ports; 0 to 65535 is "*" */
+	unsigned column;
 };
 
 struct expect {
@@ -123,8 +114,8 @@ struct expect {
 	unsigned line, column;
 	enum verdict verdict;
 	unsigned rights;
-	const char *path; /* normalised; NULL: a socket */
-	struct endpoint socket;
+	const char *path; /* normalised; NULL: a socket without one */
+	struct sock sock;
 	const char *text; /* the statement, printed */
 };
 
@@ -208,6 +199,29 @@ struct matcher {
 	struct scratch *scratch;
 };
 
+/* The ports of one host and one kind of rule, apart and ascending. */
+struct range {
+	uint16_t low, high;
+	uint32_t sock;
+};
+
+/* Sockets of one host whose rules say the same; those of a host stand one after another. */
+struct group {
+	uint32_t first, n; /* ranges */
+	uint8_t protocol;  /* what it is kept under */
+	bool last;         /* of its host */
+};
+
+/* Sockets by host: see peers.c. */
+struct peers {
+	struct range *ranges;
+	struct group *groups;
+	uint32_t *table; /* first groups of hosts, + 1 */
+	size_t table_size;
+	uint8_t lengths[129]; /* which prefixes there are, longest first */
+	size_t n_lengths;
+};
+
 struct chunk;
 
 struct policy {
@@ -230,9 +244,10 @@ struct policy {
 	size_t n_excepts, excepts_room;
 	struct expect *expects;
 	size_t n_expects, expects_room;
-	struct endpoint *endpoints;
-	size_t n_endpoints, endpoints_room;
-	struct peers peers;
+	struct sock *socks;
+	size_t n_socks, socks_room;
+	struct sock *sock_excepts;
+	size_t n_sock_excepts, sock_excepts_room;
 	struct variable *variables;
 	size_t n_variables, variables_room;
 	struct source *sources;
@@ -255,6 +270,7 @@ struct policy {
 	unsigned depth; /* 0: the main text */
 
 	struct matcher matcher;
+	struct peers peers;
 	const char *text;
 	size_t text_size;
 	bool compiled;
@@ -307,20 +323,57 @@ size_t component_suffix(const struct component *c);
 /* Whether a name matches a component that is no "**". */
 bool component_match(const struct component *c, const char *name, size_t n);
 
-/* ---- parse.c, setting.c, socket.c ---- */
+/* ---- parse.c, setting.c ---- */
 
 /* A line that begins with the name of a setting. */
 int setting_parse(struct policy *p, const struct word *words, int n);
 bool setting_known(const char *word);
 int time_parse(struct policy *p, const struct word *w, uint64_t *ret_ms);
 
-/* Whether the word is a Unix socket's path, which is a target like a file's. */
-bool socket_is_path(const struct word *w);
-/* Parses one socket that has no path at words[at].  Returns how many words it took, or -EINVAL. */
-int socket_parse(
-	struct policy *p, const struct word *words, int n, int at, bool bind, struct endpoint *ret);
+/* ---- host.c ---- */
+
+/* How near to everybody's an address is.  A name admits what is not NOBODY, `internet` PUBLIC. */
+enum address_class { ADDRESS_NOBODY, ADDRESS_PRIVATE, ADDRESS_PUBLIC };
+enum address_class address_class(const uint8_t address[16]);
+bool address_is_v4(const uint8_t address[16]);
+/* The IPv4 address that a transition address leads to (NAT64, 6to4, Teredo), mapped. */
+bool address_embedded(const uint8_t address[16], uint8_t ret[16]);
+bool address_within(const uint8_t address[16], const uint8_t base[16], unsigned bits);
+void address_mask(uint8_t address[16], unsigned bits);
+
+/* HOST:PORTS into *ret, its rule and protocol apart.  0, -EINVAL with a diagnostic, -ENOMEM. */
+int host_parse(struct policy *p, const struct word *w, struct sock *ret);
+/* As a policy writes it: its length; -ENAMETOOLONG. */
+int host_print(const struct sock *s, char *buf, size_t size);
+
+/* ---- socket.c ---- */
+
+/* Parses one socket at words[at]: *ret_path, in *ret_pattern, or *ret.  Returns how many words it
+ * took, or -EINVAL. */
+int socket_parse(struct policy *p, const struct word *words, int n, int at, bool bind,
+	enum verdict verdict, bool *ret_path, struct pattern *ret_pattern, struct sock *ret);
+/* A line whose second word is connect or bind; an expectation whose third is. */
+int socket_rule_parse(struct policy *p, const struct word *words, int n, struct rule *r);
+int socket_expect_parse(struct policy *p, const struct word *words, int n, struct expect *e);
+
+/* ---- peers.c ---- */
+
+int peers_build(struct policy *p);
+void peers_free(struct policy *p);
+/* More ports of UDP than can be served: told.  0, -EINVAL. */
+int peers_check_udp(struct policy *p);
 
 /* ---- rule.c ---- */
+
+/* One option at words[at].  Returns how many words it took; 0: it is none. */
+int option_parse(struct policy *p, const struct word *words, int n, int at, struct rule *r);
+extern const char *const option_names[];
+int rule_add(struct policy *p, struct rule *r);
+/* A rule that cannot be: what was kept of it goes. */
+void rule_drop(struct policy *p, const struct rule *r);
+int tree_add(struct policy *p, const struct pattern *t, unsigned column, const struct rule *r);
+int except_add(struct policy *p, const struct pattern *t, unsigned column);
+int expect_add(struct policy *p, const struct expect *e);
 
 /* A line that begins with a verdict, and one that begins with "expect". */
 int rule_parse(struct policy *p, const struct word *words, int n);
@@ -329,36 +382,19 @@ int expect_parse(struct policy *p, const struct word *words, int n);
 /* ---- rights.c ---- */
 
 extern const char *const right_names[]; /* of files and sockets, NULL-terminated */
+/* The name of one right, by its bit's number. */
+const char *right_name(unsigned bit);
 /* "rw" -> its four bits, not closed; 0 if unknown. */
 unsigned right_written(const char *word, size_t n);
 /* Adds what a grant includes, or what a deny takes along. */
 unsigned right_close(unsigned rights, enum verdict verdict);
 
-/* The name of a right by its bit's number. */
-const char *right_name(unsigned number);
-
-/* ---- address.c ---- */
-
-bool address_within(const uint8_t address[16], const uint8_t network[16], unsigned bits);
-/* Whether `internet` means it. */
-bool address_is_public(const uint8_t address[16]);
-/* Whether a rule by name may admit it: not what is this host's, this link's or many at once. */
-bool address_suits_name(const uint8_t address[16]);
-
-/* "10.0.0.1", "[::1]".  Returns buf. */
-char *address_text(const uint8_t address[16], char *buf, size_t size);
-
-/* ---- peer.c ---- */
-
-int peers_build(struct policy *p);
-void peers_free(struct policy *p);
-/* What the rules on sockets ask for together.  0, -EINVAL with a diagnostic. */
-int peers_check(struct policy *p);
-
 /* ---- relate.c ---- */
 
 /* Denies against runtime and exec trees. */
 int relate_denies(struct policy *p);
+/* Sockets that give more than they seem to: warnings, after peers_build() and trie_build(). */
+void relate_sockets(struct policy *p);
 /* Prefixes that cross what the worker may write; after trie_build().  1: an `except` was narrowed,
  * build again.  0 or -ENOMEM. */
 int relate_crossings(struct policy *p);

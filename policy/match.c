@@ -27,7 +27,7 @@ struct tally {
 		uint32_t deny, ask, allow; /* tree + 1; 0: none */
 		unsigned as, types;
 		mode_t mode_max;
-	} of[RIGHTS_COUNT];
+	} of[MARKS_COUNT];
 };
 
 static void keep_first(uint32_t *claim, uint32_t tree)
@@ -244,7 +244,7 @@ static void decide(const struct tally *t, struct policy_answer *a)
 	uint32_t deny = 0, ask = 0, allow = 0;
 
 	*a = (struct policy_answer){.as = AS_BROKER, .types = ~0u, .mode_max = 0777};
-	for (unsigned i = 0; i < RIGHTS_COUNT; i++) {
+	for (unsigned i = 0; i < MARKS_COUNT; i++) {
 		const struct claim *c = &t->of[i];
 
 		if (!(t->wanted & 1u << i))
@@ -298,7 +298,7 @@ static bool is_normal(const char *path, size_t size)
 enum verdict policy_check(const struct policy *p, const char *path, size_t size, unsigned rights,
 	struct policy_answer *ret_answer)
 {
-	struct tally t = {.p = p, .wanted = rights & RIGHTS_KNOWN, .longest = SIZE_MAX};
+	struct tally t = {.p = p, .wanted = rights & MARKS_ALL, .longest = SIZE_MAX};
 
 	if (!p->compiled || !t.wanted || t.wanted != rights || !is_normal(path, size)) {
 		*ret_answer = (struct policy_answer){.verdict = VERDICT_DENY, .missing = rights};
@@ -352,21 +352,18 @@ int policy_compile(struct policy *p)
 	int r = relate_denies(p);
 
 	if (r == 0)
-		r = peers_check(p);
-	if (r == -EINVAL)
-		r = 0; /* said as a diagnostic */
-	if (r == 0)
-		r = peers_build(p);
-	if (r == 0)
 		r = trie_build(p);
 	if (r == 0)
 		r = relate_crossings(p);
 	if (r == 1)
 		r = trie_build(p);
+	if (r >= 0)
+		r = peers_build(p);
 	if (r < 0)
 		return r;
 	if (p->n_errors > 0)
 		return -EINVAL;
 	p->compiled = true;
+	relate_sockets(p);
 	return store_result(p);
 }

@@ -148,7 +148,9 @@ bool policy_may_move(const struct policy *p, const char *from, size_t from_size,
 	if (nodes_beneath(m, to, to_size) != n ||
 		!same_nodes(m, m->scratch->active[2], m->scratch->active[0], n))
 		return false;
-	for (unsigned right = 1; right <= RIGHT_EXEC; right <<= 1)
+	/* A socket beneath is reached by its name, whatever the mover asked for. */
+	rights |= RIGHTS_SOCK;
+	for (unsigned right = 1; right <= RIGHT_BIND; right <<= 1)
 		if ((rights & right) && allowed_beneath(p, to, to_size, right) &&
 			!allowed_beneath(p, from, from_size, right))
 			return false;

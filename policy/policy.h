@@ -291,6 +291,13 @@ unsigned policy_socket_use(const struct policy *p);
 /* The ports of all `allow connect udp` rules, each once, ascending: how many. */
 size_t policy_udp_ports(const struct policy *p, uint16_t ret[POLICY_UDP_PORTS_MAX]);
 
+/*
+ * Reads a socket as a policy writes it, one that somebody could ask for: "udp [::1]:53".  The
+ * strings belong to the policy; *ret_why says what is wrong.  0, -EINVAL or -ENOMEM.
+ */
+int policy_read_socket(struct policy *p, const char *text, bool bind, uint8_t ret_address[16],
+	struct policy_socket *ret, const char **ret_why);
+
 /* The line to add for a socket: `allow connect api.example.com:443`.  Its size or -ENAMETOOLONG. */
 int policy_suggest_socket(const struct policy_socket *s, char *buf, size_t size);
 

@@ -14,6 +14,7 @@
 #include "common/runtime.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -315,6 +316,9 @@ static void check_runtime(struct policy *p, const struct tree *deny, size_t *war
 			found = policy_runtime(p, deny->pub.resolved, strlen(deny->pub.resolved));
 	}
 	if (found) {
+		/* A runtime tree is there to be read: to connect or bind takes a rule. */
+		if (!(deny->pub.rights & RIGHTS_ALL))
+			return;
 		diag_of_rule(p, deny->pub.rule, deny->column, false,
 			"a deny cannot hold inside %s, which is runtime and granted whole; write "
 			"\"runtime none\" and name the trees that are needed",
@@ -351,10 +355,13 @@ int relate_denies(struct policy *p)
 		const struct tree *t = &p->trees[i];
 
 		if (t->pub.verdict == VERDICT_ALLOW && strcmp(t->pub.prefix, "/") == 0 &&
-			p->settings.root != ROOT_HOST)
+			(p->settings.root != ROOT_HOST || (t->pub.rights & RIGHTS_SOCK)))
 			diag_of_rule(p, t->pub.rule, t->column, false,
-				"the view cannot be the whole host; name the directories that are "
-				"needed, or say \"root host\"");
+				t->pub.rights & RIGHTS_SOCK
+					? "every socket of the host would be given; name those "
+					  "that are needed"
+					: "the view cannot be the whole host; name the directories "
+					  "that are needed, or say \"root host\"");
 		if (t->pub.verdict != VERDICT_DENY)
 			continue;
 		check_runtime(p, t, &warned);
@@ -366,6 +373,96 @@ int relate_denies(struct policy *p)
 		p->out_of_memory = true;
 	free(grants);
 	return store_result(p);
+}
+
+/* ---- sockets that give more than they seem to ------------------------------------------------ */
+
+/* Who can reach one of these can do more than talk.  Patterns are fnmatch(3)'s. */
+static const struct powerful {
+	const char *path, *means;
+} powerful[] = {
+	{"/run/docker.sock", "who can reach this socket is root on the host"},
+	{"/var/run/docker.sock", "who can reach this socket is root on the host"},
+	{"/run/containerd/containerd.sock", "who can reach this socket is root on the host"},
+	{"/run/crio/crio.sock", "who can reach this socket is root on the host"},
+	{"/run/podman/podman.sock", "who can reach this socket is root on the host"},
+	{"/var/lib/incus/unix.socket", "who can reach this socket is root on the host"},
+	{"/var/snap/lxd/common/lxd/unix.socket", "who can reach this socket is root on the host"},
+	{"/run/libvirt/libvirt-sock", "who can reach this socket is root on the host"},
+	{"/run/snapd.socket", "who can reach this socket can install programs"},
+	{"/run/systemd/private", "who can reach this socket is root on the host"},
+	{"/run/dbus/system_bus_socket", "services of the host act on its messages"},
+	{"/run/user/*/systemd/private", "who can reach this socket runs programs outside the cell"},
+	{"/run/user/*/bus", "who can reach this socket runs programs outside the cell"},
+	{"/run/user/*/docker.sock", "who can reach this socket runs programs outside the cell"},
+	{"/run/user/*/podman/podman.sock",
+		"who can reach this socket runs programs outside the cell"},
+	{"/tmp/.X11-unix/X*", "a client of an X server reads and types in every other's windows"},
+};
+
+static void check_powerful(struct policy *p, size_t tree)
+{
+	const struct tree *t = &p->trees[tree];
+
+	for (size_t i = 0; i < sizeof(powerful) / sizeof(*powerful); i++) {
+		const char *path = powerful[i].path;
+		struct policy_answer a;
+		bool named = fnmatch(path, t->pub.prefix, FNM_PATHNAME) == 0 ||
+			     fnmatch(path, t->pub.resolved, FNM_PATHNAME) == 0;
+
+		if (t->pub.subtree || t->pub.has_wildcard)
+			named = runtime_holds(t->pub.prefix, path, strlen(path)) &&
+				policy_check(p, path, strlen(path), RIGHT_CONNECT, &a) ==
+					VERDICT_ALLOW &&
+				a.rule == p->rules[t->pub.rule].name;
+		if (!named)
+			continue;
+		diag_of_rule(p, t->pub.rule, t->column, true, "%s: %s", path, powerful[i].means);
+		return;
+	}
+}
+
+/* Prefixes of addresses that take in what nobody means by "everywhere". */
+static void check_wide(struct policy *p, const struct sock *s)
+{
+	static const struct {
+		uint8_t address[16];
+		unsigned bits;
+		const char *what;
+	} inside[] = {
+		{{[10] = 0xff, [11] = 0xff, [12] = 127}, 104, "the host's loopback"},
+		{{[15] = 1}, 128, "the host's loopback"},
+		{{[10] = 0xff, [11] = 0xff, [12] = 169, [13] = 254, [14] = 169, [15] = 254}, 128,
+			"a cloud's metadata service"},
+	};
+
+	for (size_t i = 0; s->kind == HOST_ADDRESS && i < sizeof(inside) / sizeof(*inside); i++) {
+		if (s->bits + 8 > inside[i].bits ||
+			!address_within(inside[i].address, s->address, s->bits))
+			continue;
+		diag_of_rule(p, s->rule, s->column, true,
+			"this takes in %s; write \"internet\" for every public address",
+			inside[i].what);
+		return;
+	}
+	if (s->kind == HOST_NAME &&
+		(strcmp(s->name, "localhost") == 0 ||
+			(s->name_size > 10 &&
+				strcmp(s->name + s->name_size - 10, ".localhost") == 0)))
+		diag_of_rule(p, s->rule, s->column, true,
+			"a rule by name gives no loopback address, and the cell has a loopback of "
+			"its own; write 127.0.0.1 or [::1] for the host's");
+}
+
+void relate_sockets(struct policy *p)
+{
+	for (size_t i = 0; i < p->n_trees; i++)
+		if (p->trees[i].pub.verdict == VERDICT_ALLOW &&
+			(p->trees[i].pub.rights & RIGHT_CONNECT))
+			check_powerful(p, i);
+	for (size_t i = 0; i < p->n_socks; i++)
+		if (!p->socks[i].bind && p->rules[p->socks[i].rule].verdict == VERDICT_ALLOW)
+			check_wide(p, &p->socks[i]);
 }
 
 /* ---- prefixes that the worker could replace -------------------------------------------------- */

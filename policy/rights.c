@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rights.c - the rights: their names, and what includes what.
+ * rights.c - the rights on files: their names, and what includes what.
  *
  * Runs in: broker, command line.  Trusts: nothing.
  */
@@ -24,20 +24,17 @@ static const struct right_word {
 	{"rw", RIGHT_READ | RIGHT_WRITE | RIGHT_CREATE | RIGHT_DELETE},
 	{"rwx", RIGHT_READ | RIGHT_WRITE | RIGHT_CREATE | RIGHT_DELETE | RIGHT_EXEC},
 	{"any", RIGHTS_ALL},
-	{"connect", RIGHT_CONNECT},
-	{"bind", RIGHT_BIND},
 };
-
-const char *right_name(unsigned number)
-{
-	static const char *const names[RIGHTS_COUNT] = {
-		"read", "list", "write", "append", "create", "delete", "exec", "connect", "bind"};
-
-	return names[number];
-}
 
 const char *const right_names[] = {"read", "list", "write", "append", "create", "delete", "exec",
 	"rw", "rwx", "any", "connect", "bind", NULL};
+
+const char *right_name(unsigned bit)
+{
+	return 1u << bit == RIGHT_CONNECT ? "connect"
+	       : 1u << bit == RIGHT_BIND  ? "bind"
+					  : right_names[bit];
+}
 
 unsigned right_written(const char *word, size_t n)
 {
@@ -89,13 +86,13 @@ static unsigned right_open(unsigned rights)
 
 char *policy_rights_name(unsigned rights, char *buf, size_t size)
 {
-	unsigned left = rights & RIGHTS_KNOWN;
+	unsigned left = rights & MARKS_ALL;
 	size_t n = 0;
 
 	if (size > 0)
 		buf[0] = '\0';
 	left = left == RIGHTS_ALL ? left : right_open(left);
-	for (unsigned i = 0; i < RIGHTS_COUNT; i++) {
+	for (unsigned i = 0; i < MARKS_COUNT; i++) {
 		size_t more;
 
 		if (!(left & 1u << i))

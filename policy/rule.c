@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const option_names[] = {
-	"except", "as", "type", "mode", "timeout", "optional", NULL};
+const char *const option_names[] = {"except", "as", "type", "mode", "timeout", "optional", NULL};
 
 static enum verdict parse_verdict(const struct word *w)
 {
@@ -55,10 +54,6 @@ static int parse_rights_word(
 				"\"any\" stands only after deny and ask; write \"rwx\" for all "
 				"that "
 				"can be allowed");
-		else if (more & ~RIGHTS_FILES)
-			result = error_at(p, column,
-				"\"%.*s\" stands alone, in a rule of its own that names sockets",
-				(int)(to - at), w->s + at);
 		else if (to > at && !more)
 			result = unknown_right(p, column, w->s + at, to - at);
 		*rights |= more;
@@ -119,25 +114,25 @@ static int parse_as(struct policy *p, const struct word *w, struct rule *r)
 
 static int parse_type(struct policy *p, const struct word *w, struct rule *r)
 {
-	static const char *const names[] = {"char", "block", "fifo", NULL};
+	static const char *const names[] = {"char", "block", "fifo", "dgram", NULL};
+	bool socket = r->rights & RIGHTS_SOCK;
 	const char *near;
 
-	if (word_is(w, "dgram") && (r->rights & (RIGHT_CONNECT | RIGHT_BIND)))
-		return error_at(p, w->column,
-			"\"type dgram\" is not supported by this version: a Unix datagram socket "
-			"can "
-			"send to any path; connect stream and seqpacket sockets");
-	if (r->rights & (RIGHT_CONNECT | RIGHT_BIND))
-		return error_at(p, w->column,
-			"\"type\" says which files may be opened, and has no meaning on a socket");
 	for (unsigned i = 0; names[i]; i++)
 		if (word_is(w, names[i])) {
+			if (socket != (1u << i == TYPE_DATAGRAM))
+				return error_at(p, w->column,
+					socket ? "\"type %s\" is of files; a socket's is dgram"
+					       : "\"type %s\" is of sockets; a file's is char, "
+						 "block or fifo",
+					w->s);
 			r->types |= 1u << i;
 			return 0;
 		}
 	near = nearest_word(w->s, w->n, names);
-	return error_at(p, w->column, "\"type\" takes char, block or fifo, not \"%s\"%s%s%s", w->s,
-		near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+	return error_at(p, w->column, "\"type\" takes %s, not \"%s\"%s%s%s",
+		socket ? "dgram" : "char, block or fifo", w->s, near ? "; did you mean \"" : "",
+		near ? near : "", near ? "\"?" : "");
 }
 
 static int parse_mode(struct policy *p, const struct word *w, struct rule *r)
@@ -204,8 +199,7 @@ static int unknown_option(struct policy *p, const struct word *w)
 		w->s);
 }
 
-/* One option at words[at].  Returns how many words it took. */
-static int parse_option(struct policy *p, const struct word *words, int n, int at, struct rule *r)
+int option_parse(struct policy *p, const struct word *words, int n, int at, struct rule *r)
 {
 	const struct word *w = &words[at];
 
@@ -230,18 +224,15 @@ static int parse_option(struct policy *p, const struct word *words, int n, int a
 		e = o->parse(p, &words[at + 1], r);
 		return e < 0 ? e : 2;
 	}
-	return unknown_option(p, w);
+	return 0;
 }
 
 /* ---- rules on files -------------------------------------------------------------------------- */
 
-static int add_tree(struct policy *p, const struct word *w, const struct rule *r)
+int tree_add(struct policy *p, const struct pattern *pattern, unsigned column, const struct rule *r)
 {
-	struct tree t = {.column = w->column};
-	int e = target_parse(p, w, r->verdict, &t.pattern);
+	struct tree t = {.column = column, .pattern = *pattern};
 
-	if (e < 0)
-		return e;
 	t.pub = (struct policy_tree){
 		.rule = p->n_rules,
 		.verdict = r->verdict,
@@ -257,18 +248,31 @@ static int add_tree(struct policy *p, const struct word *w, const struct rule *r
 	return 0;
 }
 
-static int add_except(struct policy *p, const struct word *w)
+static int add_tree(struct policy *p, const struct word *w, const struct rule *r)
 {
-	struct except e = {.rule = p->n_rules, .column = w->column};
-	int r = target_parse(p, w, VERDICT_DENY, &e.pattern);
+	struct pattern t;
+	int e = target_parse(p, w, r->verdict, &t);
 
-	if (r < 0)
-		return r;
+	return e < 0 ? e : tree_add(p, &t, w->column, r);
+}
+
+int except_add(struct policy *p, const struct pattern *t, unsigned column)
+{
+	struct except e = {.rule = p->n_rules, .column = column, .pattern = *t};
+
 	e.resolved = e.pattern.prefix;
 	if (!store_grow(p, &p->excepts, p->n_excepts, &p->excepts_room, sizeof(*p->excepts)))
 		return -ENOMEM;
 	p->excepts[p->n_excepts++] = e;
 	return 0;
+}
+
+static int add_except(struct policy *p, const struct word *w)
+{
+	struct pattern t;
+	int r = target_parse(p, w, VERDICT_DENY, &t);
+
+	return r < 0 ? r : except_add(p, &t, w->column);
 }
 
 /* "except TARGET...", to the end of the line. */
@@ -323,7 +327,9 @@ static int parse_body(struct policy *p, const struct word *words, int n, int at,
 				"rule "
 				"of their own",
 				words[at].s);
-		e = parse_option(p, words, n, at, r);
+		e = option_parse(p, words, n, at, r);
+		if (e == 0)
+			e = unknown_option(p, &words[at]);
 		if (e < 0)
 			return e;
 		at += e;
@@ -331,11 +337,12 @@ static int parse_body(struct policy *p, const struct word *words, int n, int at,
 	return result;
 }
 
-static int add_rule(struct policy *p, struct rule *r)
+int rule_add(struct policy *p, struct rule *r)
 {
 	r->n_trees = p->n_trees - r->first_tree;
 	r->n_excepts = p->n_excepts - r->first_except;
-	r->n_endpoints = p->n_endpoints - r->first_endpoint;
+	r->n_socks = p->n_socks - r->first_sock;
+	r->n_sock_excepts = p->n_sock_excepts - r->first_sock_except;
 	for (size_t i = r->first_tree; i < p->n_trees; i++) {
 		p->trees[i].pub.optional = r->optional;
 		p->trees[i].pub.as = r->as;
@@ -347,99 +354,15 @@ static int add_rule(struct policy *p, struct rule *r)
 	return 0;
 }
 
-/* ---- rules on sockets ------------------------------------------------------------------------ */
-
-/* The words of a statement as one canonical line. */
-static const char *print_words(struct policy *p, const struct word *words, int n)
+void rule_drop(struct policy *p, const struct rule *r)
 {
-	const char *text = "";
-
-	for (int i = 0; i < n && text; i++)
-		text = store_printf(p, "%s%s%s", text, i ? " " : "",
-			text_word(p, words[i].s, words[i].magic, words[i].n));
-	return text;
+	p->n_trees = r->first_tree;
+	p->n_excepts = r->first_except;
+	p->n_socks = r->first_sock;
+	p->n_sock_excepts = r->first_sock_except;
 }
 
-static int add_endpoint(struct policy *p, const struct endpoint *e, struct rule *r, bool excepted)
-{
-	if (!store_grow(
-		    p, &p->endpoints, p->n_endpoints, &p->endpoints_room, sizeof(*p->endpoints)))
-		return -ENOMEM;
-	p->endpoints[p->n_endpoints] = *e;
-	p->endpoints[p->n_endpoints].rule = p->n_rules;
-	p->endpoints[p->n_endpoints++].excepted = excepted;
-	r->n_excepts_sockets += excepted;
-	return 0;
-}
-
-/* One socket at words[at], a path or not.  Returns how many words it took. */
-static int add_socket(
-	struct policy *p, const struct word *words, int n, int at, struct rule *r, bool excepted)
-{
-	struct endpoint e;
-	int took, added;
-
-	if (socket_is_path(&words[at])) {
-		added = excepted ? add_except(p, &words[at]) : add_tree(p, &words[at], r);
-		return added < 0 ? added : 1;
-	}
-	took = socket_parse(p, words, n, at, r->rights & RIGHT_BIND, &e);
-	if (took < 0)
-		return took;
-	added = add_endpoint(p, &e, r, excepted);
-	return added < 0 ? added : took;
-}
-
-static bool is_option(const struct word *w)
-{
-	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
-		if (word_is(w, options[i].word))
-			return true;
-	}
-	return false;
-}
-
-/* "except SOCKET...", to the end of the line. */
-static int parse_socket_excepts(
-	struct policy *p, const struct word *words, int n, int at, struct rule *r)
-{
-	int took = 0;
-
-	if (r->verdict != VERDICT_DENY)
-		return error_at(p, words[at].column,
-			"\"except\" stands only after deny; an allow names what it gives");
-	if (at + 1 >= n)
-		return error_at(p, words[at].column + (unsigned)words[at].n,
-			"a socket is missing after \"except\"");
-	for (at++; at < n && took >= 0; at += took)
-		took = add_socket(p, words, n, at, r, true);
-	return took < 0 ? took : 0;
-}
-
-/* Sockets, then options; words[2] is the first. */
-static int parse_sockets(struct policy *p, const struct word *words, int n, struct rule *r)
-{
-	int at = 2, took = 0;
-
-	while (at < n && !is_option(&words[at]) && !word_is(&words[at], "except")) {
-		took = add_socket(p, words, n, at, r, false);
-		if (took < 0)
-			return took;
-		at += took;
-	}
-	if (at == 2)
-		return error_at(p, words[1].column + (unsigned)words[1].n,
-			"a socket is missing after \"%s\", such as example.com:443", words[1].s);
-	while (at < n) {
-		if (word_is(&words[at], "except"))
-			return parse_socket_excepts(p, words, n, at, r);
-		took = parse_option(p, words, n, at, r);
-		if (took < 0)
-			return took;
-		at += took;
-	}
-	return 0;
-}
+/* ---- both ------------------------------------------------------------------------------------ */
 
 int rule_parse(struct policy *p, const struct word *words, int n)
 {
@@ -452,35 +375,29 @@ int rule_parse(struct policy *p, const struct word *words, int n)
 		.mode_max = 0777,
 		.first_tree = p->n_trees,
 		.first_except = p->n_excepts,
-		.first_endpoint = p->n_endpoints,
+		.first_sock = p->n_socks,
+		.first_sock_except = p->n_sock_excepts,
 	};
 	int at, e;
 
-	if (n > 1 && (word_is(&words[1], "connect") || word_is(&words[1], "bind"))) {
-		r.written = r.rights = word_is(&words[1], "bind") ? RIGHT_BIND : RIGHT_CONNECT;
-		e = parse_sockets(p, words, n, &r);
-	} else {
-		at = parse_rights(p, words, n, r.verdict, &r.written);
-		if (at < 0)
-			return at;
-		r.rights = right_close(r.written, r.verdict);
-		e = parse_body(p, words, n, at, &r);
-	}
+	if (n > 1 && (word_is(&words[1], "connect") || word_is(&words[1], "bind")))
+		return socket_rule_parse(p, words, n, &r);
+	at = parse_rights(p, words, n, r.verdict, &r.written);
+	if (at < 0)
+		return at;
+	r.rights = right_close(r.written, r.verdict);
+	e = parse_body(p, words, n, at, &r);
 	if (e < 0) {
-		p->n_trees = r.first_tree;
-		p->n_excepts = r.first_except;
-		p->n_endpoints = r.first_endpoint;
+		rule_drop(p, &r);
 		return e;
 	}
-	return add_rule(p, &r);
+	return rule_add(p, &r);
 }
 
 /* ---- expect ---------------------------------------------------------------------------------- */
 
-static int add_expect(struct policy *p, struct expect *e, const struct word *words, int n)
+int expect_add(struct policy *p, const struct expect *e)
 {
-	if (!e->text)
-		e->text = print_words(p, words, n);
 	if (!e->text ||
 		!store_grow(p, &p->expects, p->n_expects, &p->expects_room, sizeof(*p->expects)))
 		return -ENOMEM;
@@ -533,22 +450,11 @@ int expect_parse(struct policy *p, const struct word *words, int n)
 			near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 	}
 	e.verdict = parse_verdict(&words[1]);
-	if ((word_is(&words[2], "connect") || word_is(&words[2], "bind")) &&
-		!socket_is_path(&words[3])) {
-		e.rights = word_is(&words[2], "bind") ? RIGHT_BIND : RIGHT_CONNECT;
-		r = socket_parse(p, words, n, 3, e.rights == RIGHT_BIND, &e.socket);
-		if (r < 0)
-			return r;
-		if (e.socket.host == HOST_BELOW || e.socket.host == HOST_INTERNET)
-			return error_at(p, words[3].column,
-				"\"expect\" takes one host, by its name or its address");
-		if (3 + r < n)
-			return error_at(p, words[3 + r].column, "\"expect\" takes one socket");
-		return add_expect(p, &e, words, n);
-	}
+	if (word_is(&words[2], "connect") || word_is(&words[2], "bind"))
+		return socket_expect_parse(p, words, n, &e);
 	if (n > 4)
 		return error_at(
 			p, words[4].column, "\"expect\" takes one path; write a line for each");
 	r = parse_expect_path(p, words, &e);
-	return r < 0 ? r : add_expect(p, &e, words, n);
+	return r < 0 ? r : expect_add(p, &e);
 }

@@ -1,261 +1,321 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * socket.c - the syntax of sockets without a path: hosts, addresses, ports, abstract names.
+ * socket.c - rules on sockets, and expectations of them.
  *
  * Runs in: broker (at start), command line.  Trusts: the text's author.
+ *
+ * A Unix socket with a path is a tree like a file, with rights of its own; all others are kept by
+ * host, see peers.c.
  */
 #include "policy/internal.h"
 
-#include <arpa/inet.h>
+#include "common/nearest.h"
+
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
-#define UNIX_NAME_MAX 107 /* sun_path less its first NUL, unix(7) */
+#define UNIX_PATH_MAX 107 /* sun_path less its NUL, unix(7) */
 
-static int parse_number(const char *s, size_t n, unsigned max, unsigned *ret)
+static bool is_path(const struct word *w)
 {
-	unsigned v = 0;
-
-	if (n == 0 || n > 5)
-		return -EINVAL;
-	for (size_t i = 0; i < n; i++) {
-		if (s[i] < '0' || s[i] > '9')
-			return -EINVAL;
-		v = v * 10 + (unsigned)(s[i] - '0');
-	}
-	if (v > max)
-		return -EINVAL;
-	*ret = v;
-	return 0;
+	return w->s[0] == '/' || w->s[0] == '~' || strncmp(w->s, "./", 2) == 0 ||
+	       (word_magic(w, 0, '*') && word_magic(w, 1, '*'));
 }
 
-/* As a policy has to write it: what is special in a path is not in a host. */
-static const char *socket_text(struct policy *p, const struct word *w)
+static int parse_abstract(struct policy *p, const struct word *w, struct sock *ret)
 {
-	return w->s[0] == '@' ? text_word(p, w->s, w->magic, w->n) : w->s;
-}
-
-/* NUMBER, NUMBER-NUMBER or "*", from byte `at` to the end of the word. */
-static int parse_ports(struct policy *p, const struct word *w, size_t at, struct endpoint *ret)
-{
-	const char *s = w->s + at;
-	size_t n = w->n - at;
-	const char *dash = memchr(s, '-', n);
-	size_t first = dash ? (size_t)(dash - s) : n;
-	unsigned low = 0, high = 65535;
-
-	if (n == 1 && word_magic(w, at, '*')) {
-		ret->high = 65535;
-		return 0;
-	}
-	if (parse_number(s, first, 65535, &low) < 0 ||
-		(dash && parse_number(dash + 1, n - first - 1, 65535, &high) < 0))
-		return error_at(p, w->column,
-			"\"%s\": after the last \":\" stands a port from 0 to 65535, a range such "
-			"as 8000-8080, or \"*\"",
-			w->s);
-	if (dash && high < low)
-		return error_at(p, w->column, "\"%s\": the range of ports runs backwards", w->s);
-	ret->low = (uint16_t)low;
-	ret->high = (uint16_t)(dash ? high : low);
-	return 0;
-}
-
-/* Bytes of an address of either family, and how many bits of the 16 count. */
-static void take_address(struct endpoint *ret, const uint8_t *bytes, bool v6, unsigned bits)
-{
-	ret->host = HOST_ADDRESS;
-	ret->bits = bits + (v6 ? 0 : 96);
-	memset(ret->address, 0, sizeof(ret->address));
-	if (!v6)
-		memset(ret->address + 10, 0xff, 2);
-	memcpy(ret->address + (v6 ? 0 : 12), bytes, v6 ? 16 : 4);
-}
-
-static bool has_host_bits(const struct endpoint *e)
-{
-	uint8_t masked[16] = {0};
-
-	memcpy(masked, e->address, (e->bits + 7) / 8);
-	if (e->bits % 8)
-		masked[e->bits / 8] &= (uint8_t)(0xff << (8 - e->bits % 8));
-	return memcmp(masked, e->address, 16) != 0;
-}
-
-/* An IPv4 or, in brackets, IPv6 address with perhaps "/BITS".  1: it is none. */
-static int parse_address(struct policy *p, const struct word *w, size_t n, struct endpoint *ret)
-{
-	char text[INET6_ADDRSTRLEN + 1];
-	const char *s = w->s, *slash = memchr(s, '/', n);
-	size_t length = slash ? (size_t)(slash - s) : n;
-	bool v6 = length > 0 && s[0] == '[';
-	unsigned bits = v6 ? 128 : 32;
-	uint8_t address[16];
-
-	if (v6 && s[length - 1] != ']')
-		return error_at(p, w->column, "\"%s\": a \"[\" without its \"]\"", w->s);
-	if (v6) {
-		s++;
-		length -= 2;
-	}
-	if (length >= sizeof(text))
-		return 1;
-	memcpy(text, s, length);
-	text[length] = '\0';
-	if (inet_pton(v6 ? AF_INET6 : AF_INET, text, address) != 1)
-		return v6 ? error_at(p, w->column, "\"%s\" holds no IPv6 address", w->s) : 1;
-	if (slash &&
-		parse_number(slash + 1, n - (size_t)(slash + 1 - w->s), v6 ? 128 : 32, &bits) < 0)
-		return error_at(p, w->column,
-			"\"%s\": after \"/\" stands a number of bits, 0 to %d", w->s,
-			v6 ? 128 : 32);
-	take_address(ret, address, v6, bits);
-	if (has_host_bits(ret))
-		return error_at(p, w->column,
-			"\"%s\": the address has bits beyond the %u of its network; write the "
-			"network's own address, or all %d bits",
-			w->s, bits, v6 ? 128 : 32);
-	return 0;
-}
-
-static const char *lower_copy(struct policy *p, const char *s, size_t n)
-{
-	char *copy = store_copy(p, s, n);
-
-	for (size_t i = 0; copy && i < n; i++) {
-		if (copy[i] >= 'A' && copy[i] <= 'Z')
-			copy[i] = (char)(copy[i] - 'A' + 'a');
-	}
-	return copy;
-}
-
-/* Whether w->s[at..n) is a host's name: labels of at most 63, and not all digits. */
-static bool is_name(const struct word *w, size_t at, size_t n)
-{
-	size_t label = 0;
-	bool letter = false;
-
-	for (size_t i = at; i <= n; i++) {
-		char c = i < n ? w->s[i] : '.';
-		bool alnum =
-			(c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-
-		letter |= alnum && (c < '0' || c > '9');
-		if (c == '.' && (label > 0 || i == n) && label <= 63)
-			label = 0;
-		else if (alnum || c == '_' || (c == '-' && label > 0))
-			label++;
-		else
-			return false;
-	}
-	return letter;
-}
-
-/* "internet", a host's name, or "*." and one; a last dot is the root's, and goes. */
-static int parse_name(struct policy *p, const struct word *w, size_t n, struct endpoint *ret)
-{
-	size_t at = word_magic(w, 0, '*') && n > 2 && w->s[1] == '.' ? 2 : 0;
-
-	if (n == 0)
-		return error_at(p, w->column, "\"%s\": a host is missing before the port", w->s);
-	if (!is_name(w, at, n) || n > 253)
-		return error_at(p, w->column, "\"%.*s\" is neither a host's name nor an address",
-			(int)n, w->s);
-	if (n == strlen("internet") && memcmp(w->s, "internet", n) == 0) {
-		ret->host = HOST_INTERNET;
-		return 0;
-	}
-	if (w->s[n - 1] == '.')
-		n--;
-	ret->host = at ? HOST_BELOW : HOST_NAME;
-	ret->name = lower_copy(p, w->s + at, n - at);
-	ret->name_size = n - at;
-	return ret->name ? 0 : -ENOMEM;
-}
-
-static int parse_internet(struct policy *p, const struct word *w, struct endpoint *ret)
-{
-	const char *colon = strrchr(w->s, ':');
-	size_t n;
-	int r;
-
-	if (!colon || colon == w->s + w->n)
-		return error_at(p, w->column,
-			"\"%s\" is no socket: write HOST:PORT, a path, or \"@\" and an abstract "
-			"name",
-			w->s);
-	n = (size_t)(colon - w->s);
-	if (n > 0 && w->s[0] != '[' && memchr(w->s, ':', n))
-		return error_at(
-			p, w->column, "\"%s\": write an IPv6 address in brackets, [::1]:80", w->s);
-	r = parse_address(p, w, n, ret);
-	if (r == 1)
-		r = parse_name(p, w, n, ret);
-	return r < 0 ? r : parse_ports(p, w, n + 1, ret);
-}
-
-static int parse_abstract(struct policy *p, const struct word *w, struct endpoint *ret)
-{
-	if (w->n < 2 || w->n - 1 > UNIX_NAME_MAX)
+	if (w->n < 2 || w->n - 1 > UNIX_PATH_MAX)
 		return error_at(p, w->column,
 			"\"%s\": an abstract name has 1 to %d bytes after \"@\"", w->s,
-			UNIX_NAME_MAX);
+			UNIX_PATH_MAX);
+	for (size_t i = 0; i < w->n; i++)
+		if (w->magic[i] && strchr("*?[", w->s[i]))
+			return error_at(p, w->column,
+				"\"%s\": an abstract name has no wildcards; write \"\\%c\", "
+				"quoted, "
+				"for the character itself",
+				w->s, w->s[i]);
 	ret->protocol = PROTOCOL_ABSTRACT;
-	ret->host = HOST_ABSTRACT;
-	ret->name = store_copy(p, w->s + 1, w->n - 1);
+	ret->kind = HOST_ABSTRACT;
+	ret->name = w->s + 1;
 	ret->name_size = w->n - 1;
-	return ret->name ? 0 : -ENOMEM;
-}
-
-/* What is bound is this host's, so it has an address; and UDP has no way out but the relay. */
-static int check_bind(struct policy *p, const struct word *w, const struct endpoint *e)
-{
-	if (e->protocol == PROTOCOL_UDP)
-		return error_at(p, w->column,
-			"\"bind\" takes tcp: a UDP socket of the outer network could send to any "
-			"address");
-	if (e->protocol == PROTOCOL_ABSTRACT)
-		return error_at(p, w->column,
-			"\"%s\": abstract names that are bound stay in the cell, and need no rule; "
-			"bind a path to be reached from outside",
-			w->s);
-	if (e->host != HOST_ADDRESS)
-		return error_at(p, w->column,
-			"\"%s\": bind takes an address, such as 127.0.0.1:8080, or 0.0.0.0:8080 "
-			"for all of this host's",
-			w->s);
+	ret->high = UINT16_MAX;
 	return 0;
 }
 
-bool socket_is_path(const struct word *w)
+/* What cannot be given, said where it is asked for. */
+static int check_given(struct policy *p, const struct word *w, const struct sock *s)
 {
-	return w->n > 0 && (strchr("/~", w->s[0]) || strncmp(w->s, "./", 2) == 0 ||
-				   (word_magic(w, 0, '*') && word_magic(w, 1, '*')));
+	if (s->bind && s->protocol == PROTOCOL_UDP)
+		return error_at(p, w->column,
+			"\"%s\": a UDP socket of the host's network could send to anyone, so none "
+			"is given; inside the cell the worker binds one without a rule",
+			w->s);
+	if (s->bind && s->protocol == PROTOCOL_ABSTRACT)
+		return error_at(p, w->column,
+			"\"%s\": an abstract name is bound inside the cell, without a rule; leave "
+			"it out",
+			w->s);
+	if (s->protocol == PROTOCOL_UDP && s->high - s->low >= POLICY_UDP_PORTS_MAX)
+		return error_at(p, w->column,
+			"\"%s\": a cell has at most %d UDP ports, since each is listened on for "
+			"it; name those that are needed",
+			w->s, POLICY_UDP_PORTS_MAX);
+	return 0;
 }
 
-int socket_parse(
-	struct policy *p, const struct word *words, int n, int at, bool bind, struct endpoint *ret)
+int socket_parse(struct policy *p, const struct word *words, int n, int at, bool bind,
+	enum verdict verdict, bool *ret_path, struct pattern *ret_pattern, struct sock *ret)
 {
 	const struct word *w = &words[at];
 	int protocol = word_is(w, "tcp") || word_is(w, "udp"), r;
 
-	*ret = (struct endpoint){.bind = bind};
+	*ret = (struct sock){.bind = bind};
 	if (protocol && at + 1 >= n)
 		return error_at(
 			p, w->column + (unsigned)w->n, "a socket is missing after \"%s\"", w->s);
 	ret->protocol = word_is(w, "udp") ? PROTOCOL_UDP : PROTOCOL_TCP;
 	w += protocol;
+	ret->column = w->column;
 	if (w->n == 0)
 		return error_at(p, w->column, "an empty socket");
-	if (protocol && (w->s[0] == '@' || socket_is_path(w)))
+	*ret_path = is_path(w);
+	if (protocol && (*ret_path || w->s[0] == '@'))
 		return error_at(p, w->column, "\"%s\": a Unix socket is neither tcp nor udp", w->s);
-	r = w->s[0] == '@' ? parse_abstract(p, w, ret) : parse_internet(p, w, ret);
-	if (r == 0 && bind)
-		r = check_bind(p, w, ret);
+	if (*ret_path && w->s[w->n - 1] == '/')
+		return error_at(p, w->column, "\"%s\": a socket is no directory", w->s);
+	if (*ret_path)
+		r = target_parse(p, w, verdict, ret_pattern);
+	else
+		r = w->s[0] == '@' ? parse_abstract(p, w, ret) : host_parse(p, w, ret);
+	if (r == 0 && !*ret_path && bind && ret->kind != HOST_ADDRESS && ret->kind != HOST_ABSTRACT)
+		r = error_at(p, w->column,
+			"\"%s\": bind takes an address of this host, such as 127.0.0.1:8080 or "
+			"0.0.0.0:8080, not a name",
+			w->s);
+	if (r == 0 && !*ret_path && verdict != VERDICT_DENY)
+		r = check_given(p, w, ret);
+	return r < 0 ? r : 1 + protocol;
+}
+
+/* ---- rules ----------------------------------------------------------------------------------- */
+
+static int add_sock(struct policy *p, struct sock *s, bool except)
+{
+	s->rule = p->n_rules;
+	if (except) {
+		if (!store_grow(p, &p->sock_excepts, p->n_sock_excepts, &p->sock_excepts_room,
+			    sizeof(*p->sock_excepts)))
+			return -ENOMEM;
+		p->sock_excepts[p->n_sock_excepts++] = *s;
+		return 0;
+	}
+	if (!store_grow(p, &p->socks, p->n_socks, &p->socks_room, sizeof(*p->socks)))
+		return -ENOMEM;
+	p->socks[p->n_socks++] = *s;
+	return 0;
+}
+
+static int parse_one(struct policy *p, const struct word *words, int n, int at,
+	const struct rule *r, bool except)
+{
+	struct pattern pattern;
+	struct sock s;
+	bool path;
+	const char *near =
+		at > 2 && !except ? nearest_word(words[at].s, words[at].n, option_names) : NULL;
+	int took, e;
+
+	if (near && !strpbrk(words[at].s, ":/@"))
+		return error_at(p, words[at].column, "unknown option \"%s\"; did you mean \"%s\"?",
+			words[at].s, near);
+	took = socket_parse(p, words, n, at, r->rights & RIGHT_BIND,
+		except ? VERDICT_DENY : r->verdict, &path, &pattern, &s);
+	if (took < 0)
+		return took;
+	if (!path)
+		e = add_sock(p, &s, except);
+	else
+		e = except ? except_add(p, &pattern, s.column) : tree_add(p, &pattern, s.column, r);
+	return e < 0 ? e : took;
+}
+
+/* An option that would say nothing of any socket of its rule. */
+static int check_options(struct policy *p, const struct word *words, const struct rule *r)
+{
+	bool bind = r->rights & RIGHT_BIND, paths = p->n_trees > r->first_tree;
+	bool abstract = false;
+
+	for (size_t i = r->first_sock; i < p->n_socks; i++)
+		abstract |= p->socks[i].kind == HOST_ABSTRACT;
+	if (r->as == AS_BROKER && !paths)
+		return error_at(p, words[1].column,
+			"\"as broker\" says whose files are opened: it has a meaning for a socket "
+			"with a path alone; leave it out");
+	if (r->has_mode && (!bind || !paths))
+		return error_at(p, words[1].column,
+			"\"mode\" has a meaning for \"bind PATH\" alone, which makes a file; leave "
+			"it out");
+	if (r->types && (bind || !(paths || abstract)))
+		return error_at(p, words[1].column,
+			"\"type dgram\" has a meaning for \"connect\" and a Unix socket alone; "
+			"leave it out");
+	if (r->timeout_ms && bind)
+		return error_at(p, words[1].column,
+			"\"timeout\" has a meaning for \"connect\" alone; leave it out");
+	return 0;
+}
+
+/* Sockets, then options; `except` is the last of its line. */
+static int parse_body(struct policy *p, const struct word *words, int n, struct rule *r)
+{
+	int at = 2, sockets = 0, options = 0, took;
+	bool except = false;
+
+	while (at < n) {
+		if (!except && word_is(&words[at], "except") && sockets > 0) {
+			except = true;
+			sockets = 0;
+			at++;
+			continue;
+		}
+		took = !except && sockets > 0 ? option_parse(p, words, n, at, r) : 0;
+		options += took > 0;
+		if (took == 0) {
+			if (options > 0 && !except && strpbrk(words[at].s, ":/@"))
+				return error_at(p, words[at].column,
+					"\"%s\": sockets stand before the options, on one line or "
+					"in a rule of their own",
+					words[at].s);
+			took = parse_one(p, words, n, at, r, except);
+			sockets++;
+		}
+		if (took < 0)
+			return took;
+		at += took;
+	}
+	if (sockets == 0)
+		return error_at(p, words[n - 1].column + (unsigned)words[n - 1].n,
+			"a socket is missing after \"%s\", such as example.com:443",
+			words[n - 1].s);
+	return check_options(p, words, r);
+}
+
+int socket_rule_parse(struct policy *p, const struct word *words, int n, struct rule *r)
+{
+	int e;
+
+	r->written = r->rights = word_is(&words[1], "bind") ? RIGHT_BIND : RIGHT_CONNECT;
+	e = parse_body(p, words, n, r);
+	if (e < 0) {
+		rule_drop(p, r);
+		return e;
+	}
+	return rule_add(p, r);
+}
+
+/* ---- expect ---------------------------------------------------------------------------------- */
+
+/* An expectation is of one socket that somebody could ask for. */
+static int check_single(struct policy *p, const struct sock *s)
+{
+	bool one = s->kind == HOST_ABSTRACT ||
+		   (s->low == s->high &&
+			   (s->kind == HOST_NAME || (s->kind == HOST_ADDRESS && s->bits == 128)));
+
+	return one ? 0
+		   : error_at(p, s->column,
+			     "\"expect\" takes one socket: a name or an address, and one port");
+}
+
+/* A path may have ".." here, unlike that of a rule. */
+static int expect_path(struct policy *p, const struct word *w, struct expect *e, const char **ret)
+{
+	bool slash;
+	int r = target_path(p, w, true, &e->path, &slash);
+
+	if (r == 0 && slash)
+		r = error_at(p, w->column, "\"%s\": a socket is no directory", w->s);
+	if (r == 0)
+		*ret = text_word(p, e->path, NULL, strlen(e->path));
+	return r < 0 ? r : 1;
+}
+
+static int expect_sock(struct policy *p, const struct word *words, int n, bool bind,
+	struct expect *e, const char **ret)
+{
+	struct pattern pattern;
+	char text[512];
+	bool path;
+	int took = socket_parse(p, words, n, 3, bind, VERDICT_DENY, &path, &pattern, &e->sock);
+	int r = took < 0 || path ? took : check_single(p, &e->sock);
+
 	if (r < 0)
 		return r;
-	ret->text = store_printf(
-		p, "%s%s", ret->protocol == PROTOCOL_UDP ? "udp " : "", socket_text(p, w));
-	return ret->text ? 1 + protocol : -ENOMEM;
+	if (e->sock.kind == HOST_ABSTRACT)
+		*ret = text_word(p, words[3].s, NULL, words[3].n);
+	else if (host_print(&e->sock, text, sizeof(text)) >= 0)
+		*ret = store_copy(p, text, strlen(text));
+	return took;
+}
+
+int socket_expect_parse(struct policy *p, const struct word *words, int n, struct expect *e)
+{
+	bool bind = word_is(&words[2], "bind");
+	const char *text = NULL;
+	int r;
+
+	if (words[3].n > 0 && is_path(&words[3]))
+		r = expect_path(p, &words[3], e, &text);
+	else
+		r = expect_sock(p, words, n, bind, e, &text);
+	if (r < 0)
+		return r;
+	if (3 + r < n)
+		return error_at(p, words[3 + r].column, "\"expect\" takes one socket");
+	if (!text)
+		return -ENOMEM;
+	e->rights = bind ? RIGHT_BIND : RIGHT_CONNECT;
+	e->text = store_printf(p, "expect %s %s %s", words[1].s, words[2].s, text);
+	return expect_add(p, e);
+}
+
+int policy_read_socket(struct policy *p, const char *text, bool bind, uint8_t ret_address[16],
+	struct policy_socket *ret, const char **ret_why)
+{
+	struct expect e = {.verdict = VERDICT_DENY};
+	const char *ignored = NULL;
+	struct word *words;
+	char *line = store_printf(p, "expect deny %s %s", bind ? "bind" : "connect", text);
+	size_t before = p->n_diags;
+	int n, r;
+
+	if (!line)
+		return -ENOMEM;
+	p->file = "the socket";
+	p->source = NULL;
+	p->line = 0;
+	n = lex_line(p, line, strlen(line), &words);
+	r = n < 0 ? n : n < 4 ? error_at(p, 0, "a socket is missing") : 0;
+	if (r == 0)
+		r = expect_sock(p, words, n, bind, &e, &ignored);
+	if (r >= 0 && r + 3 < n)
+		r = error_at(p, 0, "\"%s\" is one word too many", words[3 + r].s);
+	for (size_t i = 0; r < 0 && p->n_diags > before && i < p->n_diags; i++)
+		if (strcmp(p->diags[i].file, "the socket") == 0)
+			*ret_why = p->diags[i].text;
+	if (r < 0)
+		return r;
+	*ret = (struct policy_socket){
+		.bind = bind,
+		.protocol = e.sock.protocol,
+		.port = e.sock.low,
+		.name = e.sock.name,
+		.name_size = e.sock.name_size,
+	};
+	if (e.sock.kind == HOST_ADDRESS) {
+		memcpy(ret_address, e.sock.address, 16);
+		ret->address = ret_address;
+	}
+	return store_result(p);
 }

@@ -142,7 +142,8 @@ struct policy *policy_free(struct policy *p)
 	free(p->trees);
 	free(p->excepts);
 	free(p->expects);
-	free(p->endpoints);
+	free(p->socks);
+	free(p->sock_excepts);
 	peers_free(p);
 	free(p->variables);
 	free(p->sources);
@@ -297,9 +298,13 @@ int policy_tree_resolved(struct policy *p, size_t i, const char *path)
 		return store_result(p);
 	}
 	t->pub.missing = true;
-	/* A daemon may make its socket later. */
-	if (t->pub.optional || !(t->pub.rights & RIGHTS_FILES) || t->pub.verdict == VERDICT_DENY)
+	if (t->pub.optional || t->pub.verdict == VERDICT_DENY)
 		return 0;
+	if (t->pub.rights & RIGHT_BIND)
+		return diag_of_rule(p, t->pub.rule, t->column, false,
+			"%s: the directory that the socket would be made in does not exist; make "
+			"it, or add \"optional\" to the rule",
+			t->pub.prefix);
 	return diag_of_rule(p, t->pub.rule, t->column, false,
 		"%s does not exist; make it, or add \"optional\" to the rule", t->pub.prefix);
 }
@@ -312,6 +317,11 @@ int policy_tree_is_directory(struct policy *p, size_t i, bool directory)
 	if (directory && !wants) {
 		const char *slash = strcmp(t->pub.prefix, "/") == 0 ? "" : "/";
 
+		if (t->pub.rights & RIGHTS_SOCK)
+			return diag_of_rule(p, t->pub.rule, t->column, false,
+				"%s is a directory; name the socket in it, or write \"%s%s**\" "
+				"for all beneath",
+				t->pub.prefix, t->pub.prefix, slash);
 		return diag_of_rule(p, t->pub.rule, t->column, false,
 			"%s is a directory; write \"%s%s\" or \"%s%s**\" for it and all beneath",
 			t->pub.prefix, t->pub.prefix, slash, t->pub.prefix, slash);

@@ -8,7 +8,6 @@
 
 #include "common/path.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -98,9 +97,9 @@ const char *text_word(struct policy *p, const char *s, const unsigned char *magi
 /* ---- the whole text -------------------------------------------------------------------------- */
 
 /* Prefix and rest as one word: the prefix is literal, the rest as it was written. */
-static const char *print_pattern(struct policy *p, const struct pattern *t)
+static const char *print_pattern(struct policy *p, const struct pattern *t, bool socket)
 {
-	size_t n = strlen(t->prefix), size = n + 4;
+	size_t n = strlen(t->prefix), size = n + 6;
 	unsigned char *magic;
 	char *s;
 
@@ -128,6 +127,11 @@ static const char *print_pattern(struct policy *p, const struct pattern *t)
 		n = 2;
 	} else if (t->subtree || n == 0) {
 		s[n++] = '/';
+		/* "dir/" is no socket. */
+		for (unsigned i = 0; socket && i < 2; i++) {
+			magic[n] = 1;
+			s[n++] = '*';
+		}
 	}
 	return text_word(p, s, magic, n);
 }
@@ -140,33 +144,38 @@ static void print_rights(FILE *f, unsigned rights)
 		fputs("any", f);
 		return;
 	}
-	for (unsigned i = 0; i < RIGHTS_COUNT; i++)
+	for (unsigned i = 0; i < MARKS_COUNT; i++)
 		if (rights & 1u << i) {
 			fprintf(f, "%s%s", comma, right_name(i));
 			comma = ",";
 		}
 }
 
-static void print_endpoints(struct policy *p, FILE *f, const struct rule *r, bool excepted)
+static void print_sock(struct policy *p, FILE *f, const struct sock *s)
 {
-	for (size_t i = r->first_endpoint; i < r->first_endpoint + r->n_endpoints; i++) {
-		if (p->endpoints[i].excepted == excepted)
-			fprintf(f, " %s", p->endpoints[i].text);
-	}
+	char text[512];
+
+	if (s->kind == HOST_ABSTRACT)
+		fprintf(f, " %s", text_word(p, s->name - 1, NULL, s->name_size + 1));
+	else if (host_print(s, text, sizeof(text)) >= 0)
+		fprintf(f, " %s", text);
 }
 
 static void print_rule(struct policy *p, FILE *f, const struct rule *r)
 {
-	static const char *const types[] = {"char", "block", "fifo"};
+	static const char *const types[] = {"char", "block", "fifo", "dgram"};
+	bool socket = r->rights & RIGHTS_SOCK;
+	const char *except = " except";
 
 	fprintf(f, "%s ", policy_verdict_name(r->verdict));
 	print_rights(f, r->written);
 	for (size_t i = r->first_tree; i < r->first_tree + r->n_trees; i++)
-		fprintf(f, " %s", print_pattern(p, &p->trees[i].pattern));
-	print_endpoints(p, f, r, false);
+		fprintf(f, " %s", print_pattern(p, &p->trees[i].pattern, socket));
+	for (size_t i = r->first_sock; i < r->first_sock + r->n_socks; i++)
+		print_sock(p, f, &p->socks[i]);
 	if (r->as == AS_BROKER)
 		fputs(" as broker", f);
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < 4; i++)
 		if (r->types & 1u << i)
 			fprintf(f, " type %s", types[i]);
 	if (r->has_mode)
@@ -175,11 +184,12 @@ static void print_rule(struct policy *p, FILE *f, const struct rule *r)
 		fprintf(f, " timeout %ums", r->timeout_ms);
 	if (r->optional)
 		fputs(" optional", f);
-	if (r->n_excepts + r->n_excepts_sockets > 0)
-		fputs(" except", f);
-	for (size_t i = r->first_except; i < r->first_except + r->n_excepts; i++)
-		fprintf(f, " %s", print_pattern(p, &p->excepts[i].pattern));
-	print_endpoints(p, f, r, true);
+	for (size_t i = r->first_except; i < r->first_except + r->n_excepts; i++, except = "")
+		fprintf(f, "%s %s", except, print_pattern(p, &p->excepts[i].pattern, socket));
+	for (size_t i = 0; i < r->n_sock_excepts; i++, except = "") {
+		fputs(except, f);
+		print_sock(p, f, &p->sock_excepts[r->first_sock_except + i]);
+	}
 	fprintf(f, "\t# %s\n", r->name);
 }
 
@@ -281,6 +291,8 @@ int policy_finish(struct policy *p)
 		return -ENOMEM;
 	if (p->n_errors > 0)
 		return -EINVAL;
+	if (peers_check_udp(p) < 0)
+		return p->out_of_memory ? -ENOMEM : -EINVAL;
 	return make_text(p);
 }
 
@@ -296,12 +308,17 @@ int policy_suggest(unsigned rights, const char *path, char *buf, size_t size)
 	char names[64], word[4 * PATH_MAX + 3];
 	int n;
 
-	/* A host needs no quotes, though its brackets would in a path. */
-	if ((rights & (RIGHT_CONNECT | RIGHT_BIND)) && path[0] != '/' && path[0] != '@') {
+	/* A host needs no quotes, though its brackets would in a path.  No UDP socket and no
+	 * abstract name is bound outside, see socket.c. */
+	if ((rights & RIGHTS_SOCK) && path[0] != '/' && path[0] != '@') {
+		if ((rights & RIGHT_BIND) && strncmp(path, "udp ", 4) == 0)
+			return -EINVAL;
 		n = snprintf(buf, size, "allow %s %s",
 			policy_rights_name(rights, names, sizeof(names)), path);
 		return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 	}
+	if ((rights & RIGHT_BIND) && path[0] == '@')
+		return -EINVAL;
 	if (!*policy_rights_name(rights, names, sizeof(names)) || strcmp(path, "/") == 0 ||
 		strncmp(path, "/proc/", strlen("/proc/")) == 0)
 		return -EINVAL;
@@ -312,54 +329,14 @@ int policy_suggest(unsigned rights, const char *path, char *buf, size_t size)
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-int policy_suggest_socket(const struct policy_socket *s, char *buf, size_t size)
-{
-	char host[4 * INET6_ADDRSTRLEN] = "", word[4 * PATH_MAX + 3];
-	const char *verb = s->bind ? "bind" : "connect";
-	int n;
-
-	if (s->protocol == PROTOCOL_ABSTRACT) {
-		n = text_quote(s->name, NULL, s->name_size, word, sizeof(word));
-		if (n < 0)
-			return n;
-		n = word[0] == '"' ? snprintf(buf, size, "allow %s \"@%s", verb, word + 1)
-				   : snprintf(buf, size, "allow %s @%s", verb, word);
-		return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : n;
-	}
-	if (!s->name && s->address)
-		address_text(s->address, host, sizeof(host));
-	n = snprintf(buf, size, "allow %s %s%.*s:%u", verb,
-		s->protocol == PROTOCOL_UDP ? "udp " : "",
-		s->name ? (int)s->name_size : (int)strlen(host), s->name ? s->name : host,
-		(unsigned)s->port);
-	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : n;
-}
-
-static enum verdict expect_socket(
-	const struct policy *p, const struct expect *e, struct policy_answer *ret)
-{
-	const struct endpoint *to = &e->socket;
-	const struct policy_socket s = {
-		.bind = to->bind,
-		.protocol = to->protocol,
-		.address = to->host == HOST_ADDRESS ? to->address : NULL,
-		.port = to->low,
-		.name = to->name,
-		.name_size = to->name_size,
-	};
-
-	return policy_check_socket(p, &s, ret);
-}
-
 int policy_expect(struct policy *p)
 {
 	int failed = 0;
 
 	for (size_t i = 0; i < p->n_expects; i++) {
 		const struct expect *e = &p->expects[i];
-		struct policy_answer of_socket = {.rule = NULL};
-		enum verdict got = e->path ? VERDICT_DENY : expect_socket(p, e, &of_socket);
-		const char *rule = of_socket.rule;
+		enum verdict got = VERDICT_DENY;
+		const char *rule = NULL;
 
 		/* Each right for itself: "expect deny any" means that none is given. */
 		for (unsigned right = 1; e->path && right <= e->rights; right <<= 1) {
@@ -371,6 +348,20 @@ int policy_expect(struct policy *p)
 			rule = a.rule;
 			if (got != e->verdict)
 				break;
+		}
+		if (!e->path) {
+			const struct policy_socket s = {
+				.bind = e->sock.bind,
+				.protocol = e->sock.protocol,
+				.address = e->sock.kind == HOST_ADDRESS ? e->sock.address : NULL,
+				.port = e->sock.low,
+				.name = e->sock.name,
+				.name_size = e->sock.name_size,
+			};
+			struct policy_answer a;
+
+			got = policy_check_socket(p, &s, &a);
+			rule = a.rule;
 		}
 		if (got == e->verdict)
 			continue;

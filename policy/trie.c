@@ -238,12 +238,12 @@ static int add_pattern(struct policy *p, uint32_t root, const char *prefix, cons
 static int add_tree_marks(struct policy *p, size_t i)
 {
 	const struct tree *t = &p->trees[i];
-	/* A socket that is only connected stands in no view. */
+	/* What is only connected to is in no view: there its names are not seen. */
 	bool gives = t->pub.verdict != VERDICT_DENY && policy_tree_is_place(p, i) &&
-		     t->pub.rights != RIGHT_CONNECT;
+		     (t->pub.rights & ~(unsigned)RIGHT_CONNECT);
 	int r;
 
-	if (t->pub.missing && t->pub.verdict != VERDICT_DENY && (t->pub.rights & RIGHTS_FILES))
+	if (t->pub.missing && t->pub.verdict != VERDICT_DENY)
 		return 0;
 	r = add_pattern(
 		p, TRIE_ROOT, t->pub.prefix, &t->pattern, (uint32_t)i, t->pub.rights, gives);
@@ -264,11 +264,11 @@ static int add_excepts(struct policy *p, struct rule *rule)
 	for (size_t i = rule->first_except; i < rule->first_except + rule->n_excepts; i++) {
 		const struct except *e = &p->excepts[i];
 		int r = add_pattern(p, rule->except_root, e->pattern.prefix, &e->pattern,
-			MARK_EXCEPT, RIGHTS_KNOWN, false);
+			MARK_EXCEPT, MARKS_ALL, false);
 
 		if (r == 0 && strcmp(e->pattern.prefix, e->resolved) != 0)
 			r = add_pattern(p, rule->except_root, e->resolved, &e->pattern, MARK_EXCEPT,
-				RIGHTS_KNOWN, false);
+				MARKS_ALL, false);
 		if (r < 0)
 			return r;
 	}

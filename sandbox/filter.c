@@ -47,6 +47,7 @@ unsigned filter_cell(const struct cell_spec *spec)
 		appends |= (spec->trees[i].access & CELL_APPEND) != 0;
 	cell |= appends ? CELL_APPENDS : CELL_NO_APPENDS;
 	cell |= append_meets_write(spec) ? CELL_NO_TRUNCATE : CELL_MAY_TRUNCATE;
+	cell |= spec->sockets & CELL_SOCKETS_DATAGRAM ? CELL_DATAGRAMS : 0;
 	return cell;
 }
 

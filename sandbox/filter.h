@@ -16,6 +16,7 @@
 #define CELL_NO_TRUNCATE  0x10u /* and one that gives write reaches the same tree */
 #define CELL_NO_APPENDS   0x20u /* neither */
 #define CELL_MAY_TRUNCATE 0x40u /* not CELL_NO_TRUNCATE */
+#define CELL_DATAGRAMS    0x80u /* a rule names a Unix datagram socket */
 
 /* One program: a table, for cells of one kind. */
 struct filter_program {

@@ -208,7 +208,8 @@ static int add_bound(
 	if (fd < 0)
 		return -errno;
 	if (type == SOCK_DGRAM) {
-		if (family == AF_INET6)
+		r = set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		if (r == 0 && family == AF_INET6)
 			r = set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
 		/* Of an IPv6 socket too, for what comes to it by IPv4: ip(7). */
 		if (r == 0 && (family == AF_INET || any))
@@ -244,7 +245,8 @@ static int add_sockets(const struct cell_spec *spec, struct cell_net *net)
 		if (r == 0 && six)
 			r = add_bound(net, i, AF_INET6, types[i], false, PORT_DNS);
 	}
-	/* A port that a rule names: 53 too, for its address is then more than loopback's. */
+	/* A port that a rule names: 53 too, for its address is then more than loopback's; beside
+	 * the name server's own, which gets what is for loopback. */
 	for (size_t i = 0; r == 0 && i < spec->n_udp_ports; i++)
 		r = add_bound(net, 2, family, SOCK_DGRAM, true, spec->udp_ports[i]);
 	for (unsigned i = 0; r == 0 && i < CELL_SPARES; i++) {
@@ -256,6 +258,9 @@ static int add_sockets(const struct cell_spec *spec, struct cell_net *net)
 		if (r == 0)
 			r = put_socket(net, 3, &fd);
 	}
+	/* From here on nobody else is to share their ports. */
+	for (size_t i = 0; r == 0 && i < net->n_fds; i++)
+		r = set_int(net->fds[i], SOL_SOCKET, SO_REUSEADDR, 0);
 	return r;
 }
 

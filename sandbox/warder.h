@@ -123,8 +123,8 @@ struct warder_peer {
 
 /*
  * A socket, connected: `socket` as a policy writes it, "api.example.com:443", "[2001:db8::1]:80",
- * "/run/x.sock" or "@name".  TCP and Unix; UDP is EPROTONOSUPPORT.  flags: 0, or SOCK_SEQPACKET or
- * SOCK_DGRAM of a Unix socket that is no stream.  Waits for timeout_ms at most; 0: as long as the
+ * "/run/x.sock" or "@name".  UDP and other datagrams are EPROTONOSUPPORT.  flags: 0, or of a Unix
+ * socket that is no stream SOCK_SEQPACKET.  Waits for timeout_ms at most; 0: as long as the
  * rule's `timeout` says, else the kernel.  `ret` may be NULL.  Returns a descriptor, which blocks;
  * beside the errors above what connect(2) says, ETIMEDOUT, and of a name: ENOENT where nobody has
  * it, EHOSTUNREACH where nobody could be asked.

@@ -25,7 +25,8 @@
 #define SOCKETS_MAX 64   /* of c-ares: one for each server, TCP besides */
 #define TIMEOUT_MS  1500 /* doubled at the second try; libc in the cell gives up after 5 s */
 #define TRIES       2
-#define TTL_HOSTS   10 /* for what has none: hosts(5), or a server that says 0 */
+#define TTL_HOSTS   10   /* for what has none: hosts(5), or a server that says 0 */
+#define EDNS_SIZE   1232 /* is not fragmented on the way */
 #define LOCAL       "localhost"
 
 static ares_channel channel;
@@ -73,7 +74,10 @@ int resolve_init(void)
 {
 	char lookups[] = "fb";
 	struct ares_options options = {
-		.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES,
+		.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES | ARES_FLAG_EDNS,
+		.ednspsz = EDNS_SIZE,
+		/* None: ares_getaddrinfo() of 1.18 does not heed NOSEARCH. */
+		.ndomains = 0,
 		.timeout = TIMEOUT_MS,
 		.tries = TRIES,
 		.lookups = lookups,
@@ -84,7 +88,7 @@ int resolve_init(void)
 	if (r == ARES_SUCCESS)
 		r = ares_init_options(&channel, &options,
 			ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
-				ARES_OPT_SOCK_STATE_CB);
+				ARES_OPT_EDNSPSZ | ARES_OPT_DOMAINS | ARES_OPT_SOCK_STATE_CB);
 	return r == ARES_SUCCESS ? 0 : r == ARES_ENOMEM ? -ENOMEM : -EIO;
 }
 
@@ -94,6 +98,8 @@ uint64_t resolve_due(void)
 
 	if (!until)
 		return NEVER;
+	if (until->tv_sec == 0 && until->tv_usec == 0)
+		return 0;
 	return clock_ns() + (uint64_t)until->tv_sec * 1000000000u +
 	       (uint64_t)until->tv_usec * 1000u;
 }

@@ -18,8 +18,9 @@ static const struct {
 	unsigned cell;
 } programs[] = {
 #define WORKER(bits) \
+	{FILTER_WORKER, "FILTER_WORKER", &table_worker, bits}, \
 	{ \
-		FILTER_WORKER, "FILTER_WORKER", &table_worker, bits \
+		FILTER_WORKER, "FILTER_WORKER", &table_worker, (bits) | CELL_DATAGRAMS \
 	}
 	WORKER(CELL_HAS_VIEW | CELL_NO_APPENDS | CELL_MAY_TRUNCATE),
 	WORKER(CELL_HAS_VIEW | CELL_APPENDS | CELL_MAY_TRUNCATE),

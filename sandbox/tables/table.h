@@ -65,6 +65,12 @@ struct table {
 		(arg), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(uint32_t)(bits), \
 			(scmp_datum_t)(uint32_t)(bits) \
 	}
+/* Of `bits`, those of v are set and no other. */
+#define OF(arg, bits, v) \
+	{ \
+		(arg), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(uint32_t)(bits), \
+			(scmp_datum_t)(uint32_t)(v) \
+	}
 /* All but `bits` is v. */
 #define IS_BUT(arg, bits, v) \
 	{ \
@@ -109,6 +115,19 @@ struct table {
 #call, SCMP_SYS(call), error, 0, 0, {{0 } }, why \
 	}
 
+#define REFUSE_IF(error, call, a, why) \
+	{ \
+#call, SCMP_SYS(call), error, 0, 1, {a }, why \
+	}
+#define REFUSE_IF2(error, call, a, b, why) \
+	{ \
+#call, SCMP_SYS(call), error, 0, 2, {a, b }, why \
+	}
+#define REFUSE_IF3(error, call, a, b, c, why) \
+	{ \
+#call, SCMP_SYS(call), error, 0, 3, {a, b, c }, why \
+	}
+
 #define TRAP(call, why) \
 	{ \
 #call, SCMP_SYS(call), TABLE_TRAP, 0, 0, {{0 } }, why \
@@ -116,6 +135,19 @@ struct table {
 #define TRAP_IF(call, a, why) \
 	{ \
 #call, SCMP_SYS(call), TABLE_TRAP, 0, 1, {a }, why \
+	}
+
+#define TRAP_IF2_IN(cell, call, a, b, why) \
+	{ \
+#call, SCMP_SYS(call), TABLE_TRAP, cell, 2, {a, b }, why \
+	}
+#define TRAP_IN(cell, call, why) \
+	{ \
+#call, SCMP_SYS(call), TABLE_TRAP, cell, 0, {{0 } }, why \
+	}
+#define TRAP_IF_IN(cell, call, a, why) \
+	{ \
+#call, SCMP_SYS(call), TABLE_TRAP, cell, 1, {a }, why \
 	}
 
 extern const struct table table_worker;

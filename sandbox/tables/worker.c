@@ -35,6 +35,12 @@
 #define TCSETSW2_            0x402c542c
 #define TCSETSF2_            0x402c542d
 #define TIOCGPTPEER_         0x5441
+#define SO_BINDTOIFINDEX_    62 /* Linux 5.1 */
+
+/* Namespaces; children of the broker's; tracing. */
+#define CLONE_REFUSED \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
+		CLONE_NEWPID | CLONE_NEWNET | CLONE_PARENT | CLONE_PTRACE)
 
 /* clang-format off */
 static const struct table_row rows[] = {
@@ -229,7 +235,8 @@ static const struct table_row rows[] = {
 	ALLOW_IN(CELL_HAS_VIEW, mq_getsetattr, "an IPC namespace of its own"),
 
 	/* processes and threads */
-	ALLOW_IF(clone, NONE(0, CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_PARENT | CLONE_PTRACE), "no namespace; no child for the broker to find"),
+	ALLOW_IF(clone, OF(0, CLONE_REFUSED | CLONE_THREAD, 0), "no namespace; no child for the broker to find"),
+	TRAP_IF(clone, OF(0, CLONE_REFUSED | CLONE_THREAD, CLONE_THREAD), "the same; a thread has all CPUs, whatever its maker was held to"),
 	REFUSE(ENOSYS, clone3, "its flags lie in memory; libc falls back to clone"),
 	ALLOW(fork, "as clone"),
 	ALLOW(vfork, "as clone"),
@@ -300,7 +307,7 @@ static const struct table_row rows[] = {
 	ALLOW(ioprio_get, "scheduling, read"),
 	ALLOW(sched_getparam, "scheduling, read"),
 	ALLOW(sched_getscheduler, "scheduling, read"),
-	ALLOW(sched_getaffinity, "scheduling, read"),
+	TRAP(sched_getaffinity, "who counts his CPUs is held to none"),
 	ALLOW(sched_getattr, "scheduling, read"),
 	ALLOW(sched_rr_get_interval, "scheduling, read"),
 	ALLOW(sched_get_priority_max, "scheduling, read"),
@@ -310,13 +317,13 @@ static const struct table_row rows[] = {
 	ALLOW_IN(CELL_HAS_VIEW, ioprio_set, "pid namespace"),
 	ALLOW_IN(CELL_HAS_VIEW, sched_setparam, "pid namespace"),
 	ALLOW_IN(CELL_HAS_VIEW, sched_setscheduler, "pid namespace"),
-	ALLOW_IN(CELL_HAS_VIEW, sched_setaffinity, "pid namespace"),
+	TRAP_IN(CELL_HAS_VIEW, sched_setaffinity, "pid namespace; who chooses his CPUs is held to none"),
 	ALLOW_IN(CELL_HAS_VIEW, sched_setattr, "pid namespace"),
 	ALLOW_IF2_IN(CELL_IS_HOST, setpriority, IS(0, 0), IS(1, 0), "itself alone"),
 	ALLOW_IF2_IN(CELL_IS_HOST, ioprio_set, IS(0, 1), IS(1, 0), "itself alone"),
 	ALLOW_IF_IN(CELL_IS_HOST, sched_setparam, IS(0, 0), "itself alone"),
 	ALLOW_IF_IN(CELL_IS_HOST, sched_setscheduler, IS(0, 0), "itself alone"),
-	ALLOW_IF_IN(CELL_IS_HOST, sched_setaffinity, IS(0, 0), "itself alone"),
+	TRAP_IF_IN(CELL_IS_HOST, sched_setaffinity, IS(0, 0), "itself alone; the same"),
 	ALLOW_IF_IN(CELL_IS_HOST, sched_setattr, IS(0, 0), "itself alone"),
 	ALLOW_IF(personality, IS(0, 0), "PER_LINUX"),
 	ALLOW_IF(personality, IS(0, 8), "PER_LINUX32: another name of the machine"),
@@ -393,6 +400,17 @@ static const struct table_row rows[] = {
 	ALLOW_IF3_IN(CELL_HAS_VIEW, socket, IS(0, AF_INET6), IS_BUT(1, SOCK_CLOEXEC | SOCK_NONBLOCK, SOCK_DGRAM), IS(2, IPPROTO_UDP), "UDP sends to any name: in a network of its own alone"),
 	ALLOW_IF3_IN(CELL_HAS_VIEW, socket, IS(0, AF_NETLINK), IS_BUT(1, SOCK_CLOEXEC | SOCK_NONBLOCK, SOCK_RAW), IS(2, NETLINK_ROUTE), "getifaddrs(3) of a network of its own; changes take CAP_NET_ADMIN"),
 	ALLOW_IF3_IN(CELL_HAS_VIEW, socket, IS(0, AF_NETLINK), IS_BUT(1, SOCK_CLOEXEC | SOCK_NONBLOCK, SOCK_DGRAM), IS(2, NETLINK_ROUTE), "getifaddrs(3) of a network of its own; changes take CAP_NET_ADMIN"),
+	REFUSE_IF3(EPROTONOSUPPORT, socket, IS(0, AF_INET), IS_BUT(1, SOCK_CLOEXEC | SOCK_NONBLOCK, SOCK_STREAM), IS(2, IPPROTO_MPTCP), "connects past Landlock; programs take TCP then"),
+	REFUSE_IF3(EPROTONOSUPPORT, socket, IS(0, AF_INET), IS_BUT(1, SOCK_CLOEXEC | SOCK_NONBLOCK, SOCK_STREAM), IS(2, IPPROTO_SCTP), "connects past Landlock; programs take TCP then"),
+	REFUSE_IF3(EPROTONOSUPPORT, socket, IS(0, AF_INET6), IS_BUT(1, SOCK_CLOEXEC | SOCK_NONBLOCK, SOCK_STREAM), IS(2, IPPROTO_MPTCP), "connects past Landlock; programs take TCP then"),
+	REFUSE_IF3(EPROTONOSUPPORT, socket, IS(0, AF_INET6), IS_BUT(1, SOCK_CLOEXEC | SOCK_NONBLOCK, SOCK_STREAM), IS(2, IPPROTO_SCTP), "connects past Landlock; programs take TCP then"),
+	REFUSE_IF(EAFNOSUPPORT, socket, IS(0, AF_PACKET), "frames of an interface"),
+	REFUSE_IF(EAFNOSUPPORT, socket, IS(0, AF_VSOCK), "the machine's host: no namespace holds it"),
+	REFUSE_IF(EAFNOSUPPORT, socket, IS(0, AF_ALG), "the kernel's inside"),
+	REFUSE_IF(EAFNOSUPPORT, socket, IS(0, AF_BLUETOOTH), "devices"),
+	REFUSE_IF(EAFNOSUPPORT, socket, IS(0, AF_XDP), "frames of an interface"),
+	REFUSE_IF(EAFNOSUPPORT, socket, IS(0, AF_SMC), "connects past Landlock"),
+	TRAP_IF2_IN(CELL_DATAGRAMS, socket, IS(0, AF_UNIX), IS_BUT(1, SOCK_CLOEXEC | SOCK_NONBLOCK, SOCK_DGRAM), "could send to any name: the broker's to give, connected"),
 	TRAP(connect, "whom it reaches"),
 	TRAP(bind, "whose address it takes"),
 	TRAP(listen, "on an outer socket: only one that a rule let it bind"),
@@ -458,6 +476,30 @@ static const struct table_row rows[] = {
 	ALLOW_IF2(setsockopt, IS(1, SOL_NETLINK), IS(2, NETLINK_CAP_ACK), "how lists are told"),
 	ALLOW_IF2(setsockopt, IS(1, SOL_NETLINK), IS(2, NETLINK_EXT_ACK), "how lists are told"),
 	ALLOW_IF2(setsockopt, IS(1, SOL_NETLINK), IS(2, NETLINK_GET_STRICT_CHK), "how lists are told"),
+
+	/* options that programs probe for, and do without */
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_BINDTODEVICE), "another way out than the route"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_BINDTOIFINDEX_), "another way out than the route"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_ATTACH_FILTER), "code for the kernel"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_ATTACH_BPF), "code for the kernel"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_ATTACH_REUSEPORT_CBPF), "code for the kernel"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_ATTACH_REUSEPORT_EBPF), "code for the kernel"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_FASTOPEN), "connects at the first send"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_FASTOPEN_CONNECT), "connects at the first send"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_ULP), "the kernel's inside"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_REPAIR), "the kernel's inside"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_MD5SIG), "the kernel's inside"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_IP), IS(2, IP_TRANSPARENT), "an address that is not its own"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_IP), IS(2, IP_FREEBIND), "an address that is not its own"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_IP), IS(2, IP_OPTIONS), "a route of its choosing"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_IP), IS(2, IP_ADD_MEMBERSHIP), "multicast"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_IP), IS(2, IP_ADD_SOURCE_MEMBERSHIP), "multicast"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_IP), IS(2, MCAST_JOIN_GROUP), "multicast"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_IPV6), IS(2, IPV6_TRANSPARENT), "an address that is not its own"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_IPV6), IS(2, IPV6_FREEBIND), "an address that is not its own"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_IPV6), IS(2, IPV6_RTHDR), "a route of its choosing"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_IPV6), IS(2, IPV6_ADD_MEMBERSHIP), "multicast"),
+	REFUSE_IF2(ENOPROTOOPT, setsockopt, IS(1, IPPROTO_IPV6), IS(2, MCAST_JOIN_GROUP), "multicast"),
 
 	/* ioctl: terminals and descriptors; not TIOCSTI, TIOCLINUX, FS_IOC_SETFLAGS, interface lists */
 	ALLOW_IF(ioctl, IS(1, TCGETS), "terminal"),

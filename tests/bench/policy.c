@@ -16,7 +16,23 @@
 static char paths[ASKED][64];
 static size_t sizes[ASKED];
 
-static struct policy *make_policy(int n)
+/* Rule i of sockets: a name, what lies beneath one, a network, or one port of everywhere. */
+static int put_socket_rule(char *to, size_t size, int i)
+{
+	const char *verdict = i % 5 == 4 ? "deny" : "allow";
+	char socket[64];
+
+	if (i % 4 == 2)
+		snprintf(socket, sizeof(socket), "10.%d.%d.0/24:1000-2000", i / 256 % 256, i % 256);
+	else if (i % 4 == 3)
+		snprintf(socket, sizeof(socket), "internet:%d", 1 + i % 65535);
+	else
+		snprintf(socket, sizeof(socket), "%s%d.example.com:443", i % 4 ? "*.zone" : "host",
+			i);
+	return snprintf(to, size, "%s connect %s\n", verdict, socket);
+}
+
+static struct policy *make_policy(int n, bool sockets)
 {
 	struct policy *p = policy_new(NULL);
 	size_t room = (size_t)n * 80, size = 0;
@@ -24,7 +40,9 @@ static struct policy *make_policy(int n)
 
 	if (!p || !text)
 		exit(2);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; sockets && i < n; i++)
+		size += (size_t)put_socket_rule(text + size, room - size, i);
+	for (int i = 0; !sockets && i < n; i++)
 		size += (size_t)snprintf(text + size, room - size,
 			"%s read /srv/data%d/part%d/%s%d%s\n", i % 5 == 4 ? "deny" : "allow",
 			i % 10, i % 7, i % 3 ? "file" : "tree", i, i % 3 ? "" : "/");
@@ -50,9 +68,48 @@ static double measure(const struct policy *p)
 	return (double)(bench_ns() - began) / CHECKS;
 }
 
+/* The same of a socket whose name and address are known. */
+static double measure_sockets(const struct policy *p)
+{
+	static const uint8_t address[16] = {[10] = 0xff, [11] = 0xff, 93, 184, 215, 14};
+	static const char *const names[] = {"host0.example.com", "a.b.zone1.example.com"};
+	struct policy_answer a;
+	unsigned long allowed = 0;
+	uint64_t began = bench_ns();
+
+	for (int i = 0; i < CHECKS; i++) {
+		const struct policy_socket s = {.address = address,
+			.port = 443,
+			.name = names[i % 2],
+			.name_size = strlen(names[i % 2])};
+
+		allowed += policy_check_socket(p, &s, &a) == VERDICT_ALLOW;
+	}
+	if (allowed != CHECKS)
+		exit(2);
+	return (double)(bench_ns() - began) / CHECKS;
+}
+
+static void bench_sockets(void)
+{
+	struct policy *few = make_policy(ASKED, true), *many = make_policy(RULES, true);
+	double a[ROUNDS], b[ROUNDS];
+
+	measure_sockets(few);
+	measure_sockets(many);
+	for (int i = 0; i < ROUNDS; i++) {
+		a[i] = measure_sockets(few);
+		b[i] = measure_sockets(many);
+	}
+	bench_ratio("policy verdict on a socket, 100,000 rules", bench_median(b, ROUNDS), "ns",
+		"one with 10 rules", bench_median(a, ROUNDS), 2);
+	policy_free(few);
+	policy_free(many);
+}
+
 int main(void)
 {
-	struct policy *few = make_policy(ASKED), *many = make_policy(RULES);
+	struct policy *few = make_policy(ASKED, false), *many = make_policy(RULES, false);
 	double a[ROUNDS], b[ROUNDS];
 
 	for (int i = 0; i < ASKED; i++)
@@ -68,5 +125,6 @@ int main(void)
 		"one with 10 rules", bench_median(a, ROUNDS), 2);
 	policy_free(few);
 	policy_free(many);
+	bench_sockets();
 	return 0;
 }

@@ -103,6 +103,9 @@ static inline bool cell_goes_on(int nr)
 		SYS_faccessat,
 		SYS_faccessat2,
 		SYS_umask,
+		SYS_clone,
+		SYS_sched_getaffinity,
+		SYS_sched_setaffinity,
 #ifdef __x86_64__
 		SYS_open,
 		SYS_creat,
@@ -124,6 +127,14 @@ static inline bool cell_goes_on(int nr)
 	return false;
 }
 
+static inline int cell_refusal(int nr)
+{
+	return nr == SYS_inotify_add_watch || nr == SYS_connect || nr == SYS_bind ||
+			       nr == SYS_listen
+		       ? EACCES
+		       : EPERM;
+}
+
 static inline void cell_run_serve(const struct cell *cell)
 {
 	struct pollfd polls[] = {
@@ -140,8 +151,7 @@ static inline void cell_run_serve(const struct cell *cell)
 		if (cell_goes_on(notice.nr))
 			notify_continue(cell->notify, notice.id);
 		else
-			notify_refuse(cell->notify, notice.id,
-				notice.nr == SYS_inotify_add_watch ? EACCES : EPERM);
+			notify_refuse(cell->notify, notice.id, cell_refusal(notice.nr));
 	}
 }
 

@@ -12,6 +12,8 @@
 #include "sandbox/filter.h"
 
 #include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -322,9 +324,71 @@ static int stricter_filter(void)
 	return result(syscall(SYS_seccomp, 1, 0, &program)) ||
 	       result(prctl(PR_SET_SECCOMP, 2, &program));
 }
-static int inet_socket(void)
+static int tcp_socket(void)
 {
-	return result(socket(AF_INET, SOCK_STREAM, 0));
+	return result(socket(AF_INET, SOCK_STREAM, 0)) ?: result(socket(AF_INET, SOCK_STREAM, 6));
+}
+static int udp_socket(void)
+{
+	return result(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0))
+		       ?: result(socket(AF_INET, SOCK_DGRAM, 17));
+}
+static int route_socket(void)
+{
+	return result(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0))
+		       ?: result(socket(AF_NETLINK, SOCK_DGRAM, 0));
+}
+static int diag_socket(void)
+{
+	return result(socket(AF_NETLINK, SOCK_RAW, 4));
+}
+/* To any name, too: unix(7), "SOCK_RAW is a datagram". */
+static int unix_raw(void)
+{
+	return result(socket(AF_UNIX, SOCK_RAW, 0));
+}
+static int unix_datagram(void)
+{
+	return result(socket(AF_UNIX, SOCK_DGRAM, 0));
+}
+static int tcp_high_protocol(void)
+{
+	return result(syscall(SYS_socket, AF_INET, SOCK_STREAM, 6 | (1L << 32)));
+}
+static int listen_at_once(void)
+{
+	return result(listen(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), 1));
+}
+static int bind_any(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET};
+
+	return result(bind(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), (void *)&a, sizeof(a)));
+}
+static int dissolve(void)
+{
+	struct sockaddr a = {.sa_family = AF_UNSPEC};
+
+	return result(connect(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), &a, sizeof(a)));
+}
+static int set_option(int level, int option)
+{
+	const int one = 1;
+
+	return result(setsockopt(
+		socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), level, option, &one, sizeof(one)));
+}
+static int fast_open_option(void)
+{
+	return set_option(IPPROTO_TCP, TCP_FASTOPEN_CONNECT);
+}
+static int free_bind(void)
+{
+	return set_option(IPPROTO_IP, IP_FREEBIND);
+}
+static int no_delay(void)
+{
+	return set_option(IPPROTO_TCP, TCP_NODELAY);
 }
 static int unix_datagrams(void)
 {
@@ -396,7 +460,19 @@ static const struct {
 	{"clone with CLONE_PARENT", child_of_the_parent, {EPERM, EPERM, EPERM}},
 	{"seccomp listener", listener, {EPERM, EPERM, EPERM}},
 	{"a stricter filter", stricter_filter, {0, 0, 0}},
-	{"internet socket", inet_socket, {EPERM, EPERM, EPERM}},
+	{"a TCP socket", tcp_socket, {0, 0, 0}},
+	{"a UDP socket", udp_socket, {0, 0, EPERM}},
+	{"a route socket", route_socket, {0, 0, EPERM}},
+	{"a socket of sock_diag", diag_socket, {EPERM, EPERM, EPERM}},
+	{"a raw Unix socket", unix_raw, {EPERM, EPERM, EPERM}},
+	{"a Unix datagram socket", unix_datagram, {EPERM, EPERM, EPERM}},
+	{"TCP, high bits", tcp_high_protocol, {0, 0, 0}},
+	{"listen without bind", listen_at_once, {ENOSYS, ENOSYS, ENOSYS}},
+	{"bind", bind_any, {ENOSYS, ENOSYS, ENOSYS}},
+	{"dissolving a connection", dissolve, {ENOSYS, ENOSYS, ENOSYS}},
+	{"TCP_FASTOPEN_CONNECT", fast_open_option, {ENOPROTOOPT, ENOPROTOOPT, ENOPROTOOPT}},
+	{"IP_FREEBIND", free_bind, {ENOPROTOOPT, ENOPROTOOPT, ENOPROTOOPT}},
+	{"TCP_NODELAY", no_delay, {0, 0, 0}},
 	{"Unix datagrams", unix_datagrams, {EPERM, EPERM, EPERM}},
 	{"Unix datagrams, high bits", unix_datagrams_high, {EPERM, EPERM, EPERM}},
 	{"Unix stream pair", unix_stream, {0, 0, 0}},

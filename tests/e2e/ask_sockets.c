@@ -55,7 +55,7 @@ static int connect_word(struct warder *w, const char *word)
 static void listen_word(struct warder *w, const char *word)
 {
 	struct warder_peer own = {"", ""};
-	int fd = warder_listen(w, strchr(word, ':') + 1, 8, word[6] == '/' ? 0777 : 0, &own),
+	int fd = warder_listen(w, strchr(word, ':') + 1, 8, word[7] == '/' ? 0777 : 0, &own),
 	    client;
 
 	if (fd < 0) {
@@ -272,26 +272,28 @@ static void nobody_there_is_told_and_recorded(void **state)
 
 static void a_worker_reaches_the_unix_sockets_that_it_may(void **state)
 {
-	char allow[3 * PATH_MAX], path[PATH_MAX + 8], other[PATH_MAX + 8];
-	char stream[PATH_MAX + 32], packet[PATH_MAX + 32], no_rule[PATH_MAX + 32],
-		line[2 * PATH_MAX];
+	char allow[4 * PATH_MAX], path[PATH_MAX + 8], other[PATH_MAX + 8];
+	char stream[PATH_MAX + 32], link[PATH_MAX + 32], packet[PATH_MAX + 32],
+		no_rule[PATH_MAX + 32], line[4 * PATH_MAX];
 	struct outcome o = OUTCOME_INIT;
 	struct server a, b, c;
 
 	make_directory(dir, sizeof(dir));
 	snprintf(path, sizeof(path), "%s/s", dir);
 	snprintf(other, sizeof(other), "%s/q", dir);
-	snprintf(allow, sizeof(allow), "allow connect %s %s", path, other);
+	snprintf(allow, sizeof(allow), "allow connect %s %s %s/link", path, other, dir);
 	snprintf(stream, sizeof(stream), "connect:%s", path);
 	snprintf(packet, sizeof(packet), "seqpacket:%s", other);
 	snprintf(no_rule, sizeof(no_rule), "connect:%s/no", dir);
+	snprintf(link, sizeof(link), "connect:%s/link", dir);
+	assert_int_equal(symlink("s", link + 8), 0);
 	a = serve_path(path, SOCK_STREAM);
 	b = serve_path(other, SOCK_SEQPACKET);
 	c = serve_path(no_rule + 8, SOCK_STREAM);
 	{
 		const char *options[] = {"-e", allow, NULL};
 		const char *command[] = {
-			own_path(), "--ask", stream, packet, no_rule, "lockdown", NULL};
+			own_path(), "--ask", stream, packet, link, no_rule, "lockdown", NULL};
 
 		run_inside(&o, dir, options, command);
 	}
@@ -299,9 +301,13 @@ static void a_worker_reaches_the_unix_sockets_that_it_may(void **state)
 	expect_line(&o, line);
 	snprintf(line, sizeof(line), "%s carries, %s, by -e 1", packet, other);
 	expect_line(&o, line);
+	/* A symlink that stood there at the start leads where it led then. */
+	snprintf(line, sizeof(line), "%s carries, %s, by -e 1", link, path);
+	expect_line(&o, line);
 	if (strstr(o.out, no_rule) == NULL || strstr(strstr(o.out, no_rule), "carries"))
 		fail_msg("%s", o.out);
-	assert_string_equal(text_of(find(&o, "grant", "reached", path), "op"), "connect");
+	assert_int_equal(ledger_count(o.ledger, "grant", "reached", path), 2);
+	assert_string_equal(text_of(find(&o, "grant", "asked", link + 8), "reached"), path);
 	assert_true(json_is_true(json_object_get(find(&o, "grant", "reached", other), "fd")));
 	assert_string_equal(text_of(find(&o, "deny", "asked", no_rule + 8), "op"), "connect");
 	outcome_free(&o);
@@ -311,12 +317,50 @@ static void a_worker_reaches_the_unix_sockets_that_it_may(void **state)
 	remove_directory();
 }
 
+/* /etc/hosts has the name.  A name never admits a loopback address, a rule by address does. */
+static void a_name_is_resolved_and_its_addresses_are_judged(void **state)
+{
+	char word[64], by_name[64], by_address[64], line[160], peer[32];
+	struct outcome o = OUTCOME_INIT;
+	struct server server;
+	uint16_t port;
+
+	make_directory(dir, sizeof(dir));
+	server = serve_loopback(&port);
+	snprintf(peer, sizeof(peer), "127.0.0.1:%u", (unsigned)port);
+	snprintf(word, sizeof(word), "connect:localhost:%u", (unsigned)port);
+	snprintf(by_name, sizeof(by_name), "allow connect localhost:%u", (unsigned)port);
+	snprintf(by_address, sizeof(by_address), "allow connect %s", peer);
+	for (int both = 0; both < 2; both++) {
+		const char *options[] = {"-e", by_name, both ? "-e" : NULL, by_address, NULL};
+		const char *command[] = {own_path(), "--ask", "resolve:localhost", word,
+			"resolve:other.example", "lockdown", NULL};
+
+		run_inside(&o, dir, options, command);
+		expect_line(&o, "resolve:localhost resolved");
+		expect_line(&o, "resolve:other.example EACCES");
+		snprintf(line, sizeof(line), "%s EACCES", word);
+		if (both)
+			snprintf(line, sizeof(line), "%s carries, %s, by -e 2", word, peer);
+		expect_line(&o, line);
+		assert_int_equal(ledger_count(o.ledger, "grant", "peer", peer), both);
+		assert_int_equal(ledger_count(o.ledger, "grant", "op", "resolve"), 1);
+		assert_string_equal(
+			text_of(find(&o, "deny", "op", "resolve"), "name"), "other.example");
+		outcome_free(&o);
+	}
+	end(&server);
+	remove_directory();
+}
+
 static bool pong(int fd, const struct sockaddr *address, socklen_t size)
 {
 	char buf[8] = "";
 	bool came = connect(fd, address, size) == 0 && recv(fd, buf, 4, MSG_WAITALL) == 4 &&
 		    strcmp(buf, "pong") == 0;
 
+	if (!came)
+		print_error("a client got \"%s\": %s\n", buf, strerrorname_np(errno));
 	close(fd);
 	return came;
 }
@@ -426,6 +470,7 @@ int main(int argc, char **argv)
 		T(a_worker_connects_where_a_rule_says_and_nowhere_else),
 		T(nobody_there_is_told_and_recorded),
 		T(a_worker_reaches_the_unix_sockets_that_it_may),
+		T(a_name_is_resolved_and_its_addresses_are_judged),
 		T(a_worker_listens_at_an_address_of_the_host),
 		T(a_worker_listens_at_a_path_of_the_host),
 		T(without_a_rule_that_leads_out_there_is_no_dialer),

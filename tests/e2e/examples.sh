@@ -355,7 +355,7 @@ if needs cc python3; then
 	worked "fetch: a page of the one server"
 	expect_text "fetch: it is the page" "a page" "$dir/out"
 	expect_text "fetch: told where from, and by which rule" \
-		"connected to 127.0.0.1:8642, as fetch.policy:6 allows" "$dir/err"
+		"connected to 127.0.0.1:8642, as ./fetch.policy:6 allows" "$dir/err"
 	"$warder" run -p ./fetch.policy -- ./fetch 127.0.0.1:8641 / >"$dir/out" 2>"$dir/err"
 	check "fetch: no other port" test $? -eq 1
 	expect_text "fetch: is said so" "Permission denied" "$dir/err"
@@ -373,7 +373,7 @@ if needs cc python3; then
 		'import socket, sys; sys.exit(socket.create_connection(("127.0.0.1", 8643)).recv(6) != b"hello\n")'
 	wait $!
 	check "greet: and the server ends" test $? -eq 0
-	expect_text "greet: by its rule" "listening at 127.0.0.1:8643, as greet.policy:6 allows" "$dir/err"
+	expect_text "greet: by its rule" "listening at 127.0.0.1:8643, as ./greet.policy:6 allows" "$dir/err"
 	"$warder" run -p ./greet.policy -- ./greet 127.0.0.1:8644 1 >"$dir/out" 2>"$dir/err"
 	check "greet: at no other port" test $? -eq 1
 else

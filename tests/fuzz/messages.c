@@ -61,7 +61,7 @@ static void make_policy(void)
 	static const char text[] = "allow rw /w/\nallow read /r/\nallow append /l/\n"
 				   "deny any /r/no/\n"
 				   "allow connect 127.0.0.1:80 h.example:443 internet:25 @x\n"
-				   "allow bind 127.0.0.1:0 /w/s\n";
+				   "allow bind 127.0.0.1:0 /r/s\n";
 	static const struct policy_env env = {.load = load};
 
 	policy = policy_new(&env);

@@ -91,6 +91,29 @@ static void check_fixpoint(const struct policy *p)
 	policy_free(again);
 }
 
+/* The same bytes as a host's name, an abstract name and an address. */
+static void judge_socket(const struct policy *p, bool good, const char *line, size_t n)
+{
+	uint8_t address[16] = {0};
+	struct policy_answer a;
+
+	memcpy(address, line, n < sizeof(address) ? n : sizeof(address));
+	for (unsigned i = 0; i < 12; i++) {
+		const struct policy_socket s = {.bind = i & 1,
+			.protocol = (enum policy_protocol)(i >> 1 & 1 ? i >> 2 : PROTOCOL_TCP),
+			.address = i & 2 ? address : NULL,
+			.port = (uint16_t)(n * 7919),
+			.name = line,
+			.name_size = n};
+
+		if (policy_check_socket(p, &s, &a) != a.verdict ||
+			(a.verdict != VERDICT_DENY && (!good || !a.rule)))
+			abort();
+	}
+	if (policy_check_name(p, line, n, &a) != a.verdict || (a.verdict != VERDICT_DENY && !good))
+		abort();
+}
+
 /* Each line as a path: a verdict comes, and it is a denial where the policy has errors. */
 static void judge(const struct policy *p, bool good, const char *data, size_t size)
 {
@@ -103,6 +126,7 @@ static void judge(const struct policy *p, bool good, const char *data, size_t si
 
 		if (policy_check(p, data + at, n, RIGHT_READ, &a) != a.verdict)
 			abort();
+		judge_socket(p, good, data + at, n);
 		if (length > 0) {
 			enum verdict v = policy_check(p, path, (size_t)length, RIGHT_WRITE, &a);
 

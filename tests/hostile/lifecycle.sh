@@ -53,6 +53,70 @@ wait $broker
 check "terminated_broker_is_not_success" test $? -ne 0
 check "nothing_is_left_of_its_cell" until_alive $word 0
 
+# The dialer, which holds all network code, is there where a socket leads out, and ends with its
+# broker. Who is its child has no name of this test's: it is found while the broker lives. One that
+# has ended and waits for its new parent has no program any more.
+dialer_of() { # broker
+	for p in /proc/[0-9]*; do
+		grep -qs "^PPid:[[:space:]]*$1\$" "$p/status" || continue
+		[ "$(tr '\0' ' ' <"$p/cmdline" 2>/dev/null)" != "warder-dialer 3 " ] || echo "${p#/proc/}"
+	done
+}
+until_ended() { # pid
+	i=0
+	while [ -s "/proc/$1/cmdline" ] && [ $i -lt 100 ]; do
+		sleep 0.05
+		i=$((i + 1))
+	done
+	test ! -s "/proc/$1/cmdline"
+}
+
+word=98765$$.5
+options=
+start $word
+check "without_a_socket_rule_there_is_no_dialer" is "$(dialer_of $broker)" ""
+kill -9 $broker
+wait $broker 2>/dev/null
+until_alive $word 0
+echo 'allow connect 127.0.0.1:9' >"$dir/sockets.policy"
+chmod 644 "$dir/sockets.policy"
+n=0
+for root in view empty; do
+	for way in KILL TERM worker; do
+		n=$((n + 1))
+		word=98765$$.5$n
+		options="--root $root -p $dir/sockets.policy"
+		start $word
+		dialer=$(dialer_of $broker)
+		check "${root}_has_a_dialer_$n" test -n "$dialer"
+		case $way in
+		worker) kill -9 "$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$dir/status" | head -n 1)" ;;
+		*) kill -$way $broker ;;
+		esac
+		wait $broker 2>/dev/null
+		check "${root}_dialer_ends_after_$way" until_ended "$dialer"
+		check "${root}_worker_ends_after_$way" until_alive "$word" 0
+	done
+done
+options=
+
+# One that hangs is killed by the kernel.
+word=98765$$.6
+options="-p $dir/sockets.policy"
+start $word
+dialer=$(dialer_of $broker)
+kill -STOP "$dialer"
+kill -9 $broker
+wait $broker 2>/dev/null
+check "a_stopped_dialer_ends_too" until_ended "$dialer"
+start $word
+dialer=$(dialer_of $broker)
+kill -STOP "$dialer"
+kill -TERM $broker
+wait $broker 2>/dev/null
+check "a_stopped_dialer_holds_up_no_end" until_ended "$dialer"
+options=
+
 # Thirty cells leave no process behind: neither zombies of ours nor sleepers of theirs.
 i=0
 before=$(ls -d /proc/[0-9]* | wc -l)

@@ -348,7 +348,7 @@ static void of_a_name_only_admitted_addresses_are_dialled(void **state)
 {
 	struct dial_message names = {.op = DIAL_NAMES, .ttl = 60, .n_addresses = 4};
 	static const uint8_t public4[16] = {[10] = 0xff, [11] = 0xff, 93, 184, 215, 14};
-	static const uint8_t private4[16] = {[10] = 0xff, [11] = 0xff, 10, 0, 0, 1};
+	static const uint8_t nobodys[16] = {[10] = 0xff, [11] = 0xff, 169, 254, 169, 254};
 	static const uint8_t public6[16] = {0x26, 0x06, 0x28, 0x00, [15] = 1};
 	struct fixture f;
 
@@ -363,7 +363,7 @@ static void of_a_name_only_admitted_addresses_are_dialled(void **state)
 	assert_string_equal(f.m.name, "h.example");
 	assert_int_equal(f.m.families, 3);
 	names.id = f.m.id;
-	memcpy(names.addresses[0].bytes, private4, 16);
+	memcpy(names.addresses[0].bytes, nobodys, 16);
 	memcpy(names.addresses[1].bytes, public6, 16);
 	memcpy(names.addresses[2].bytes, public4, 16);
 	memcpy(names.addresses[3].bytes, loopback, 16);
@@ -479,7 +479,7 @@ static void a_unix_socket_is_reached_by_its_inode(void **state)
 	assert_int_equal(
 		refused(&f, MSG_CONNECT, request(on_host(&f, "/run/in/s/"), 0, 0)), -ENOTDIR);
 	assert_int_equal(refused(&f, MSG_CONNECT, request(on_host(&f, "/run/in/s"), SOCK_DGRAM, 0)),
-		-EACCES);
+		-EPROTONOSUPPORT);
 	put_file(f.w, on_host(&f, "/run/in/plain"), "");
 	assert_int_equal(refused(&f, MSG_CONNECT, request(on_host(&f, "/run/in/plain"), 0, 0)),
 		-ECONNREFUSED);
@@ -929,6 +929,8 @@ static void a_server_listens_once_it_is_signed_for(void **state)
 	hear(&f, DIAL_BIND);
 	assert_int_equal(f.m.n_addresses, 1);
 	assert_memory_equal(f.m.addresses[0].bytes, loopback, 16);
+	assert_int_equal(f.m.n_options, 1);
+	assert_int_equal(f.m.options[0].option, SO_REUSEADDR);
 	done(&f, f.m.id, 0, bind_loopback(&port));
 	assert_int_equal(read_answer(&f, MSG_LISTEN), ANSWER_FD);
 	assert_true(listens(f.w->fds[0]));

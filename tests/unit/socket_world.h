@@ -346,8 +346,7 @@ static inline void sockets_begin(struct sockets *f, const char *rules)
 	}
 	*to = '\0';
 	f->w->root[0] = '\0';
-	set_rules(text);
-	world_start(f->w, REAL_RULES(text));
+	world_start(f->w, text);
 	f->w->cell.procs_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	f->w->s.own[0] = f->w->dir;
 	f->w->s.n_own = 1;

@@ -145,6 +145,21 @@ serve_once() { # text, client, command...
 	return $status
 }
 
+# The daemon runs, and its client gets nothing from it.
+unreached() { # text, client, command...
+	text=$1 client_of=$2
+	shift 2
+	daemon served "$@"
+	pid=${pids##* }
+	sleep 1
+	kill -0 "$pid" && ! says "$text" "$client_of"
+	status=$?
+	kill "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null
+	pids=${pids% *}
+	return $status
+}
+
 served() { # name, command...
 	what=$1
 	shift
@@ -169,7 +184,10 @@ row_of_server() { # daemon, client, rule, peer, text, client's function, command
 	served "$daemon, $client, from a cell" serve_once "$text" "$function" \
 		"$warder" run -q -p ./with.policy --ledger cell.jsonl -- "$@" &&
 		served "and has a record of it" recorded grant "$peer" && reached=yes
-	without_rule "$daemon, $client" "$peer" "$@"
+	echo "${also-}" >without.policy
+	refused=no
+	served "$daemon, $client, alone in its cell without the rule" unreached "$text" "$function" \
+		"$warder" run -q -p ./without.policy --ledger cell.jsonl -- "$@" && refused=yes
 	tell
 }
 

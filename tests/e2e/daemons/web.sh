@@ -37,9 +37,12 @@ nginx_configuration() { # its directory, its http block
 rows_of_web() {
 	[ $has_web = yes ] && up dnsmasq getent ahostsv4 www.test.example &&
 		up nginx curl -sS http://www.test.example:8080/ || return 0
+	# A rule by another name, so that there is a name server in the cell which says no.
+	also="allow connect other.test.example:1"
 	row nginx "curl, http by name" "connect www.test.example:8080" www.test.example "http page" \
 		curl -sS http://www.test.example:8080/
-	also="allow read $dir/nginx/cert"
+	also="$also
+allow read $dir/nginx/cert"
 	row nginx "curl, https by name" "connect www.test.example:8443" www.test.example "https page" \
 		curl -sS --cacert "$dir/nginx/cert" https://www.test.example:8443/
 	also=
