@@ -148,7 +148,7 @@ static int open_by_path(struct session *s, struct trap *t)
 
 static int serve_open(struct session *s, struct trap *t)
 {
-	return open_held(s, t, open_to_list(s, &t->q, open_by_path(s, t)));
+	return open_held(s, t, open_by_path(s, t));
 }
 
 /* ---- running -----------------------------------------------------------------------------------
