@@ -111,6 +111,16 @@ static void welcome(struct affinity *a, pid_t tid)
 		sched_setaffinity(tid, sizeof(a->full_set), &a->full_set);
 }
 
+void affinity_let_go(struct affinity *a, pid_t tid)
+{
+	if (!a->usable)
+		return;
+	if (tid == a->tid)
+		affinity_release(a);
+	else
+		welcome(a, tid);
+}
+
 void affinity_request(struct affinity *a, pid_t tid, uint64_t now_ns)
 {
 	uint64_t gap = now_ns - a->last_ns;

@@ -4,9 +4,10 @@
  *
  * A request costs two wake-ups, and a wake-up on another CPU costs several times the rest of it
  * (docs/limits.md).  While one single-threaded process converses with the broker the two are kept
- * on one CPU; the moment it falls silent, gains a thread, another process asks, or they have talked
- * for long, both are let go, so that the scheduler can place them anew.  What was forked meanwhile
- * has inherited the one CPU, and gets its own back at its first request: an exec is one.
+ * on one CPU; the moment it falls silent, makes a thread or counts its CPUs, another process asks,
+ * or they have talked for long, both are let go, so that the scheduler can place them anew.  What
+ * was forked meanwhile has inherited the one CPU, and gets its own back at its first request: an
+ * exec is one, a thread made and the CPUs counted too.
  */
 #ifndef WARDER_AFFINITY_H
 #define WARDER_AFFINITY_H
@@ -48,6 +49,8 @@ void affinity_deinit(struct affinity *a);
 
 /* A request of this thread came.  `now_ns` is CLOCK_MONOTONIC. */
 void affinity_request(struct affinity *a, pid_t tid, uint64_t now_ns);
+/* This thread has a call waiting that makes a thread or asks for its CPUs: it has all of them. */
+void affinity_let_go(struct affinity *a, pid_t tid);
 /* Lets go after AFFINITY_SILENCE_MS without a request. */
 void affinity_tick(struct affinity *a, uint64_t now_ns);
 void affinity_release(struct affinity *a);

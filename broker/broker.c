@@ -140,7 +140,7 @@ static int start(struct run *run, int *ret_status)
 		return fail(f, r, "cannot make the broker's event loop: %m");
 	r = slow_new(&run->session.slow);
 	if (r < 0)
-		return fail(f, r, "cannot make the pipe of opens that wait: %m");
+		return fail(f, r, "cannot make the socket of calls that wait: %m");
 	r = open_sockets(run, f);
 	if (r < 0)
 		return r;

@@ -11,6 +11,7 @@
 #include "broker/charge.h"
 #include "broker/ask.h"
 #include "broker/decide.h"
+#include "broker/slow.h"
 #include "common/fd.h"
 
 #include <dirent.h>
@@ -30,10 +31,13 @@ uint64_t clock_ns(void)
 	return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
 }
 
-static bool pay(struct charge *c, uint64_t now_ns)
+bool charge_pay(struct session *s, uint64_t now_ns)
 {
+	struct charge *c = &s->charge;
 	uint64_t price = SECOND_NS / c->per_second;
 
+	if (s->in_child)
+		return slow_pay(s);
 	if (c->last_ns == 0) {
 		c->credit_ns = SECOND_NS;
 	} else if (now_ns > c->last_ns) {
@@ -79,7 +83,7 @@ static long held(int worker_files_fd)
 void charge_refused(struct session *s, struct request *q)
 {
 	if (!q->charged && !q->by_limit && s->charge.per_second > 0)
-		pay(&s->charge, q->began_ns);
+		charge_pay(s, q->began_ns);
 }
 
 int charge(struct session *s, struct request *q, bool for_fd)
@@ -87,7 +91,7 @@ int charge(struct session *s, struct request *q, bool for_fd)
 	struct charge *c = &s->charge;
 	long n;
 
-	if (!q->charged && c->per_second > 0 && !pay(c, q->began_ns)) {
+	if (!q->charged && c->per_second > 0 && !charge_pay(s, q->began_ns)) {
 		q->by_limit = true;
 		return refuse(q, EBUSY, "over \"limit requests %" PRIu64 "\"", c->per_second);
 	}

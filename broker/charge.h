@@ -17,6 +17,9 @@ uint64_t clock_ns(void);
  */
 int charge(struct session *s, struct request *q, bool for_fd);
 
+/* Takes one request out of `limit requests`; whether there was one. */
+bool charge_pay(struct session *s, uint64_t now_ns);
+
 /* Charges a request that was refused before it came to that: it counts as well. */
 void charge_refused(struct session *s, struct request *q);
 

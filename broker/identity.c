@@ -12,6 +12,7 @@
 #include "broker/identity.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
@@ -35,6 +36,13 @@ static int take_quietly(uid_t uid, gid_t gid)
 	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : r;
 }
 
+/* A change of the fsuid takes the signal of a dead parent back: prctl(2). */
+static void keep_death(const struct session *s)
+{
+	if (s->in_child)
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+}
+
 int identity_init(struct session *s)
 {
 	return s->privileged ? take(s->uid, s->gid) : 0;
@@ -54,6 +62,7 @@ int identity_take(struct session *s, unsigned as)
 	r = take_quietly(0, 0);
 	if (r < 0)
 		identity_drop(s, as); /* one half may have changed */
+	keep_death(s);
 	return r;
 }
 
@@ -61,4 +70,5 @@ void identity_drop(struct session *s, unsigned as)
 {
 	if (as == AS_BROKER && s->privileged && take_quietly(s->uid, s->gid) < 0)
 		abort();
+	keep_death(s);
 }

@@ -259,6 +259,7 @@ static const char *on_signal(struct loop *l, struct session *s)
 {
 	struct signalfd_siginfo info;
 	const char *why = NULL;
+	int r;
 
 	while (!why && read(l->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		switch (info.ssi_signo) {
@@ -271,7 +272,11 @@ static const char *on_signal(struct loop *l, struct session *s)
 		case SIGTSTP:
 			on_stop(s);
 			break;
-		default: /* SIGCHLD: the pidfd tells; SIGPIPE, SIGXFSZ: the call told */
+		case SIGCHLD:
+			r = slow_reap(s, &why);
+			why = r == 0 ? NULL : trap_failed(l, r, why);
+			break;
+		default: /* SIGPIPE, SIGXFSZ: the call told */
 			break;
 		}
 	}

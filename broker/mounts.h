@@ -7,9 +7,9 @@
 
 #include "broker/request.h"
 
-/* Notes the mount that begins at the tree of the runtime that `path`, which was reached, lies in:
- * once for each tree, and for the first so many. */
-void mounts_note(struct session *s, const char *path, size_t size);
+/* Notes of t, which was resolved and leads into the runtime, what the next of its kind is told by:
+ * whether there are links on the way, and the mount that it came out in. */
+void mounts_note(struct session *s, const struct target *t);
 
 /*
  * Whether what t asks for leads, by whatever symlinks, into a tree of the runtime.  1: it does;

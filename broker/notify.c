@@ -37,16 +37,21 @@ struct notify {
 int notify_new(struct notify **ret)
 {
 	struct seccomp_notif_sizes sizes;
-	struct notify *n;
 
 	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
 		return -errno;
-	n = calloc(1, sizeof(*n));
+	return notify_new_sized(sizes.seccomp_notif, sizes.seccomp_notif_resp, ret);
+}
+
+int notify_new_sized(size_t request_size, size_t response_size, struct notify **ret)
+{
+	struct notify *n = calloc(1, sizeof(*n));
+
 	if (!n)
 		return -ENOMEM;
 	n->fd = -1;
-	n->request_size = ROOM(sizes.seccomp_notif, struct seccomp_notif);
-	n->response_size = ROOM(sizes.seccomp_notif_resp, struct seccomp_notif_resp);
+	n->request_size = ROOM(request_size, struct seccomp_notif);
+	n->response_size = ROOM(response_size, struct seccomp_notif_resp);
 	n->request = calloc(1, n->request_size);
 	n->response = calloc(1, n->response_size);
 	if (!n->request || !n->response) {

@@ -9,6 +9,7 @@
 #define WARDER_NOTIFY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -25,6 +26,8 @@ struct notice {
 /* Asks the kernel for the sizes of its structures and makes room for them; before the cage.
  * 0 or -errno: -ENOSYS where the kernel has no user notification (Linux 5.0). */
 int notify_new(struct notify **ret);
+/* The same for a kernel that says these sizes.  0 or -ENOMEM. */
+int notify_new_sized(size_t request_size, size_t response_size, struct notify **ret);
 struct notify *notify_free(struct notify *n);
 
 /* Takes the listener (moved).  0 or -errno. */

@@ -31,8 +31,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define DISTURBED_MAX 32 /* openat2(2): EAGAIN when a rename raced with "..": tries */
-#define CREATE_TRIES  4  /* a name that comes and goes between two looks */
+#define DISTURBED_MAX   32   /* openat2(2): EAGAIN when a rename raced with "..": tries */
+#define RESOLVE_CACHED_ 0x20 /* Linux 5.12 */
+#define CREATE_TRIES    4    /* a name that comes and goes between two looks */
 
 /* open(2) takes any bit silently; here each has its reason. */
 #define FLAGS_ALLOWED \
@@ -53,11 +54,13 @@ int open_beneath(
 		/* IN_ROOT: an absolute symlink and ".." end at our root, not the host's.
 		 * NO_MAGICLINKS: /proc/PID/root and fd/N would leave it. */
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS |
-			   (follow == FOLLOW_NONE ? RESOLVE_NO_SYMLINKS : 0),
+			   (follow == FOLLOW_NONE ? RESOLVE_NO_SYMLINKS : 0) |
+			   (follow == FOLLOW_CACHED ? RESOLVE_CACHED_ : 0),
 	};
+	const int tries = follow == FOLLOW_CACHED ? 1 : DISTURBED_MAX;
 	long fd = -1;
 
-	for (int i = 0; i < DISTURBED_MAX; i++) {
+	for (int i = 0; i < tries; i++) {
 		fd = syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
 		if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
 			break;
@@ -198,15 +201,19 @@ static bool has_to_wait(const struct request *q)
 	return q->door == DOOR_TRAP && !(q->flags & O_NONBLOCK);
 }
 
-int open_waiting(struct session *s, const struct request *q)
+int open_waiting(struct session *s, struct request *q)
 {
-	char name[32];
-	int fd;
+	unsigned as = q->answer.as;
+	char name[16];
+	int r = identity_take(s, as);
 
-	/* A child's own entry in /proc: the broker's is closed to it. */
-	snprintf(name, sizeof(name), "self/fd/%d", q->target.fd);
-	fd = openat(s->cell->procs_fd, name, (int)(q->flags & FLAGS_KEPT) | O_NOCTTY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	if (r < 0)
+		return r;
+	snprintf(name, sizeof(name), "%d", q->target.fd);
+	q->fd = openat(s->cell->proc_fd, name, (int)(q->flags & FLAGS_KEPT) | O_NOCTTY | O_CLOEXEC);
+	r = q->fd < 0 ? -errno : ANSWER_FD;
+	identity_drop(s, as);
+	return r;
 }
 
 /* ---- the short way --------------------------------------------------------------------------- */
@@ -498,6 +505,78 @@ static int open_tmpfile(struct session *s, struct request *q)
 	return r;
 }
 
+/* ---- names on the way --------------------------------------------------------------------------
+ */
+
+int open_between(struct session *s, struct request *q)
+{
+	struct target *t = &q->target;
+	autofd fd = -1;
+	int r;
+
+	if (!S_ISDIR(t->mode) || writes(q) || (q->flags & O_CREAT))
+		return refuse(
+			q, EACCES, "no rule is about this directory, which only leads to others");
+	t->rights = RIGHT_LIST;
+	/* A deny that is written down holds here too. */
+	if (decide(s, q) != VERDICT_ALLOW && q->answer.rule && !q->answer.missing)
+		return refuse(q, EACCES, "%s denies list", q->answer.rule);
+	q->answer = (struct policy_answer){.verdict = VERDICT_ALLOW};
+	r = open_flags(q);
+	if (r == 0)
+		r = charge(s, q, true);
+	if (r == 0)
+		r = open_as(s, q, t->fd, NULL, q->flags & FLAGS_KEPT, 0, &fd);
+	if (r == 0)
+		r = settle_flags(q, fd);
+	if (r < 0)
+		return r;
+	hand_over(q, &fd);
+	return ANSWER_FD;
+}
+
+static bool is_beneath(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return n == 1 || (strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0'));
+}
+
+/* Whether a path leads to trees and is in none. */
+static bool is_between(const struct session *s, const struct target *t)
+{
+	for (size_t i = 0; i < policy_tree_count(s->policy); i++) {
+		const struct policy_tree *tree = policy_tree(s->policy, i);
+
+		if (policy_tree_is_place(s->policy, i) &&
+			(is_beneath(t->asked, tree->prefix) ||
+				(tree->resolved && is_beneath(t->asked, tree->resolved))))
+			return false;
+	}
+	return policy_names(s->policy, t->asked, t->asked_size);
+}
+
+/*
+ * "/" and its like: a directory of the view's own file system, with the names that lead to trees,
+ * and no rule that says yes or no.  It may be listed.
+ */
+static int list_between(struct session *s, struct request *q, int refusal)
+{
+	struct target *t = &q->target;
+	struct stat root;
+	int r;
+
+	if (s->root != ROOT_VIEW || refusal != -EACCES || !q->refused || q->by_limit || writes(q) ||
+		(q->answer.rule && !q->answer.missing) || !is_between(s, t))
+		return refusal;
+	request_rewind(q);
+	r = resolve_inode(s, q, t, s->cell->view_fd, !(q->flags & O_NOFOLLOW));
+	if (r < 0 || fstat(s->cell->view_fd, &root) < 0 || t->dev != root.st_dev)
+		return open_existing(s, q); /* the same refusal again */
+	r = open_between(s, q);
+	return r < 0 ? r : 0;
+}
+
 int open_path(struct session *s, struct request *q)
 {
 	int r = open_flags(q);
@@ -508,7 +587,8 @@ int open_path(struct session *s, struct request *q)
 		return open_tmpfile(s, q);
 	if (q->flags & O_CREAT)
 		return open_or_create(s, q);
-	return open_existing(s, q);
+	r = open_existing(s, q);
+	return r < 0 ? list_between(s, q, r) : r;
 }
 
 int open_on_host(struct session *s, struct request *q, const char *path)

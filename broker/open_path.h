@@ -15,8 +15,9 @@
 #endif
 
 enum follow {
-	FOLLOW_NONE, /* no symlink anywhere: what is reached is what was asked */
-	FOLLOW_ALL,  /* within the root; magic links never */
+	FOLLOW_NONE,   /* no symlink anywhere: what is reached is what was asked */
+	FOLLOW_ALL,    /* within the root; magic links never */
+	FOLLOW_CACHED, /* the same, or -EAGAIN where the kernel would have to ask a file system */
 };
 
 /*
@@ -41,8 +42,12 @@ unsigned open_rights(const struct request *q);
  * q->target.fd holds what is to be opened, by open_waiting(). */
 #define OPEN_WAITS (-ERESTART)
 
-/* Opens what open_path() found to be slow, and waits.  The descriptor or -errno. */
-int open_waiting(struct session *s, const struct request *q);
+/* Opens what open_path() found to be slow, and waits: q->fd.  ANSWER_FD or -errno. */
+int open_waiting(struct session *s, struct request *q);
+
+/* Opens a directory of the view that no rule is about and that only leads to others, which is
+ * resolved; to list it, and nothing else.  q->fd: ANSWER_FD; or -errno. */
+int open_between(struct session *s, struct request *q);
 
 /* Opens the Unix socket of a `connect` rule on the host itself, O_PATH into q->target, with the
  * rule's authority: no symlink on the way, none at the end.  Fills in what the inode is.  0 or

@@ -7,6 +7,7 @@
 #include "broker/record.h"
 #include "broker/charge.h"
 #include "broker/decide.h"
+#include "broker/slow.h"
 #include "broker/sock.h"
 
 #include <errno.h>
@@ -423,16 +424,21 @@ int record(struct session *s, struct request *q)
 
 int record_change(struct session *s, struct request *q)
 {
-	int r;
+	int r = 0;
 
 	if (q->own)
 		return 0;
-	r = add_request(s, q, EVENT_GRANT);
-	if (r == 0)
-		r = ledger_commit(s->ledger);
+	if (s->in_child) {
+		r = slow_record_change(s, q);
+	} else {
+		r = add_request(s, q, EVENT_GRANT);
+		if (r == 0)
+			r = ledger_commit(s->ledger);
+	}
 	if (r < 0)
 		return refuse(q, EIO, "the ledger cannot be written: %s", strerrordesc_np(-r));
-	q->grant = s->ledger->seq;
+	if (!s->in_child)
+		q->grant = s->ledger->seq;
 	return 0;
 }
 
@@ -447,5 +453,5 @@ int record_undelivered(
 		.reason = reason,
 	};
 
-	return add(s, &r);
+	return s->in_child ? slow_record_undelivered(s, grant, error, reason) : add(s, &r);
 }

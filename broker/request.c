@@ -21,6 +21,7 @@ const char *request_op_name(unsigned op)
 		[OP_MKNOD - MSG__COUNT] = "mknod",
 		[OP_EXEC - MSG__COUNT] = "exec",
 		[OP_UMASK - MSG__COUNT] = "umask",
+		[OP_PLACE - MSG__COUNT] = "place",
 		[OP_LISTEN - MSG__COUNT] = "listen",
 		[OP_CONNECT - MSG__COUNT] = "connect",
 		[OP_BIND - MSG__COUNT] = "bind",
@@ -53,6 +54,29 @@ void request_init(struct request *q, enum door door, unsigned op, pid_t tid)
 	q->fd = -1;
 	q->data_size = 0;
 	q->began_ns = clock_ns();
+}
+
+static void target_rewind(struct target *t)
+{
+	fd_close(&t->fd);
+	t->reached_size = 0;
+	t->rights = 0;
+	t->name = NULL;
+	t->dev = 0;
+	t->ino = 0;
+	t->mode = 0;
+}
+
+void request_rewind(struct request *q)
+{
+	target_rewind(&q->target);
+	target_rewind(&q->target2);
+	memset(&q->answer, 0, sizeof(q->answer));
+	q->blamed = NULL;
+	q->blamed_rights = 0;
+	q->blamed_reached = q->refused = q->truncate = q->by_limit = q->own = false;
+	q->reason[0] = '\0';
+	fd_close(&q->fd);
 }
 
 void request_deinit(struct request *q)

@@ -41,6 +41,7 @@ struct target {
 	bool trapped; /* through the trap door: the cell's own places count as allowed */
 	int given_fd; /* O_PATH: the call named this very inode by a descriptor; -1; owned */
 	bool must_be_directory; /* the path ended in a slash */
+	bool no_symlinks;       /* openat2(2), RESOLVE_NO_SYMLINKS: one on the way is ELOOP */
 	bool ends_in_dots;      /* its last component is "." or "..": no name to make or remove */
 };
 
@@ -71,6 +72,7 @@ enum request_op {
 	OP_MKNOD,
 	OP_EXEC,
 	OP_UMASK,
+	OP_PLACE,  /* makes a thread, or asks for its CPUs */
 	OP_LISTEN, /* the system call: of a socket that is bound already */
 	OP_CONNECT,
 	OP_BIND,
@@ -145,14 +147,15 @@ struct known_fs {
 	bool kernel;
 };
 
-/* Trees of the runtime that were opened from, and the mounts that begin there: mounts.h. */
-#define RUNTIME_MOUNTS_MAX 16
-struct runtime_mounts {
+/* Trees of the runtime that were opened from: mounts.h. */
+#define RUNTIME_TREES_MAX 16
+struct runtime_trees {
 	size_t n;
-	struct runtime_mount {
-		const char *tree; /* of the policy's or the default's list */
-		uint64_t id;
-	} of[RUNTIME_MOUNTS_MAX];
+	struct runtime_tree {
+		const char *path; /* of the policy's or the default's list */
+		uint64_t mount;   /* the number of the one that begins there */
+		bool has_links;   /* some path in it led elsewhere */
+	} of[RUNTIME_TREES_MAX];
 };
 
 /* The denial that came last, and how often since it was last written: a worker that asks for the
@@ -173,7 +176,7 @@ struct repeat {
 
 struct ask;          /* ask.h: buffers of the ask door */
 struct trap;         /* trap.h: buffers of the trap door */
-struct slow;         /* slow.h: its opens that wait */
+struct slow;         /* slow.h: its calls that wait */
 struct dial;         /* dial.h: what the dialer was asked */
 struct names;        /* names.h: addresses that names have */
 struct socket_waits; /* socket_wait.h: calls on the worker's own sockets that wait */
@@ -199,7 +202,7 @@ struct session {
 	bool devices; /* some rule names `type char` or `block`: not every mount is nodev */
 	struct known_fs fs[KNOWN_FS_MAX];
 	size_t n_fs;
-	struct runtime_mounts runtime_mounts;
+	struct runtime_trees runtime_trees;
 	struct roots *roots;               /* owned; made and freed with `ask` */
 	struct repeat *repeat;             /* owned by `ask` */
 	struct ask *ask;                   /* owned; ask_init() and ask_deinit() */
@@ -209,7 +212,10 @@ struct session {
 	struct names *names;               /* owned; names_new() */
 	struct socket_waits *socket_waits; /* owned; made before the cage */
 	struct affinity *affinity;         /* borrowed: the loop's; may be NULL */
-	const char *own[OWN_PLACES_MAX];   /* the cell's private directories */
+	bool in_child;         /* this is a child of slow.h's, and the book its parent's */
+	bool may_begin_slowly; /* the call that is served may be given to a child */
+	bool begin_slowly;     /* it led where it may have to wait: it is a child's; slow.h */
+	const char *own[OWN_PLACES_MAX]; /* the cell's private directories */
 	size_t n_own;
 	mode_t umask; /* of who started warder: bounds what the ask door makes; the trap door has
 		       * the caller\'s own */
@@ -217,6 +223,8 @@ struct session {
 
 /* Everything but what is asked; `tid` is who waits for the answer. */
 void request_init(struct request *q, enum door door, unsigned op, pid_t tid);
+/* Back to what was asked, for another way through the pipeline; what was paid stays paid. */
+void request_rewind(struct request *q);
 /* Closes what is left open. */
 void request_deinit(struct request *q);
 

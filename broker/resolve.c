@@ -34,7 +34,7 @@ void target_init(struct target *t)
 	t->dev = 0;
 	t->ino = 0;
 	t->mode = 0;
-	t->must_be_directory = t->ends_in_dots = t->trapped = false;
+	t->must_be_directory = t->ends_in_dots = t->trapped = t->no_symlinks = false;
 	t->given_fd = -1;
 }
 
@@ -169,17 +169,24 @@ static int place(int fd, struct statx *ret)
 static int follow_once(struct session *s, struct target *t, int root_fd, const char *path,
 	uint64_t flags, int *ret_fd)
 {
+	/* A link may lead to where the walk waits for a server.  As far as the kernel knows the way
+	 * by heart it waits for nobody. */
+	bool may_wait = s->may_begin_slowly && slow_fs_any(s->cell->slow);
 	autofd followed = -1, proven = -1;
 	struct statx a, b;
 	char text[PATH_MAX];
-	int r, n;
+	int r, n = 0;
 
-	r = open_beneath(root_fd, path, flags, 0, FOLLOW_ALL, &followed);
+	r = open_beneath(root_fd, path, flags, 0, may_wait ? FOLLOW_CACHED : FOLLOW_ALL, &followed);
+	if (r == 0)
+		r = n = text_beneath(s, root_fd, followed, text);
+	if (may_wait &&
+		(r == -EAGAIN || (r >= 0 && slow_fs_hold(s->cell->slow, text, (size_t)n)))) {
+		s->begin_slowly = true;
+		return -EAGAIN;
+	}
 	if (r < 0)
-		return r;
-	n = text_beneath(s, root_fd, followed, text);
-	if (n < 0)
-		return n == -ENOENT ? -ESTALE : n;
+		return r == -ENOENT && followed >= 0 ? -ESTALE : r;
 	r = open_beneath(root_fd, relative(text), O_PATH | O_NOFOLLOW, 0, FOLLOW_NONE, &proven);
 	if (r < 0)
 		return r == -ENOENT || r == -ENOTDIR || r == -ELOOP ? -ESTALE : r;
@@ -211,11 +218,12 @@ static int resolve_path(struct session *s, struct target *t, int root_fd, const 
 {
 	int r = -ELOOP;
 
-	if (!raw)
-		r = open_beneath(root_fd, relative(asked), flags, 0, FOLLOW_NONE, ret_fd);
+	if (!raw || t->no_symlinks)
+		r = open_beneath(
+			root_fd, relative(raw ? raw : asked), flags, 0, FOLLOW_NONE, ret_fd);
 	if (r == 0)
 		set_reached(t, asked, strlen(asked));
-	else if (r == -ELOOP)
+	else if (r == -ELOOP && !t->no_symlinks)
 		r = follow_path(s, t, root_fd, relative(raw ? raw : asked), flags, ret_fd);
 	return r;
 }

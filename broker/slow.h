@@ -1,40 +1,57 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slow.h - opens that may block, each in a child of the broker's: a FIFO whose other end is not
- * there yet, a file that another holds a lease on.
+ * slow.h - trapped calls that may have to wait, each in a child of the broker's: the open of a FIFO
+ * whose other end is not there yet, of a file that another holds a lease on, and every call on a
+ * file system whose answers come from another process or machine.
  *
- * The broker never waits.  What the policy has allowed and the kernel would not open at once is
- * opened by a short-lived child in the same cage, while others are served; the caller waits, as it
- * would natively, until the open returns or it is killed.
+ * The broker never waits.  Such a call is served by a short-lived child in the same cage, while
+ * others are served; its caller waits, as it would natively, until that is done or it is killed.
+ * The ledger stays the broker's: a child asks it to write, and goes on when that is done.
  */
 #ifndef WARDER_SLOW_H
 #define WARDER_SLOW_H
 
-#include "broker/request.h"
+#include "broker/trap.h"
 
 #define SLOW_MAX      64  /* at once; one more is EAGAIN */
 #define SLOW_CHECK_MS 100 /* so often it is looked whether the callers still wait */
 
 struct slow;
 
-/* Makes the pipe on which children report, before the cage.  0 or -errno. */
+/* Makes the socket on which children report, before the cage.  0 or -errno. */
 int slow_new(struct slow **ret);
-/* Ends the children that still wait. */
+/* Ends the children that still wait.  One that hangs in the kernel is left to end by itself: it
+ * holds nothing that anyone waits for. */
 struct slow *slow_free(struct slow *w);
-/* Readable when a child has reported. */
+/* Readable when a child says something. */
 int slow_fd(const struct slow *w);
-/* How many callers wait. */
+/* How many children there are. */
 size_t slow_waiting(const struct slow *w);
 
-/*
- * Takes over a call whose request is decided, charged and resolved (q->target.fd): it will be
- * answered later.  0; -EAGAIN: too many wait already; or -errno: no child could be made.
- */
-int slow_open(struct session *s, const struct notice *notice, struct request *q, bool cloexec);
+/* Whether a child could serve it. */
+bool slow_serves(const struct request *q);
+/* Whether the call may have to wait for a file system before it is even decided. */
+bool slow_may_be(const struct session *s, const struct trap *t);
 
-/* Answers what children have reported.  0, or negative: the session ends, *ret_why says why. */
+/*
+ * Gives the session's trapped call to a child, which answers it: from the beginning (`whole`), or
+ * once all is decided, charged and resolved and only the open is left (OPEN_WAITS).
+ * 0; -EAGAIN: too many wait already; or -errno: no child could be made.
+ */
+int slow_start(struct session *s, struct trap *t, bool whole);
+
+/* Does what children ask for.  0, or negative: the session ends, *ret_why says why. */
 int slow_serve(struct session *s, const char **ret_why);
+/* Reaps those that have ended; one that did so without a word is an error to its caller. */
+int slow_reap(struct session *s, const char **ret_why);
 /* Ends the children of callers that are gone. */
 void slow_check(struct session *s);
+
+/* In a child: what the broker does for it.  As record(), record_change() and record_undelivered()
+ * with what follows them, and as paying for one request. */
+int slow_record(struct session *s, struct request *q);
+int slow_record_change(struct session *s, struct request *q);
+int slow_record_undelivered(struct session *s, uint64_t grant, int error, const char *reason);
+bool slow_pay(struct session *s);
 
 #endif

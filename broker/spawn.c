@@ -387,6 +387,20 @@ static int find_worker(struct cell *c, struct failure *f)
 
 /* ---- the order ------------------------------------------------------------------------------- */
 
+/* Before the domain, in which no file of the host's /proc can be opened. */
+static int note_mounts(struct cell *c, struct failure *f)
+{
+	char path[40];
+	autofd fd = -1;
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/mountinfo",
+		(int)(c->init_pid ? c->init_pid : getpid()));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	r = fd < 0 ? -errno : slow_fs_read(&fd, &c->slow);
+	return r < 0 ? fail(f, r, "cannot read %s: %m; warder needs /proc", path) : 0;
+}
+
 static int start_cell(struct spawn *s, struct failure *f)
 {
 	int r = start_init(s, f);
@@ -398,6 +412,8 @@ static int start_cell(struct spawn *s, struct failure *f)
 		r = start_dialer(s, f);
 	if (r == 0)
 		r = await_init(s, f);
+	if (r == 0)
+		r = note_mounts(s->cell, f);
 	if (r == 0)
 		r = cell_restrict(s->parts.broker_rules_fd, f);
 	return r < 0 ? r : start_worker(s, f);
@@ -413,6 +429,8 @@ static int start_host(struct spawn *s, struct failure *f)
 	int r = cell_host_parts(s->spec, &s->prep, &s->parts, f);
 
 	s->cell->is_host = true;
+	if (r == 0)
+		r = note_mounts(s->cell, f);
 	if (r == 0)
 		r = start_dialer(s, f);
 	if (r == 0)
@@ -506,19 +524,10 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
 /* ---- a child of the caged broker --------------------------------------------------------------
  */
 
-pid_t spawn_sharing_files(void)
-{
-	/* Not fork(3), which shares nothing; clone(2): without a stack of its own, and without
-	 * CLONE_VM, the child goes on here on a copy. */
-	long pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0L, 0L, 0L, 0L);
-
-	if (pid == 0)
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	return pid < 0 ? -errno : (pid_t)pid;
-}
-
 pid_t spawn_copying_files(void)
 {
+	/* Not fork(3), which does more than the cage allows; clone(2): without a stack of its own,
+	 * and without CLONE_VM, the child goes on here on a copy. */
 	long pid = syscall(SYS_clone, SIGCHLD, 0L, 0L, 0L, 0L);
 
 	if (pid == 0)
@@ -526,12 +535,10 @@ pid_t spawn_copying_files(void)
 	return pid < 0 ? -errno : (pid_t)pid;
 }
 
-bool spawn_has_ended(pid_t pid)
+int spawn_child_proc(struct cell *cell)
 {
-	siginfo_t info = {.si_pid = 0};
-
-	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-	       info.si_pid == pid;
+	cell->proc_fd = openat(cell->procs_fd, "self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return cell->proc_fd < 0 ? -errno : 0;
 }
 
 void spawn_reap(pid_t pid)
@@ -539,6 +546,13 @@ void spawn_reap(pid_t pid)
 	int status;
 
 	wait_pid(pid, &status);
+}
+
+bool spawn_reap_ended(pid_t pid)
+{
+	int status;
+
+	return waitpid(pid, &status, WNOHANG) != 0;
 }
 
 /* ---- the end -----------------------------------------------------------------------------------
@@ -582,6 +596,7 @@ void cell_end(struct cell *cell)
 	fd_close(&cell->procs_fd);
 	fd_close(&cell->pid_ns_fd);
 	cell->notify = notify_free(cell->notify);
+	cell->slow = slow_fs_free(cell->slow);
 	fd_close(&cell->worker_pidfd);
 	fd_close(&cell->worker_files_fd);
 	fd_close(&cell->dialer_fd);

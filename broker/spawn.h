@@ -7,6 +7,7 @@
 #ifndef WARDER_SPAWN_H
 #define WARDER_SPAWN_H
 
+#include "broker/slow_fs.h"
 #include "broker/notify.h"
 #include "sandbox/confine.h"
 
@@ -21,6 +22,7 @@ struct cell {
 	int procs_fd;  /* O_PATH of the broker's own /proc: working directories of the cell's */
 	int pid_ns_fd; /* the cell's pid namespace; -1: it has none of its own */
 	struct notify *notify; /* the trap door's listener */
+	struct slow_fs *slow;  /* file systems that may let it wait; NULL: none */
 	int worker_pidfd;
 	int worker_files_fd; /* /proc/PID/fd of the worker, for `limit held` */
 	int dialer_fd;       /* channel to the dialer (common/dial.h); -1: no socket leads out */
@@ -64,15 +66,16 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
  */
 int cell_wait(struct cell *cell);
 
-/* A fork that shares this process's table of descriptors and ends with it: 0 in the child, which
- * must end by _exit(2); its pid; or -errno.  For a caged broker. */
-pid_t spawn_sharing_files(void);
-/* The same with a copy of the table, in which any number can be given to anything. */
+/* A fork with a copy of this process's table of descriptors, which ends with this process: 0 in the
+ * child, which must end by _exit(2); its pid; or -errno.  For a caged broker. */
 pid_t spawn_copying_files(void);
-/* Waits for such a child, which has reported or was killed. */
+/* In the child: takes its own entry of /proc for the cell's proc_fd, whose number it does not
+ * close; the broker's is closed to it.  0 or -errno. */
+int spawn_child_proc(struct cell *cell);
+/* Waits for such a child, which waits for nobody. */
 void spawn_reap(pid_t pid);
-/* Whether it has ended; it stays to be reaped. */
-bool spawn_has_ended(pid_t pid);
+/* Reaps one if it has ended: it may hang in the kernel. */
+bool spawn_reap_ended(pid_t pid);
 
 /* Ends the cell: closes init's socket, reaps worker and init.  Safe to call twice.  Waits at most
  * until the kernel has killed the cell. */

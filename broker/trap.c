@@ -21,6 +21,7 @@
 #include "broker/slow.h"
 #include "broker/socket_outer.h"
 #include "broker/tracee.h"
+#include "broker/trap_open.h"
 #include "broker/trap_socket.h"
 #include "common/fd.h"
 
@@ -32,8 +33,6 @@
 #include <sys/inotify.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#define GO_ON 2 /* a result: the kernel carries the call out */
 
 #define ROWS 512 /* more than any system call's number */
 
@@ -122,16 +121,16 @@ static int open_own(struct session *s, struct trap *t, enum owner owner)
 	case OWNER_POLICY:
 		return open_by_policy(s, q);
 	case OWNER_NONE:
-		return s->root == ROOT_HOST ? open_by_policy(s, q) : refuse_between(q);
+		return s->root == ROOT_HOST ? open_by_policy(s, q) : open_between(s, q);
 	case OWNER_RUNTIME:
-		mounts_note(s, target->reached, target->reached_size);
+		mounts_note(s, target);
 		return GO_ON;
 	default:
 		return GO_ON;
 	}
 }
 
-static int serve_open(struct session *s, struct trap *t)
+static int open_by_path(struct session *s, struct trap *t)
 {
 	struct request *q = &t->q;
 	struct target *target = &q->target;
@@ -145,6 +144,11 @@ static int serve_open(struct session *s, struct trap *t)
 	if (owner == OWNER_POLICY || decide_by_rule(s, target, open_rights(q)))
 		return open_by_policy(s, q);
 	return open_own(s, t, owner);
+}
+
+static int serve_open(struct session *s, struct trap *t)
+{
+	return open_held(s, t, open_by_path(s, t));
 }
 
 /* ---- running -----------------------------------------------------------------------------------
@@ -274,6 +278,8 @@ static int serve(struct session *s, struct trap *t)
 		return serve_watch(s, t);
 	case OP_UMASK:
 		return serve_umask(s, t);
+	case OP_PLACE:
+		return GO_ON;
 	case OP_CONNECT:
 		return serve_connect(s, t);
 	case OP_BIND:
@@ -330,7 +336,7 @@ int trap_record(struct session *s, struct request *q, int result)
 	q->result = result;
 	if (result < 0)
 		charge_refused(s, q);
-	r = record(s, q);
+	r = s->in_child ? slow_record(s, q) : record(s, q);
 	if (r == 0)
 		r = ledger_commit(s->ledger);
 	if (r == 0 || result < 0)
@@ -382,13 +388,54 @@ static int settle(struct session *s, struct trap *t, int result)
 		return go_on(s, t);
 	if (result == SOCKET_LATER)
 		return 0;
-	if (result == OPEN_WAITS) {
-		result = slow_open(s, &t->notice, &t->q, t->cloexec);
+	if (result == OPEN_WAITS || result == BEGIN_SLOWLY) {
+		result = slow_start(s, t, result == BEGIN_SLOWLY);
 		if (result == 0)
 			return 0;
-		refuse(&t->q, EAGAIN, "too many opens wait already");
+		refuse(&t->q, EAGAIN, "too many calls wait already");
 	}
 	return answer(s, &t->notice, &t->q, t->cloexec, result, t->value);
+}
+
+int trap_serve_waiting(struct session *s, struct trap *t, bool whole)
+{
+	struct request *q = &t->q;
+	int r = OPEN_WAITS;
+
+	if (whole) {
+		request_rewind(q);
+		r = serve(s, t);
+	}
+	if (r == OPEN_WAITS)
+		r = open_waiting(s, q);
+	return settle(s, t, r);
+}
+
+/* What may wait for a file system's server is a child's from the beginning. */
+static int serve_or_begin_slowly(struct session *s, struct trap *t)
+{
+	int r;
+
+	s->begin_slowly = false;
+	s->may_begin_slowly = slow_serves(&t->q);
+	if (s->may_begin_slowly && slow_may_be(s, t))
+		return BEGIN_SLOWLY;
+	r = serve(s, t);
+	s->may_begin_slowly = false;
+	/* A path that led there was given up before anything came of it. */
+	return s->begin_slowly && t->q.grant == 0 && t->q.fd < 0 ? BEGIN_SLOWLY : r;
+}
+
+/* Before the answer: who still waits is moved at little cost, and cannot make a thread meanwhile.
+ */
+static void place(struct session *s, const struct trap *t)
+{
+	if (!s->affinity)
+		return;
+	if (t->q.op == OP_PLACE)
+		affinity_let_go(s->affinity, t->notice.tid);
+	else
+		affinity_request(s->affinity, t->notice.tid, t->q.began_ns);
 }
 
 static int serve_notice(struct session *s, struct trap *t)
@@ -400,13 +447,12 @@ static int serve_notice(struct session *s, struct trap *t)
 	request_init(q, DOOR_TRAP, MSG_OPEN, t->notice.tid);
 	t->sock.fd = -1;
 	t->may_go_on = row && row->goes_on;
+	t->held_fd = -1;
 	t->value = 0;
 	r = row ? row->take(s, t) : refuse(q, ENOSYS, "a system call without a row");
 	if (r == -ENAMETOOLONG && !q->refused) /* in the ask door's words: ask.c */
 		r = refuse(q, ENAMETOOLONG, "a path or a name in it is too long");
-	/* Before the answer: who still waits is moved at little cost. */
-	if (s->affinity)
-		affinity_request(s->affinity, t->notice.tid, q->began_ns);
+	place(s, t);
 	/* What was read may have been another's: then nobody waits. */
 	if (!notify_valid(s->cell->notify, t->notice.id)) {
 		request_deinit(q);
@@ -414,7 +460,7 @@ static int serve_notice(struct session *s, struct trap *t)
 		return 0;
 	}
 	if (r == 0)
-		r = serve(s, t);
+		r = serve_or_begin_slowly(s, t);
 	r = settle(s, t, r);
 	request_deinit(q);
 	sock_close(&t->sock);

@@ -21,6 +21,7 @@
  * decided, whatever the arguments have become.
  */
 #define OWN_PLACES "what is reached lies in the cell's own places, where Landlock says the same"
+#define PLACES     "nothing of it is decided: it is heard of, so that its caller is held to no CPU"
 #define TRAP_CALLS(X) \
 	X(openat, OWN_PLACES) \
 	X(openat2, OWN_PLACES) \
@@ -51,7 +52,10 @@
 	X(connect, NULL) \
 	X(bind, NULL) \
 	X(listen, NULL) \
-	X(umask, "has one argument, which lies in no memory, and changes its caller alone")
+	X(umask, "has one argument, which lies in no memory, and changes its caller alone") \
+	X(clone, PLACES) \
+	X(sched_getaffinity, PLACES) \
+	X(sched_setaffinity, PLACES)
 /* What arm64 never had. */
 #define TRAP_CALLS_OLD(X) \
 	X(open, OWN_PLACES) \
@@ -71,6 +75,10 @@
 	X(utimes, NULL) \
 	X(futimesat, NULL)
 
+/* What comes of a call, beside ANSWER_FD and -errno. */
+#define GO_ON        2 /* the kernel carries it out */
+#define BEGIN_SLOWLY 3 /* a child serves it from the beginning; slow.h */
+
 /* One trapped call on its way; `q` and the buffers are the session's. */
 struct trap {
 	struct notice notice;
@@ -78,6 +86,7 @@ struct trap {
 	bool may_go_on; /* the row says so */
 	bool cloexec;   /* of the descriptor to hand over */
 	int watch_fd;   /* inotify_add_watch: the worker's inotify descriptor, its number there */
+	int held_fd;    /* the path is /proc/self/fd/N or leads there: the N; -1 */
 	int value;      /* what the call returns where that is no descriptor */
 	/* connect, bind, listen: our copy of the socket, its number there, and the rest. */
 	struct sock sock;
@@ -111,8 +120,11 @@ void trap_deinit(struct session *s);
  * *ret_why says why. */
 int trap_serve(struct session *s, const char **ret_why);
 
-/* Records and answers a call that was taken over by slow.h: ANSWER_FD with q->fd, or -errno.  0;
- * -ENOENT: the caller is gone; or negative as trap_serve(). */
+/* Serves and answers, in a child of slow.h's, from the beginning (`whole`) or with the open that
+ * waits.  0; -ENOENT: the caller is gone; or negative as trap_serve(). */
+int trap_serve_waiting(struct session *s, struct trap *t, bool whole);
+/* Records and answers a call that was taken over by another file: ANSWER_FD with q->fd, or -errno.
+ * 0; -ENOENT: the caller is gone; or negative as trap_serve(). */
 int trap_answer(struct session *s, const struct notice *notice, struct request *q, bool cloexec,
 	int result);
 

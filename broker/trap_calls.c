@@ -117,7 +117,9 @@ int take_openat2(const struct session *s, struct trap *t)
 		r = check_how(&how);
 	if (r < 0)
 		return r;
-	if (how.resolve & ~(uint64_t)(RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED_))
+	t->q.target.no_symlinks = how.resolve & RESOLVE_NO_SYMLINKS;
+	if (how.resolve &
+		~(uint64_t)(RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_CACHED_))
 		return refuse(&t->q, ENOSYS, "openat2 with resolve flags %#llx",
 			(unsigned long long)how.resolve);
 	return open_at(s, t, arg_int(t, 0), a[1], how.flags, how.mode);
@@ -416,6 +418,25 @@ int take_fremovexattr(const struct session *s, struct trap *t)
 int take_umask(const struct session *s, struct trap *t)
 {
 	t->q.op = OP_UMASK;
+	return 0;
+}
+
+/* A thread's: the filter lets other children pass. */
+int take_clone(const struct session *s, struct trap *t)
+{
+	t->q.op = OP_PLACE;
+	return 0;
+}
+
+int take_sched_getaffinity(const struct session *s, struct trap *t)
+{
+	t->q.op = OP_PLACE;
+	return 0;
+}
+
+int take_sched_setaffinity(const struct session *s, struct trap *t)
+{
+	t->q.op = OP_PLACE;
 	return 0;
 }
 

@@ -125,7 +125,8 @@ int take_listen(const struct session *s, struct trap *t)
 
 /* ---- inside ---------------------------------------------------------------------------------- */
 
-/* The loopback answers at once: whoever nobody listens for is told so now, not by SO_ERROR later. */
+/* The loopback answers at once: whoever nobody listens for is told so now, not by SO_ERROR later.
+ */
 static int refused_already(const struct trap *t, int r)
 {
 	socklen_t size = sizeof(int);
@@ -163,8 +164,7 @@ static int connect_inside(struct session *s, struct trap *t, int *path_fd)
 /* Inside nobody is there: what the worker wanted may well be outside, and then it lacks a rule. */
 static int refuse_absent(struct request *q, int r)
 {
-	if ((r != -ECONNREFUSED && r != -ENOENT && r != -ENETUNREACH) ||
-		q->peer.kind == PEER_UDP)
+	if ((r != -ECONNREFUSED && r != -ENOENT && r != -ENETUNREACH) || q->peer.kind == PEER_UDP)
 		return r;
 	q->own = false;
 	q->answer.missing = RIGHT_CONNECT;

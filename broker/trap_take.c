@@ -97,6 +97,8 @@ static int see_through(const struct session *s, struct trap *t, struct target *t
 	if (n < 0)
 		return n == -ENOENT ? -ENOENT : n;
 	/* A pipe, a socket, a memfd (memfd_create(2)): the worker's own. */
+	if (strncmp(link, "fd/", 3) == 0 && !*rest && target == &t->q.target)
+		t->held_fd = atoi(link + 3);
 	if (text[0] != '/' || strncmp(text, "/memfd:", strlen("/memfd:")) == 0)
 		return 0;
 	n = snprintf(t->text, sizeof(t->text), "%s%s%s", text, rest,
@@ -125,7 +127,8 @@ int take_text(const struct session *s, struct trap *t, struct target *target, in
 		return -ENAMETOOLONG;
 	memcpy(t->text + n, path, size + 1);
 	r = target_ask(target, t->text, (size_t)n + size);
-	if (r == 0)
+	/* Such a link is one, and what leads through it ELOOP. */
+	if (r == 0 && !target->no_symlinks)
 		r = see_through(s, t, target);
 	return r;
 }

@@ -10,7 +10,8 @@
  * (landlock(7), "Ptrace restrictions").
  *
  * A rule belongs to an inode, so one rule serves the view and its writable twin.  It reaches
- * everything beneath, across mounts: a rule never stands on a directory with a data tree below.
+ * everything beneath, across mounts: a rule never stands on a directory with a data tree below, but
+ * for the broker's to list.
  *
  * Every right that the running ABI knows is handled, so that what no rule grants is denied. Network
  * rights have no rule at all in the worker's domain; in the broker's they are not handled, since it
@@ -142,6 +143,12 @@ int rules_worker(const struct rules *rules, int path_fd, bool is_dir, unsigned u
 		rights |= FS_CHAR;
 	r = add(rules, rules->worker_fd, path_fd, is_dir, rights);
 	return r < 0 ? r : add(rules, rules->broker_fd, path_fd, is_dir, rights);
+}
+
+/* The broker lists the directories that only lead to trees: they hold no more than names. */
+int rules_names(const struct rules *rules, int root_fd)
+{
+	return add(rules, rules->broker_fd, root_fd, true, LANDLOCK_ACCESS_FS_READ_DIR);
 }
 
 /* What the policy's rights on a tree come to. */

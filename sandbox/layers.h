@@ -40,6 +40,7 @@ int rules_init(struct rules *rules, int abi, struct failure *f);
 int rules_worker(const struct rules *rules, int path_fd, bool is_dir, unsigned use);
 /* A data tree: the broker's domain; the worker's only where the tree is exec.  `constant`: it is
  * mounted read-only for the broker too, and no tree of the cell is writable but may not be cut. */
+int rules_names(const struct rules *rules, int root_fd);
 int rules_tree(const struct rules *rules, int path_fd, const struct cell_tree *tree, bool constant);
 
 /* ---- view_runtime.c: also what `root host` grants -----------------------------------------------

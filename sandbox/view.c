@@ -440,6 +440,8 @@ static int build(struct view *v, struct cell_parts *parts, struct failure *f)
 		r = own_directories(v, f);
 	if (r == 0)
 		r = view_trees(v, f);
+	if (r == 0 && v->spec->root == CELL_VIEW && rules_names(&v->rules, v->root_fd) < 0)
+		r = fail(f, -errno, "Landlock: cannot let the broker list the view: %m");
 	if (r == 0)
 		r = make_broker_view(v, parts, f);
 	if (r == 0)

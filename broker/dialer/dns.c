@@ -129,8 +129,10 @@ int dns_parse(const uint8_t *p, size_t size, struct dns_query *ret)
 	if (questions != 1 || answers || authorities || additional > 1)
 		return DNS_FORMAT;
 	begin = d.at;
-	if (!get_name(&d, ret))
+	if (!get_name(&d, ret)) {
+		ret->name[0] = '\0';
 		return DNS_FORMAT;
+	}
 	ret->type = get16(&d);
 	class = get16(&d);
 	if (d.error || class != CLASS_IN || ret->type == 0)

@@ -65,6 +65,12 @@ struct table {
 		(arg), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(uint32_t)(bits), \
 			(scmp_datum_t)(uint32_t)(bits) \
 	}
+/* Of `bits`, those of v are set and no other. */
+#define OF(arg, bits, v) \
+	{ \
+		(arg), SCMP_CMP_MASKED_EQ, (scmp_datum_t)(uint32_t)(bits), \
+			(scmp_datum_t)(uint32_t)(v) \
+	}
 /* All but `bits` is v. */
 #define IS_BUT(arg, bits, v) \
 	{ \
@@ -134,6 +140,14 @@ struct table {
 #define TRAP_IF2_IN(cell, call, a, b, why) \
 	{ \
 #call, SCMP_SYS(call), TABLE_TRAP, cell, 2, {a, b }, why \
+	}
+#define TRAP_IN(cell, call, why) \
+	{ \
+#call, SCMP_SYS(call), TABLE_TRAP, cell, 0, {{0 } }, why \
+	}
+#define TRAP_IF_IN(cell, call, a, why) \
+	{ \
+#call, SCMP_SYS(call), TABLE_TRAP, cell, 1, {a }, why \
 	}
 
 extern const struct table table_worker;

@@ -37,6 +37,11 @@
 #define TIOCGPTPEER_         0x5441
 #define SO_BINDTOIFINDEX_    62 /* Linux 5.1 */
 
+/* Namespaces; children of the broker's; tracing. */
+#define CLONE_REFUSED \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
+		CLONE_NEWPID | CLONE_NEWNET | CLONE_PARENT | CLONE_PTRACE)
+
 /* clang-format off */
 static const struct table_row rows[] = {
 	/* descriptors it holds */
@@ -230,7 +235,8 @@ static const struct table_row rows[] = {
 	ALLOW_IN(CELL_HAS_VIEW, mq_getsetattr, "an IPC namespace of its own"),
 
 	/* processes and threads */
-	ALLOW_IF(clone, NONE(0, CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_PARENT | CLONE_PTRACE), "no namespace; no child for the broker to find"),
+	ALLOW_IF(clone, OF(0, CLONE_REFUSED | CLONE_THREAD, 0), "no namespace; no child for the broker to find"),
+	TRAP_IF(clone, OF(0, CLONE_REFUSED | CLONE_THREAD, CLONE_THREAD), "the same; a thread has all CPUs, whatever its maker was held to"),
 	REFUSE(ENOSYS, clone3, "its flags lie in memory; libc falls back to clone"),
 	ALLOW(fork, "as clone"),
 	ALLOW(vfork, "as clone"),
@@ -301,7 +307,7 @@ static const struct table_row rows[] = {
 	ALLOW(ioprio_get, "scheduling, read"),
 	ALLOW(sched_getparam, "scheduling, read"),
 	ALLOW(sched_getscheduler, "scheduling, read"),
-	ALLOW(sched_getaffinity, "scheduling, read"),
+	TRAP(sched_getaffinity, "who counts his CPUs is held to none"),
 	ALLOW(sched_getattr, "scheduling, read"),
 	ALLOW(sched_rr_get_interval, "scheduling, read"),
 	ALLOW(sched_get_priority_max, "scheduling, read"),
@@ -311,13 +317,13 @@ static const struct table_row rows[] = {
 	ALLOW_IN(CELL_HAS_VIEW, ioprio_set, "pid namespace"),
 	ALLOW_IN(CELL_HAS_VIEW, sched_setparam, "pid namespace"),
 	ALLOW_IN(CELL_HAS_VIEW, sched_setscheduler, "pid namespace"),
-	ALLOW_IN(CELL_HAS_VIEW, sched_setaffinity, "pid namespace"),
+	TRAP_IN(CELL_HAS_VIEW, sched_setaffinity, "pid namespace; who chooses his CPUs is held to none"),
 	ALLOW_IN(CELL_HAS_VIEW, sched_setattr, "pid namespace"),
 	ALLOW_IF2_IN(CELL_IS_HOST, setpriority, IS(0, 0), IS(1, 0), "itself alone"),
 	ALLOW_IF2_IN(CELL_IS_HOST, ioprio_set, IS(0, 1), IS(1, 0), "itself alone"),
 	ALLOW_IF_IN(CELL_IS_HOST, sched_setparam, IS(0, 0), "itself alone"),
 	ALLOW_IF_IN(CELL_IS_HOST, sched_setscheduler, IS(0, 0), "itself alone"),
-	ALLOW_IF_IN(CELL_IS_HOST, sched_setaffinity, IS(0, 0), "itself alone"),
+	TRAP_IF_IN(CELL_IS_HOST, sched_setaffinity, IS(0, 0), "itself alone; the same"),
 	ALLOW_IF_IN(CELL_IS_HOST, sched_setattr, IS(0, 0), "itself alone"),
 	ALLOW_IF(personality, IS(0, 0), "PER_LINUX"),
 	ALLOW_IF(personality, IS(0, 8), "PER_LINUX32: another name of the machine"),

@@ -103,6 +103,9 @@ static inline bool cell_goes_on(int nr)
 		SYS_faccessat,
 		SYS_faccessat2,
 		SYS_umask,
+		SYS_clone,
+		SYS_sched_getaffinity,
+		SYS_sched_setaffinity,
 #ifdef __x86_64__
 		SYS_open,
 		SYS_creat,

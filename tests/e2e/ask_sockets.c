@@ -317,6 +317,42 @@ static void a_worker_reaches_the_unix_sockets_that_it_may(void **state)
 	remove_directory();
 }
 
+/* /etc/hosts has the name.  A name never admits a loopback address, a rule by address does. */
+static void a_name_is_resolved_and_its_addresses_are_judged(void **state)
+{
+	char word[64], by_name[64], by_address[64], line[160], peer[32];
+	struct outcome o = OUTCOME_INIT;
+	struct server server;
+	uint16_t port;
+
+	make_directory(dir, sizeof(dir));
+	server = serve_loopback(&port);
+	snprintf(peer, sizeof(peer), "127.0.0.1:%u", (unsigned)port);
+	snprintf(word, sizeof(word), "connect:localhost:%u", (unsigned)port);
+	snprintf(by_name, sizeof(by_name), "allow connect localhost:%u", (unsigned)port);
+	snprintf(by_address, sizeof(by_address), "allow connect %s", peer);
+	for (int both = 0; both < 2; both++) {
+		const char *options[] = {"-e", by_name, both ? "-e" : NULL, by_address, NULL};
+		const char *command[] = {own_path(), "--ask", "resolve:localhost", word,
+			"resolve:other.example", "lockdown", NULL};
+
+		run_inside(&o, dir, options, command);
+		expect_line(&o, "resolve:localhost resolved");
+		expect_line(&o, "resolve:other.example EACCES");
+		snprintf(line, sizeof(line), "%s EACCES", word);
+		if (both)
+			snprintf(line, sizeof(line), "%s carries, %s, by -e 2", word, peer);
+		expect_line(&o, line);
+		assert_int_equal(ledger_count(o.ledger, "grant", "peer", peer), both);
+		assert_int_equal(ledger_count(o.ledger, "grant", "op", "resolve"), 1);
+		assert_string_equal(
+			text_of(find(&o, "deny", "op", "resolve"), "name"), "other.example");
+		outcome_free(&o);
+	}
+	end(&server);
+	remove_directory();
+}
+
 static bool pong(int fd, const struct sockaddr *address, socklen_t size)
 {
 	char buf[8] = "";
@@ -434,6 +470,7 @@ int main(int argc, char **argv)
 		T(a_worker_connects_where_a_rule_says_and_nowhere_else),
 		T(nobody_there_is_told_and_recorded),
 		T(a_worker_reaches_the_unix_sockets_that_it_may),
+		T(a_name_is_resolved_and_its_addresses_are_judged),
 		T(a_worker_listens_at_an_address_of_the_host),
 		T(a_worker_listens_at_a_path_of_the_host),
 		T(without_a_rule_that_leads_out_there_is_no_dialer),

@@ -334,6 +334,24 @@ static void an_abstract_name_is_the_outer_networks(void **state)
 	close(listener);
 }
 
+static void a_unix_socket_is_made_of_two_types_alone(void **state)
+{
+	NEEDS_NETWORKS();
+	struct dial_message m = {.op = DIAL_SOCKET, .type = SOCK_STREAM};
+	int fd = -1;
+
+	ask(&m, NULL, 0);
+	assert_int_equal(answer(&fd).result, 0);
+	assert_int_equal(option_of(fd, SOL_SOCKET, SO_DOMAIN), AF_UNIX);
+	assert_int_equal(option_of(fd, SOL_SOCKET, SO_TYPE), SOCK_STREAM);
+	assert_true(blocks(fd));
+	close(fd);
+	m.type = SOCK_DGRAM;
+	ask(&m, NULL, 0);
+	assert_int_equal(answer(&fd).result, -ESOCKTNOSUPPORT);
+	assert_int_equal(fd, -1);
+}
+
 /* ---- relays ---------------------------------------------------------------------------------- */
 
 /* Through a relay to the listener outside: the worker's end; *ret_peer is the server's. */
@@ -505,6 +523,33 @@ static void udp_over_ipv6_is_carried(void **state)
 	flow_works(AF_INET6, OUTSIDE6);
 }
 
+static void without_ipv6_it_carries_as_well(void **state)
+{
+	NEEDS_NETWORKS();
+	int listener = server(outer_ns, OUTSIDE, 0, SOCK_STREAM, 4), peer, own, none = -1;
+	struct dial_message six = tcp_to(OUTSIDE6, 80);
+
+	close(broker.sock);
+	assert_true(ends_with(0));
+	without_ipv6 = true;
+	start_dialer();
+	start_cell(1);
+	without_ipv6 = false;
+	flow_works(AF_INET, OUTSIDE);
+	own = relayed(listener, OUTSIDE, &peer);
+	assert_int_equal(send(own, "ping", 4, 0), 4);
+	expect_bytes(peer, "ping");
+	close(own);
+	close(peer);
+	close(listener);
+	listener = server(outer_ns, OUTSIDE6, 0, SOCK_STREAM, 4);
+	six.op = DIAL_RELAY;
+	six.addresses[0].port = (uint16_t)port_of(listener);
+	ask(&six, NULL, 0);
+	assert_int_equal(answer(&none).result, -ENOBUFS);
+	close(listener);
+}
+
 static void a_stranger_outside_is_not_heard(void **state)
 {
 	NEEDS_NETWORKS();
@@ -655,12 +700,14 @@ int main(void)
 		TEST(a_path_is_connected_by_its_inode),
 		TEST(a_full_queue_stalls_nobody_and_is_waited_for),
 		TEST(an_abstract_name_is_the_outer_networks),
+		TEST(a_unix_socket_is_made_of_two_types_alone),
 		TEST(a_relay_carries_both_ways_and_keeps_half_closes),
 		TEST(a_relays_listener_is_used_again_and_spares_run_out),
 		TEST(a_reset_goes_through_a_relay),
 		TEST(a_relay_carries_megabytes_past_a_slow_reader),
 		TEST(udp_is_carried_and_asked_about_once),
 		TEST(udp_over_ipv6_is_carried),
+		TEST(without_ipv6_it_carries_as_well),
 		TEST(a_stranger_outside_is_not_heard),
 		TEST(refused_udp_goes_nowhere_and_a_flood_asks_once),
 		TEST(more_flows_than_fit_push_the_oldest_out),

@@ -304,6 +304,7 @@ static void reply(
 
 static void __attribute__((unused)) start_name_server(void)
 {
+	pid_t parent = getpid();
 	int fd = server(outer_ns, "127.0.0.1", 53, SOCK_DGRAM, 0);
 
 	n_queries = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -312,7 +313,9 @@ static void __attribute__((unused)) start_name_server(void)
 		close(fd);
 		return;
 	}
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* Before that it may be gone already. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
 	for (;;) {
 		uint8_t buf[1500];
 		struct sockaddr_storage from;
@@ -448,6 +451,9 @@ static void start_dialer(void)
 	close(sock);
 }
 
+/* Where there is no IPv6 the cell's sockets are of IPv4. */
+static bool without_ipv6;
+
 /* Tells it the cell's sockets. */
 static void start_cell(unsigned n_spares)
 {
@@ -460,9 +466,9 @@ static void start_cell(unsigned n_spares)
 	fds[1] = server(cell_ns, "::1", 53, SOCK_DGRAM, 0);
 	fds[2] = server(cell_ns, "127.0.0.1", 53, SOCK_STREAM, 16);
 	fds[3] = server(cell_ns, "::1", 53, SOCK_STREAM, 16);
-	fds[4] = server(cell_ns, "::", UDP_PORT, SOCK_DGRAM, 0);
+	fds[4] = server(cell_ns, without_ipv6 ? "0.0.0.0" : "::", UDP_PORT, SOCK_DGRAM, 0);
 	for (unsigned i = 0; i < n_spares; i++) {
-		fds[5 + i] = inside(AF_INET6, SOCK_STREAM);
+		fds[5 + i] = inside(without_ipv6 ? AF_INET : AF_INET6, SOCK_STREAM);
 		setsockopt(fds[5 + i], IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	}
 	ask(&m, fds, 5 + n_spares);

@@ -312,6 +312,27 @@ else
 	skip "filter" "needs $missing"
 fi
 
+# ---- convert --------------------------------------------------------------------------------------
+
+begin convert
+if needs /usr/bin/convert; then
+	/usr/bin/convert -size 40x30 gradient:red-blue in.jpg
+	/usr/bin/convert -size 20x20 xc:green "$dir/outside/picture.png"
+	# A picture that takes another one into itself.
+	printf 'viewbox 0 0 40 30\nimage over 0,0 20,20 "%s"\n' "$dir/outside/picture.png" >in.mvg
+	own
+	worked "convert: a picture is made smaller"
+	check "convert: it is one" test "$(/usr/bin/convert out.png -format '%m %wx%h' info:)" = "PNG 20x15"
+	/usr/bin/convert mvg:- txt:- <in.mvg >"$dir/out" 2>"$dir/err"
+	check "convert: without the cell a picture takes in what is beside it" grep -q green "$dir/out"
+	"$warder" run -p ./convert.policy -- /usr/bin/convert mvg:- txt:- <in.mvg \
+		>"$dir/out" 2>"$dir/err"
+	expect_no_text "convert: in the cell it does not" green "$dir/out"
+	expect_text "convert: whatever else of it there is" white "$dir/out"
+else
+	skip "convert" "needs ImageMagick, as $missing"
+fi
+
 # ---- fetch and greet ------------------------------------------------------------------------------
 
 mkdir "$dir/include" && cp "$TOP/sandbox/warder.h" "$dir/include/"

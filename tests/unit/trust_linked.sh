@@ -16,7 +16,15 @@ else
 	echo "not ok broker_is_linked_with_what_docs_trust_names - $stray"
 	exit 1
 fi
-path=$(readelf -d "$BUILD/warder" "$BUILD/warder-files" "$BUILD/warder-json" | grep -E 'RPATH|RUNPATH')
+[ -e "$BUILD/warder-dialer" ] || { echo "ok the_dialer_is_built # SKIP $BUILD/warder-dialer is not built"; exit 0; }
+stray=$(needed "$BUILD/warder-dialer" | grep -vE '^(libc|libcares|libasan|libubsan|libgcc_s|libm)\.so|^ld-linux')
+if [ -z "$stray" ]; then
+	echo "ok the_dialer_is_linked_with_c_ares_alone"
+else
+	echo "not ok the_dialer_is_linked_with_c_ares_alone - $stray"
+	exit 1
+fi
+path=$(readelf -d "$BUILD/warder" "$BUILD/warder-dialer" "$BUILD/warder-files" "$BUILD/warder-json" | grep -E 'RPATH|RUNPATH')
 [ -z "$path" ] && echo "ok no_program_has_a_run_path" && exit 0
 echo "not ok no_program_has_a_run_path - $path"
 exit 1

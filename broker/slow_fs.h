@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slow_fs.h - which parts of the view are file systems that may let a look at a name wait: those
+ * whose answers come from another process or machine.
+ */
+#ifndef WARDER_SLOW_FS_H
+#define WARDER_SLOW_FS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct slow_fs;
+
+/* Reads a mountinfo, proc_pid_mountinfo(5).  Owned by the caller; 0 or -errno. */
+int slow_fs_read(int *mountinfo_fd, struct slow_fs **ret);
+struct slow_fs *slow_fs_free(struct slow_fs *m);
+
+/* Whether there is one at all.  NULL: none. */
+bool slow_fs_any(const struct slow_fs *m);
+/* Whether a path, absolute and normalised, lies on one or beneath. */
+bool slow_fs_hold(const struct slow_fs *m, const char *path, size_t size);
+
+#endif

@@ -1,0 +1,150 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# sockets.sh - programs that know nothing of warder, and what they reach by their sockets.
+. "$(dirname "$0")/lib.sh"
+
+python=/usr/bin/python3
+[ -x "$python" ] || { echo "1..0 # SKIP $python is missing; install python3"; exit 0; }
+
+mkdir data data/out
+cat >server.py <<'END'
+import os, socket, struct, sys, threading
+def tcp(s):
+    while True:
+        c, _ = s.accept()
+        threading.Thread(target=lambda c=c: (c.sendall(b"from outside"), c.close())).start()
+def peer(s):
+    while True:
+        c, _ = s.accept()
+        c.sendall(b"uid %d" % struct.unpack("3i", c.getsockopt(1, 17, 12))[1])
+        c.close()
+t = socket.socket(); t.bind(("127.0.0.1", 0)); t.listen(100)
+u = socket.socket(socket.AF_UNIX); u.bind("data/u.sock"); os.chmod("data/u.sock", 0o777); u.listen(5)
+d = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); d.bind(("127.0.0.1", 0))
+f = socket.socket(); f.bind(("127.0.0.1", 0)); free = f.getsockname()[1]; f.close()
+for g, s in ((tcp, t), (peer, u)):
+    threading.Thread(target=g, args=(s,), daemon=True).start()
+with open("ports.new", "w") as out:
+    out.write("tcp=%d udp=%d free=%d\n" % (t.getsockname()[1], d.getsockname()[1], free))
+os.rename("ports.new", "ports")
+while True:
+    data, who = d.recvfrom(100)
+    d.sendto(b"answer to " + data, who)
+END
+cat >data/worker.py <<'END'
+import asyncio, os, select, socket, subprocess, sys, threading
+what, tcp, udp, free = sys.argv[1], *map(int, sys.argv[2:5])
+def read(s):
+    s.settimeout(20)
+    return s.recv(100).decode()
+if what == "blocking":
+    s = socket.socket(); s.connect(("127.0.0.1", tcp)); print(read(s), s.getpeername()[1] == tcp)
+elif what == "timeout": # O_NONBLOCK and poll(2)
+    s = socket.create_connection(("127.0.0.1", tcp), timeout=20); print(read(s))
+elif what == "asyncio":
+    async def talk():
+        r, w = await asyncio.open_connection("127.0.0.1", tcp)
+        return await r.read(100)
+    print(asyncio.run(talk()).decode())
+elif what == "epoll":
+    s = socket.socket(); s.setblocking(False)
+    e = select.epoll(); e.register(s, select.EPOLLIN)
+    s.connect_ex(("127.0.0.1", tcp))
+    n = 0
+    while n < 20 and not any(ev & select.EPOLLIN and not ev & select.EPOLLHUP for _, ev in e.poll(1)): n += 1
+    print(s.recv(100).decode())
+elif what == "dup":
+    s = socket.socket(); o = s.dup(); s.connect(("127.0.0.1", tcp)); s.close(); print(read(o))
+elif what == "fork":
+    s = socket.socket(); r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(w); os.read(r, 1); print("child", read(s), flush=True); os._exit(0)
+    s.connect(("127.0.0.1", tcp)); os.close(w); os.waitpid(pid, 0)
+elif what == "thread":
+    t = threading.Thread(target=lambda: print(read(socket.create_connection(("127.0.0.1", tcp))))); t.start(); t.join()
+elif what == "unix":
+    s = socket.socket(socket.AF_UNIX); s.connect("u.sock"); print(read(s))
+elif what == "udp":
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(("127.0.0.1", udp)); s.send(b"ask"); print(read(s))
+elif what == "bind":
+    s = socket.socket(); s.setsockopt(1, 2, 1); s.bind(("127.0.0.1", free)); s.listen(5)
+    s.settimeout(20); c, _ = s.accept(); c.sendall(b"served from inside"); print("served")
+elif what == "bindpath":
+    os.umask(0o007)
+    s = socket.socket(socket.AF_UNIX); s.bind("out/w.sock"); s.listen(5); print(oct(os.stat("out/w.sock").st_mode & 0o777))
+    s.settimeout(20); c, _ = s.accept(); c.sendall(b"served from inside")
+elif what == "inside":
+    s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(1)
+    c = socket.create_connection(s.getsockname()); a, _ = s.accept(); a.sendall(b"within"); print(read(c))
+elif what == "denied":
+    for a in (("93.184.215.14", 443), ("169.254.169.254", 80)):
+        try: socket.create_connection(a, timeout=5)
+        except PermissionError: print("denied")
+END
+[ "$(id -u)" != 0 ] || chown -R 65534:65534 data/out
+"$python" server.py & pids="$pids $!"
+i=0
+while [ ! -f ports ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
+. ./ports
+cat >policy <<END
+allow read $dir/data/
+allow connect 127.0.0.1:$tcp $dir/data/u.sock
+allow connect udp 127.0.0.1:$udp
+allow bind 127.0.0.1:$free $dir/data/out/w.sock
+END
+
+client() { # python expression that makes a socket connected to the worker's
+	"$python" - "$1" <<'END' >client.out 2>&1 &
+import socket, sys, time
+for i in range(200):
+    try:
+        if sys.argv[1].startswith("/"):
+            s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
+        else:
+            s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+        print(s.recv(100).decode()); break
+    except OSError:
+        time.sleep(0.1)
+END
+	client=$!
+}
+
+in_cell() { # what it shows, word for the worker, what is seen
+	ledger=$dir/ledger.$2
+	expect_status "$1" 0 "$warder" run -q -p policy --ledger "$ledger" --time 60s -C "$dir/data" -- \
+		"$python" worker.py "$2" "$tcp" "$udp" "$free"
+	check "$1: what came of it" grep -qx "$3" out
+}
+
+recorded() { # name, pattern: one grant
+	check "$1" test "$(grep '"event":"grant"' "$ledger" | grep -c "$2")" -eq 1
+}
+
+in_cell "a connect that waits leads out" blocking "from outside True"
+recorded "and stands in the book" "\"op\":\"connect\",\"type\":\"tcp\",\"peer\":\"127.0.0.1:$tcp\""
+in_cell "one that does not wait too" timeout "from outside"
+in_cell "an event loop's" asyncio "from outside"
+in_cell "one that is watched before it is connected" epoll "from outside"
+in_cell "one with two numbers" dup "from outside"
+in_cell "one that two processes hold" fork "child from outside"
+in_cell "one of a thread" thread "from outside"
+in_cell "a Unix socket by its path" unix "uid $([ "$(id -u)" = 0 ] && echo 65534 || id -u)"
+recorded "with what it reached" '"op":"connect".*"reached":".*u.sock".*"type":"socket"'
+in_cell "a datagram" udp "answer to ask"
+client "$free"
+in_cell "a server on a port of the host" bind "served"
+wait "$client"
+check "and its client" grep -qx "served from inside" client.out
+recorded "bound" '"op":"bind","type":"tcp"'
+recorded "listening" '"op":"listen","type":"tcp"'
+client "$dir/data/out/w.sock"
+in_cell "a server at a path of the host" bindpath "0o770"
+wait "$client"
+[ "$(id -u)" = 0 ] && check "and its client" grep -qx "served from inside" client.out
+recorded "made" '"op":"bind","asked":".*w.sock"'
+in_cell "its own loopback" inside "within"
+check "which nobody writes down" test "$(grep -c '"op":"\(connect\|bind\|listen\)"' "$ledger")" -eq 0
+in_cell "what no rule allows" denied "denied"
+check "is denied, with its address" grep -q '"event":"deny".*"peer":"169.254.169.254:80"' "$ledger"
+finish
