@@ -26,7 +26,7 @@
 #endif
 
 #define AT_ONCE    16
-#define DATAGRAM   (256 * 1024) /* more than a socket's buffer holds: net.core.wmem_default */
+#define DATAGRAM   212992 /* net.core.wmem_default: a socket's buffer holds no larger one */
 #define REFUSED_MS 1000
 
 static struct standin {
@@ -34,9 +34,16 @@ static struct standin {
 	uint32_t question;
 	uint64_t refused_ns;       /* until then nobody is asked again */
 	struct watch inner, outer; /* fds are owned; outer -1: it leads nowhere */
+	size_t size;               /* of the one that waits here; 0: none does */
 } standins[DIAL_STANDINS_MAX];
 
-static uint8_t datagram[DATAGRAM];
+/* Of each, the one that waits: beside its table, so that a page is only had once it was needed. */
+static uint8_t waiting[DIAL_STANDINS_MAX][DATAGRAM];
+
+static uint8_t *bytes_of(const struct standin *s)
+{
+	return waiting[s - standins];
+}
 
 static void standin_end(struct standin *s)
 {
@@ -53,35 +60,28 @@ static void standin_end(struct standin *s)
 
 /* ---- carrying -------------------------------------------------------------------------------- */
 
-/* Takes the first one off.  Where none is left, nothing happens. */
-static void drop(struct standin *s)
-{
-	recv(s->inner.fd, datagram, 0, MSG_DONTWAIT);
-}
-
 static bool is_dead(int error)
 {
 	return error == ECONNREFUSED || error == ECONNRESET || error == ENOTCONN || error == EPIPE;
 }
 
-/* 0: the next one; 1: no more now; -errno: it has ended. */
-static int carry_one(struct standin *s, ssize_t size)
+/* Sends the one that waits.  0: it is gone; 1: there is no room; -errno: the peer has ended. */
+static int send_on(struct standin *s)
 {
-	if ((size_t)size <= sizeof(datagram) &&
-		send(s->outer.fd, datagram, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+	if (send(s->outer.fd, bytes_of(s), s->size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
 		if (errno == EAGAIN)
 			return 1;
 		if (is_dead(errno))
 			return -errno;
 		/* One that does not go, too large or for want of memory, is lost. */
 	}
-	drop(s);
+	s->size = 0;
 	return 0;
 }
 
 static void on_verdict(void *ctx, int result);
 
-/* No lead yet: the broker is asked, and meanwhile it waits. */
+/* No lead yet: the broker is asked, and meanwhile it waits.  0: it is lost; 1: it waits. */
 static int ask_where(struct standin *s)
 {
 	const struct dial_message m = {.op = DIAL_FIRST, .of = s->id};
@@ -90,42 +90,49 @@ static int ask_where(struct standin *s)
 		s->question = channel_ask(&m, on_verdict, s);
 	if (s->question)
 		return 1;
-	drop(s);
+	s->size = 0;
 	return 0;
 }
 
-/* What waits in the stand-in.  As carry_one(). */
+/* Takes one in.  0: none is left now; 1: one waits; -errno: the worker's end is closed. */
+static int receive(struct standin *s, uint32_t events)
+{
+	ssize_t n = recv(s->inner.fd, bytes_of(s), DATAGRAM, MSG_TRUNC | MSG_DONTWAIT);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	/* The end; or an empty one, which looks the same, and is not carried. */
+	if (n == 0)
+		return events & (EPOLLHUP | EPOLLRDHUP) ? -EPIPE : 0;
+	s->size = n <= DATAGRAM ? (size_t)n : 0;
+	return 1;
+}
+
+/* What waits in the stand-in.  0: all, or enough for now; 1: one waits; -errno: it has ended. */
 static int carry(struct standin *s, uint32_t events)
 {
-	int r = 0;
+	for (int i = 0; i < AT_ONCE; i++) {
+		int r = s->size > 0 ? 1 : receive(s, events);
 
-	for (int i = 0; r == 0 && i < AT_ONCE; i++) {
-		ssize_t n = recv(s->inner.fd, datagram, sizeof(datagram),
-			MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
-
-		if (n < 0)
-			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-		if (n > 0) {
-			r = s->outer.fd >= 0 ? carry_one(s, n) : ask_where(s);
+		if (r <= 0)
+			return r;
+		if (s->size == 0)
 			continue;
-		}
-		/* The end; or an empty one, which looks the same, and is not carried. */
-		if (events & (EPOLLHUP | EPOLLRDHUP))
-			return -EPIPE;
-		drop(s);
-		return 0;
+		r = s->outer.fd >= 0 ? send_on(s) : ask_where(s);
+		if (r != 0)
+			return r;
 	}
-	return r;
+	return 0;
 }
 
 /* Waits for the worker; for room outside; or, while a question is open, for the broker alone. */
-static int wait_on(struct standin *s, int carried)
+static int wait_on(struct standin *s)
 {
-	uint32_t in = s->question || carried > 0 ? 0 : EPOLLIN | EPOLLRDHUP;
-	int r = watch_set(&s->inner, in);
+	bool full = s->size > 0;
+	int r = watch_set(&s->inner, full ? 0 : EPOLLIN | EPOLLRDHUP);
 
 	if (r == 0 && s->outer.fd >= 0)
-		r = watch_set(&s->outer, carried > 0 && !s->question ? EPOLLOUT : 0);
+		r = watch_set(&s->outer, full && !s->question ? EPOLLOUT : 0);
 	return r;
 }
 
@@ -134,7 +141,7 @@ static void go_on(struct standin *s, uint32_t events)
 	int r = carry(s, events);
 
 	if (r >= 0)
-		r = wait_on(s, r);
+		r = wait_on(s);
 	if (r < 0)
 		standin_end(s);
 }
@@ -156,10 +163,9 @@ static void on_verdict(void *ctx, int result)
 	s->question = 0;
 	if (s->outer.fd < 0) {
 		s->refused_ns = clock_ns() + REFUSED_MS * MS_NS;
-		drop(s);
+		s->size = 0;
 	}
-	if (wait_on(s, 0) < 0)
-		standin_end(s);
+	go_on(s, 0);
 }
 
 /* ---- the part -------------------------------------------------------------------------------- */
@@ -186,7 +192,7 @@ void datagrams_standin(const struct dial_message *m)
 			.inner = {.fd = fds[1], .on = on_inner, .of = s},
 			.outer = {.fd = -1, .on = on_outer, .of = s},
 		};
-		r = wait_on(s, 0);
+		r = wait_on(s);
 		if (r < 0) {
 			fd_close(&s->inner.fd);
 			fd_close(&fds[0]);
@@ -208,7 +214,7 @@ void datagrams_lead(const struct dial_message *m, int inode)
 		watch_set(&s->outer, 0);
 		fd_close(&s->outer.fd);
 		s->outer.fd = fd_take(&fd);
-		r = wait_on(s, 0);
+		r = wait_on(s);
 	}
 	channel_done(m->id, r, 0, &none);
 }

@@ -224,7 +224,7 @@ allow connect $log type dgram
 END
 expect_text "are refused" "EMFILE 128" out
 expect_text "and those that are closed make room" "then True" out
-recorded "with a record" 1 '"event":"deny"' '"op":"socket"' '"error":"EMFILE"' 'too many datagram'
+check "with a record" grep -q '"event":"deny".*"op":"socket".*"error":"EMFILE".*too many datagram' "$ledger"
 run_worker "a full table of descriptors" 0 table <<END
 allow connect $log type dgram
 END
