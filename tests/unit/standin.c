@@ -99,7 +99,6 @@ static void a_rule_without_its_type_leads_no_datagram(void **state)
 {
 	static const char *const rules[] = {
 		"allow connect PEER\n",
-		"allow connect PEER type dgram as broker\n",
 		"allow connect /x type dgram\ndeny connect PEER\n",
 	};
 
