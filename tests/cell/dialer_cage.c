@@ -79,6 +79,13 @@ static int unix_datagram(void)
 	return result(socket(AF_UNIX, SOCK_DGRAM, 0));
 }
 
+static int unix_datagram_pair(void)
+{
+	int fds[2];
+
+	return result(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds));
+}
+
 static int tcp(void)
 {
 	return result(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -102,7 +109,8 @@ static const struct {
 	{"exec", exec_true, KILLED},
 	{"code from memory", code_from_memory, KILLED},
 	{"a netlink socket", netlink, KILLED},
-	{"a Unix datagram socket", unix_datagram, KILLED},
+	{"a Unix datagram socket", unix_datagram, 0}, /* a peer of `type dgram` */
+	{"a pair of them", unix_datagram_pair, KILLED},
 	{"a TCP socket", tcp, 0},
 	{"kill(2)", signal_parent, KILLED},
 };
