@@ -200,7 +200,7 @@ got "to whoever has its name by then" mortal.got "uid=$uid fds=0 back again" 1
 dialer_of() { # broker
 	for p in /proc/[0-9]*; do
 		grep -qs "^PPid:[[:space:]]*$1\$" "$p/status" || continue
-		[ "$(tr '\0' ' ' <"$p/cmdline" 2>/dev/null)" != "warder-dialer 3 " ] || echo "${p#/proc/}"
+		[ "$(tr '\0' ' ' <"$p/cmdline" 2>/dev/null)" != "warder-dialer 3 datagrams " ] || echo "${p#/proc/}"
 	done
 }
 begin dialer "$log" <<END
