@@ -415,9 +415,9 @@ static void a_socket_is_not_moved_to_where_it_may_be_connected(void **state)
 	put_dir(w, "/w/in");
 	put_dir(w, "/w/out");
 	put_file(w, "/w/in/s", "s");
-	world_ready(w, "allow rw /w/\nallow connect /w/**\ndeny connect /w/in/**\n");
+	world_ready(w, "allow rw /w/\nallow connect /w/**\ndeny connect **/in/**\n");
 	assert_int_equal(ask(w, MSG_RENAME, request2("/w/in/s", "/w/out/s", 0)), -EXDEV);
-	assert_int_equal(ask(w, MSG_RENAME, request2("/w/in", "/w/out/in", 0)), -EXDEV);
+	assert_int_equal(ask(w, MSG_RENAME, request2("/w/in", "/w/out/d", 0)), -EXDEV);
 	assert_int_equal(ask(w, MSG_RENAME, request2("/w/in/s", "/w/in/t", 0)), 0);
 	world_free(w);
 }
