@@ -189,4 +189,25 @@ END
 else
 	skip "logger(1)" "logger is missing; install bsdutils"
 fi
+# /dev/log itself, which is the host's: in a /dev of this test's own, which takes root to make.
+if [ "$(id -u)" = 0 ]; then
+	cat >dev.sh <<'END'
+t=$(mktemp -d) && mount -t tmpfs none "$t" || exit 1
+for n in null zero full random urandom tty; do
+	touch "$t/$n" && mount --bind "/dev/$n" "$t/$n" || exit 1
+done
+mkdir "$t/pts" "$t/shm" && mount --rbind /dev/pts "$t/pts" && ln -s pts/ptmx "$t/ptmx" &&
+	ln -s /proc/self/fd "$t/fd" && ln -s "$1" "$t/log" && mount --move "$t" /dev || exit 1
+shift
+exec "$@"
+END
+	echo "allow connect /dev/log type dgram" >policy
+	ledger=$dir/ledger.libc
+	expect_status "syslog(3), which knows /dev/log alone" 0 unshare -m sh dev.sh "$log" "$warder" \
+		run -q -p policy --ledger "$ledger" --time 60s -- \
+		"$python" -c 'import syslog; syslog.syslog("from libc")'
+	wait_until grep -q "from libc" log.got
+	check "logs" test "$(grep -c 'from libc' log.got)" -eq 1
+	recorded "by one record" 1 '"event":"grant"' '"asked":"/dev/log"' '"reached":"[^"]*dev-log"'
+fi
 finish
