@@ -16,6 +16,7 @@
 #include "broker/plan.h"
 #include "broker/slow.h"
 #include "broker/socket_inside.h"
+#include "broker/standin.h"
 #include "broker/trap.h"
 #include "common/chan.h"
 #include "common/fd.h"
@@ -112,6 +113,8 @@ static int open_sockets(struct run *run, struct failure *f)
 
 	if (r == 0)
 		r = dial_new(&s->dial);
+	if (r == 0)
+		r = standins_new(&s->standins);
 	if (r == 0) {
 		s->names = names_new();
 		r = s->names ? 0 : -ENOMEM;
@@ -187,6 +190,7 @@ static void finish(struct run *run, const char *why)
 		umask(run->session.umask);
 	run->session.slow = slow_free(run->session.slow);
 	run->session.dial = dial_free(run->session.dial);
+	run->session.standins = standins_free(run->session.standins);
 	run->session.socket_waits = inside_free(run->session.socket_waits);
 	run->session.names = names_free(run->session.names);
 	trap_deinit(&run->session);

@@ -136,7 +136,7 @@ unsigned decide_rights(struct session *s, const struct target *t, unsigned among
 {
 	unsigned have = 0;
 
-	for (unsigned right = 1; right <= RIGHT_EXEC; right <<= 1) {
+	for (unsigned right = 1; right <= RIGHT_BIND; right <<= 1) {
 		if ((among & right) && decide_would_allow(s, t, right))
 			have |= right;
 	}

@@ -15,6 +15,7 @@
 #include "broker/names.h"
 #include "broker/record.h"
 #include "broker/resolve.h"
+#include "broker/standin.h"
 #include "common/chan.h"
 #include "common/fd.h"
 
@@ -169,7 +170,8 @@ int dial_begin(struct session *s, struct request *q, struct dial_waiter *waiter,
 	one->ends = false;
 	/* A path without the worker's socket: the dialer makes it. */
 	one->brings = m->op == DIAL_TCP || m->op == DIAL_ABSTRACT || m->op == DIAL_BIND ||
-		      m->op == DIAL_SOCKET || (m->op == DIAL_PATH && n_fds == 1);
+		      m->op == DIAL_SOCKET || m->op == DIAL_STANDIN ||
+		      (m->op == DIAL_PATH && n_fds == 1);
 	one->finish = finish;
 	one->deadline_ns = deadline(m, clock_ns());
 	take_over(one, q, waiter);
@@ -227,7 +229,8 @@ static void cancel(struct session *s, struct waiting *one)
 	struct dial_message *m = &d->out;
 
 	d->cancelled[d->next_cancelled++ % DIAL_WAITING_MAX] = one->id;
-	if (one->op == DIAL_BIND || one->op == DIAL_SOCKET) /* is done at once */
+	if (one->op == DIAL_BIND || one->op == DIAL_SOCKET || one->op == DIAL_STANDIN ||
+		one->op == DIAL_LEAD) /* is done at once */
 		return;
 	memset(m, 0, sizeof(*m));
 	m->op = DIAL_CANCEL;
@@ -291,7 +294,7 @@ enum verdict dial_decide_name(struct session *s, struct request *q)
 	return VERDICT_DENY;
 }
 
-static int settle(struct session *s, struct request *q, int result)
+int dial_settle(struct session *s, struct request *q, int result)
 {
 	int r;
 
@@ -331,7 +334,7 @@ static int on_lookup(struct session *s, const struct dial_message *m)
 		r = charge(s, q, false);
 	else
 		r = dial_refuse(s, q);
-	send_verdict(s, m->id, settle(s, q, r));
+	send_verdict(s, m->id, dial_settle(s, q, r));
 	return 0;
 }
 
@@ -345,7 +348,7 @@ static int on_found(struct session *s, const struct dial_message *m)
 	begin_asked(s, m, OP_RESOLVE);
 	if (dial_decide_name(s, q) != VERDICT_ALLOW) {
 		r = dial_refuse(s, q);
-		r = settle(s, q, r);
+		r = dial_settle(s, q, r);
 	}
 	for (size_t i = 0; r == 0 && i < m->n_addresses; i++)
 		names_pin(s->names, m->name, m->name_size, m->addresses[i].bytes, m->ttl, now_ns);
@@ -369,7 +372,7 @@ static int on_flow(struct session *s, const struct dial_message *m)
 		r = charge(s, q, false);
 	else
 		r = dial_refuse(s, q);
-	send_verdict(s, m->id, settle(s, q, r));
+	send_verdict(s, m->id, dial_settle(s, q, r));
 	return 0;
 }
 
@@ -441,6 +444,12 @@ static const char *on_question(struct session *s, const struct dial_message *m, 
 		if (m->n_addresses != 2)
 			return "the dialer asked for half a flow";
 		on_flow(s, m);
+		return NULL;
+	case DIAL_FIRST:
+		send_verdict(s, m->id, standin_first(s, m->of));
+		return NULL;
+	case DIAL_GONE:
+		standin_gone(s, m->of);
 		return NULL;
 	default:
 		return "the dialer sent what only the broker may";

@@ -54,6 +54,9 @@ int dial_serve(struct session *s, const char **ret_why);
 int dial_check(struct session *s, const char **ret_why);
 #define DIAL_CHECK_MS 100
 
+/* Records what came of a request that no door brought.  `result`, or -EIO where it cannot be. */
+int dial_settle(struct session *s, struct request *q, int result);
+
 /* Ends a dialer that lies: who waits for it is refused.  0, or negative as above.  From a finish()
  * too. */
 int dial_end(struct session *s, const char *reason, const char **ret_why);

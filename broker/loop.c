@@ -17,6 +17,7 @@
 #include "broker/events.h"
 #include "broker/slow.h"
 #include "broker/socket_inside.h"
+#include "broker/standin.h"
 #include "broker/trap.h"
 #include "common/chan.h"
 #include "common/codec.h"
@@ -286,7 +287,11 @@ static const char *on_signal(struct loop *l, struct session *s)
 static const char *on_worker(struct loop *l, struct session *s)
 {
 	pid_t worker = s->cell->worker_pid;
-	int status = cell_wait(s->cell);
+	const char *why = NULL;
+	int status;
+
+	standins_drain(s, &why);
+	status = cell_wait(s->cell);
 
 	if (status < 0) {
 		fail(&l->failure, status, "cannot tell how the worker ended: %m");

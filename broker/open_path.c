@@ -505,6 +505,9 @@ static int open_tmpfile(struct session *s, struct request *q)
 	return r;
 }
 
+/* ---- names on the way --------------------------------------------------------------------------
+ */
+
 int open_between(struct session *s, struct request *q)
 {
 	struct target *t = &q->target;
@@ -532,6 +535,48 @@ int open_between(struct session *s, struct request *q)
 	return ANSWER_FD;
 }
 
+static bool is_beneath(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return n == 1 || (strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0'));
+}
+
+/* Whether a path leads to trees and is in none. */
+static bool is_between(const struct session *s, const struct target *t)
+{
+	for (size_t i = 0; i < policy_tree_count(s->policy); i++) {
+		const struct policy_tree *tree = policy_tree(s->policy, i);
+
+		if (policy_tree_is_place(s->policy, i) &&
+			(is_beneath(t->asked, tree->prefix) ||
+				(tree->resolved && is_beneath(t->asked, tree->resolved))))
+			return false;
+	}
+	return policy_names(s->policy, t->asked, t->asked_size);
+}
+
+/*
+ * "/" and its like: a directory of the view's own file system, with the names that lead to trees,
+ * and no rule that says yes or no.  It may be listed.
+ */
+static int list_between(struct session *s, struct request *q, int refusal)
+{
+	struct target *t = &q->target;
+	struct stat root;
+	int r;
+
+	if (s->root != ROOT_VIEW || refusal != -EACCES || !q->refused || q->by_limit || writes(q) ||
+		(q->answer.rule && !q->answer.missing) || !is_between(s, t))
+		return refusal;
+	request_rewind(q);
+	r = resolve_inode(s, q, t, s->cell->view_fd, !(q->flags & O_NOFOLLOW));
+	if (r < 0 || fstat(s->cell->view_fd, &root) < 0 || t->dev != root.st_dev)
+		return open_existing(s, q); /* the same refusal again */
+	r = open_between(s, q);
+	return r < 0 ? r : 0;
+}
+
 int open_path(struct session *s, struct request *q)
 {
 	int r = open_flags(q);
@@ -542,7 +587,8 @@ int open_path(struct session *s, struct request *q)
 		return open_tmpfile(s, q);
 	if (q->flags & O_CREAT)
 		return open_or_create(s, q);
-	return open_existing(s, q);
+	r = open_existing(s, q);
+	return r < 0 ? list_between(s, q, r) : r;
 }
 
 int open_on_host(struct session *s, struct request *q, const char *path)

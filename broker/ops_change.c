@@ -33,7 +33,8 @@
 #endif
 
 /* Rights on what an inode holds, as opposed to its name. */
-#define RIGHTS_CONTENT (RIGHT_READ | RIGHT_LIST | RIGHT_WRITE | RIGHT_APPEND | RIGHT_EXEC)
+#define RIGHTS_CONTENT \
+	(RIGHT_READ | RIGHT_LIST | RIGHT_WRITE | RIGHT_APPEND | RIGHT_EXEC | RIGHT_CONNECT)
 
 /* ---- the way to a name ----------------------------------------------------------------------- */
 

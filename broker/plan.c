@@ -254,7 +254,7 @@ static int plan_trees(struct plan *p, const struct policy *policy, struct failur
 	for (size_t i = 0; i < count && r == 0; i++) {
 		const struct policy_tree *t = policy_tree(policy, i);
 
-		if (t->verdict == VERDICT_DENY || t->missing)
+		if (t->verdict == VERDICT_DENY || t->missing || !policy_tree_is_place(policy, i))
 			continue;
 		if (t->as == AS_BROKER)
 			p->as_broker = true;

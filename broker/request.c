@@ -27,6 +27,7 @@ const char *request_op_name(unsigned op)
 		[OP_BIND - MSG__COUNT] = "bind",
 		[OP_RESOLVE - MSG__COUNT] = "resolve",
 		[OP_SEND - MSG__COUNT] = "send",
+		[OP_SOCKET - MSG__COUNT] = "socket",
 	};
 
 	return op < MSG__COUNT ? msg_rows[op].name : names[op - MSG__COUNT];

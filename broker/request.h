@@ -78,6 +78,7 @@ enum request_op {
 	OP_BIND,
 	OP_RESOLVE, /* the cell's nameserver is asked for a name */
 	OP_SEND,    /* a first datagram to a peer */
+	OP_SOCKET,  /* socket(2): a Unix datagram socket is asked for */
 	OP__COUNT,
 };
 const char *request_op_name(unsigned op);
@@ -179,6 +180,7 @@ struct trap;         /* trap.h: buffers of the trap door */
 struct slow;         /* slow.h: its calls that wait */
 struct dial;         /* dial.h: what the dialer was asked */
 struct names;        /* names.h: addresses that names have */
+struct standins;     /* standin.h: the worker's datagram sockets */
 struct socket_waits; /* socket_wait.h: calls on the worker's own sockets that wait */
 struct affinity;     /* affinity.h: where broker and worker run */
 
@@ -210,6 +212,7 @@ struct session {
 	struct slow *slow;                 /* owned; made before the cage */
 	struct dial *dial;                 /* owned; dial_new(), before the cage */
 	struct names *names;               /* owned; names_new() */
+	struct standins *standins;         /* owned; standins_new(), before the cage */
 	struct socket_waits *socket_waits; /* owned; made before the cage */
 	struct affinity *affinity;         /* borrowed: the loop's; may be NULL */
 	bool in_child;         /* this is a child of slow.h's, and the book its parent's */

@@ -44,7 +44,7 @@ static bool is_nested(const struct policy *p, const char *path)
 		size_t size = strlen(t->resolved);
 
 		if (t->verdict == VERDICT_DENY || t->missing || !(t->rights & RIGHTS_FILES) ||
-			strcmp(t->resolved, path) == 0)
+			!policy_tree_is_place(p, i) || strcmp(t->resolved, path) == 0)
 			continue;
 		if (size == 1 || is_beneath(path, strlen(path), t->resolved, size))
 			return true;

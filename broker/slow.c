@@ -147,7 +147,7 @@ bool slow_serves(const struct request *q)
 	/* Of sockets the broker keeps what it waits for.  With O_PATH an open goes on: the caller
 	 * alone waits. */
 	return q->op != OP_UMASK && q->op != OP_CONNECT && q->op != OP_BIND && q->op != OP_LISTEN &&
-	       !(q->op == MSG_OPEN && (q->flags & O_PATH));
+	       q->op != OP_SOCKET && !(q->op == MSG_OPEN && (q->flags & O_PATH));
 }
 
 bool slow_may_be(const struct session *s, const struct trap *t)

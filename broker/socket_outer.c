@@ -356,7 +356,7 @@ static int finish_relay(struct session *s, struct dialled *d, const char **ret_w
 	return notify_refuse(s->cell->notify, w->notice.id, EINPROGRESS);
 }
 
-/* ---- the four of them ------------------------------------------------------------------------ */
+/* ---- each of them --------------------------------------------------------------------------- */
 
 int outer_tcp(struct session *s, struct trap *t)
 {
@@ -411,4 +411,21 @@ int outer_path(struct session *s, struct trap *t)
 	int r = record_change(s, &t->q);
 
 	return r < 0 ? r : ask(s, t, &m, fds, 2, finish_path);
+}
+
+int outer_standin(struct session *s, struct trap *t, dial_finish *finish)
+{
+	struct dial_message m = {.op = DIAL_STANDIN};
+
+	return ask(s, t, &m, NULL, 0, finish);
+}
+
+/* Its record stands since before. */
+int outer_lead(struct session *s, struct trap *t, uint32_t of, uint32_t timeout_ms)
+{
+	struct dial_message m = {.op = DIAL_LEAD, .of = of};
+
+	if (t->q.answer.timeout_ms == 0)
+		t->q.answer.timeout_ms = timeout_ms;
+	return ask(s, t, &m, &t->q.target.fd, 1, finish_path);
 }

@@ -9,6 +9,7 @@
 #ifndef WARDER_SOCKET_OUTER_H
 #define WARDER_SOCKET_OUTER_H
 
+#include "broker/dial.h"
 #include "broker/trap.h"
 
 #define SOCKET_LATER (-EINPROGRESS - 4096) /* no errno: nothing is answered now */
@@ -18,6 +19,10 @@ int outer_abstract(struct session *s, struct trap *t);
 int outer_bind(struct session *s, struct trap *t);
 /* The inode is q->target.fd. */
 int outer_path(struct session *s, struct trap *t);
+/* socket(2): a stand-in for a datagram socket, for finish(). */
+int outer_standin(struct session *s, struct trap *t, dial_finish *finish);
+/* Leads one to the inode q->target.fd. */
+int outer_lead(struct session *s, struct trap *t, uint32_t of, uint32_t timeout_ms);
 
 /* tcp_states of net/tcp_states.h, as TCP_INFO has them. */
 enum { STATE_ESTABLISHED = 1, STATE_SYN_SENT = 2, STATE_CLOSE = 7, STATE_LISTEN = 10 };

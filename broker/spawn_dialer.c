@@ -84,7 +84,9 @@ static void close_others(int report_fd)
 
 static void run(const struct cell_spec *spec, int channel_fd, int life_fd, int report_fd)
 {
-	char *argv[] = {(char *)"warder-dialer", (char *)"3", NULL};
+	bool datagrams = spec->sockets & CELL_SOCKETS_DATAGRAM;
+	char *argv[] = {
+		(char *)"warder-dialer", (char *)"3", datagrams ? (char *)"datagrams" : NULL, NULL};
 	char *envp[] = {NULL};
 	struct failure f = FAILURE_INIT;
 	sigset_t none;

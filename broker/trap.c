@@ -20,6 +20,7 @@
 #include "broker/resolve.h"
 #include "broker/slow.h"
 #include "broker/socket_outer.h"
+#include "broker/standin.h"
 #include "broker/tracee.h"
 #include "broker/trap_open.h"
 #include "broker/trap_socket.h"
@@ -148,7 +149,7 @@ static int open_by_path(struct session *s, struct trap *t)
 
 static int serve_open(struct session *s, struct trap *t)
 {
-	return open_held(s, t, open_to_list(s, &t->q, open_by_path(s, t)));
+	return open_held(s, t, open_by_path(s, t));
 }
 
 /* ---- running -----------------------------------------------------------------------------------
@@ -280,6 +281,8 @@ static int serve(struct session *s, struct trap *t)
 		return serve_umask(s, t);
 	case OP_PLACE:
 		return GO_ON;
+	case OP_SOCKET:
+		return serve_socket(s, t);
 	case OP_CONNECT:
 		return serve_connect(s, t);
 	case OP_BIND:

@@ -49,6 +49,7 @@
 	X(lremovexattr, NULL) \
 	X(fremovexattr, NULL) \
 	X(inotify_add_watch, NULL) \
+	X(socket, NULL) \
 	X(connect, NULL) \
 	X(bind, NULL) \
 	X(listen, NULL) \

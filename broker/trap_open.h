@@ -2,7 +2,7 @@
 /*
  * trap_open.h - opens by the trap door that no rule grants and that are granted nevertheless.
  *
- * Each takes what came of the call so far, and returns that or something better.
+ * It takes what came of the call so far, and returns that or something better.
  */
 #ifndef WARDER_TRAP_OPEN_H
 #define WARDER_TRAP_OPEN_H
@@ -10,6 +10,5 @@
 #include "broker/trap.h"
 
 int open_held(struct session *s, struct trap *t, int result);
-int open_to_list(struct session *s, struct request *q, int refusal);
 
 #endif

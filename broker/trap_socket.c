@@ -22,6 +22,7 @@
 #include "broker/resolve.h"
 #include "broker/socket_inside.h"
 #include "broker/socket_outer.h"
+#include "broker/standin.h"
 #include "broker/tracee.h"
 #include "broker/trap_take.h"
 #include "common/fd.h"
@@ -91,7 +92,7 @@ static int take_peer(const struct session *s, struct trap *t)
 	return r;
 }
 
-static int take_socket(const struct session *s, struct trap *t, unsigned op)
+static int take_own(const struct session *s, struct trap *t, unsigned op)
 {
 	t->q.op = op;
 	t->number = arg_int(t, 0);
@@ -100,7 +101,7 @@ static int take_socket(const struct session *s, struct trap *t, unsigned op)
 
 int take_connect(const struct session *s, struct trap *t)
 {
-	int r = take_socket(s, t, OP_CONNECT);
+	int r = take_own(s, t, OP_CONNECT);
 
 	if (r == 0)
 		r = take_address(t);
@@ -109,7 +110,7 @@ int take_connect(const struct session *s, struct trap *t)
 
 int take_bind(const struct session *s, struct trap *t)
 {
-	int r = take_socket(s, t, OP_BIND);
+	int r = take_own(s, t, OP_BIND);
 
 	t->q.peer.bind = true;
 	if (r == 0)
@@ -120,7 +121,7 @@ int take_bind(const struct session *s, struct trap *t)
 int take_listen(const struct session *s, struct trap *t)
 {
 	t->backlog = arg_int(t, 1);
-	return take_socket(s, t, OP_LISTEN);
+	return take_own(s, t, OP_LISTEN);
 }
 
 /* ---- inside ---------------------------------------------------------------------------------- */
@@ -341,10 +342,9 @@ static int connect_path(struct session *s, struct trap *t)
 		return q->own ? refuse_absent(q, r) : r;
 	if (q->own)
 		return connect_own(s, t, &q->target.fd);
-	/* Such a socket sends to any name that it is given. */
-	if (t->sock.type == SOCK_DGRAM && !(q->answer.types & TYPE_DATAGRAM))
-		return refuse(q, EACCES, "a datagram socket, and %s does not say \"type dgram\"",
-			q->answer.rule);
+	/* Such a socket sends to any name that it is given: standin.h. */
+	if (t->sock.type == SOCK_DGRAM)
+		return refuse(q, EACCES, "a datagram socket that is not the broker's to lead");
 	r = charge(s, q, false);
 	if (r < 0)
 		return r;
@@ -391,12 +391,16 @@ static int check_netlink(struct trap *t)
 
 int serve_connect(struct session *s, struct trap *t)
 {
+	uint32_t standin;
 	int r;
 
 	if (t->sock.domain == AF_NETLINK) {
 		r = check_netlink(t);
 		return r < 0 ? r : connect_own(s, t, NULL);
 	}
+	standin = standin_of(s, &t->sock);
+	if (standin)
+		return standin_connect(s, t, standin);
 	switch (t->q.peer.kind) {
 	case PEER_TCP:
 		return connect_tcp(s, t);
@@ -501,6 +505,8 @@ int serve_bind(struct session *s, struct trap *t)
 		r = check_netlink(t);
 		return r < 0 ? r : bind_inside(s, t);
 	}
+	if (standin_of(s, &t->sock))
+		return standin_bind(t);
 	switch (t->q.peer.kind) {
 	case PEER_TCP:
 	case PEER_UDP:

@@ -37,6 +37,14 @@ struct tally_table {
 	struct tally_row *rows;
 	size_t n_rows, capacity;
 	struct tally_row all;
+	/* The grants of this session that were counted, by number, for those that came to nothing.
+	 */
+	struct tally_grant {
+		uint64_t seq;
+		size_t row;
+		bool counted;
+	} * grants;
+	size_t n_grants, grants_capacity;
 	char first[40], last[40]; /* times */
 };
 

@@ -49,36 +49,134 @@ static int add_us(struct tally_row *row, uint64_t us)
 	return 0;
 }
 
-static int count(struct tally_row *row, const char *event, const json_t *us)
+/* A field's number; `otherwise` where there is none. */
+static uint64_t number(const json_t *record, const char *field, uint64_t otherwise)
 {
-	if (strcmp(event, "deny") == 0)
-		row->denied++;
-	else if (strcmp(event, "fail") == 0)
-		row->failed++;
-	else
-		row->granted++;
-	if (strcmp(event, "grant") != 0 || !json_is_integer(us) || json_integer_value(us) < 0)
+	const json_t *n = json_object_get(record, field);
+
+	return json_is_integer(n) && json_integer_value(n) >= 0 ? (uint64_t)json_integer_value(n)
+								: otherwise;
+}
+
+/* The line of a file that is about to be made: what is granted is its descriptor, on a line of its
+ * own. */
+static bool announces(const json_t *record)
+{
+	const char *op = json_string_value(json_object_get(record, "op"));
+	const char *flags = json_string_value(json_object_get(record, "flags"));
+
+	return op && strcmp(op, "open") == 0 && flags && strstr(flags, "O_CREAT") &&
+	       !json_is_true(json_object_get(record, "fd"));
+}
+
+/* Numbers grow, or nothing is kept of them: a damaged ledger is told elsewhere. */
+static int keep_grant(struct tally_table *t, uint64_t seq, size_t row, bool counted)
+{
+	struct tally_grant *grown;
+
+	if (t->n_grants > 0 && seq <= t->grants[t->n_grants - 1].seq)
 		return 0;
-	return add_us(row, (uint64_t)json_integer_value(us));
+	if (t->n_grants == t->grants_capacity) {
+		t->grants_capacity = t->grants_capacity ? 2 * t->grants_capacity : 256;
+		grown = reallocarray(t->grants, t->grants_capacity, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		t->grants = grown;
+	}
+	t->grants[t->n_grants++] = (struct tally_grant){seq, row, counted};
+	return 0;
+}
+
+static int compare_grants(const void *a, const void *b)
+{
+	const struct tally_grant *x = a, *y = b;
+
+	return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+static struct tally_grant *find_grant(const struct tally_table *t, uint64_t seq)
+{
+	const struct tally_grant key = {.seq = seq};
+
+	return t->n_grants ? bsearch(&key, t->grants, t->n_grants, sizeof(key), compare_grants)
+			   : NULL;
+}
+
+static int add_grant(struct tally_table *t, struct tally_row *row, const json_t *record)
+{
+	bool counts = !announces(record);
+	uint64_t us = number(record, "us", UINT64_MAX);
+	int r = keep_grant(t, number(record, "seq", 0), (size_t)(row - t->rows), counts);
+
+	if (r < 0 || !counts)
+		return r;
+	row->granted++;
+	t->all.granted++;
+	if (us == UINT64_MAX)
+		return 0;
+	r = add_us(row, us);
+	return r < 0 ? r : add_us(&t->all, us);
+}
+
+/* What came to nothing; a grant that it names is one no more. */
+static void add_failure(struct tally_table *t, struct tally_row *row, const json_t *record)
+{
+	struct tally_grant *grant = find_grant(t, number(record, "of", UINT64_MAX));
+
+	if (grant) {
+		row = &t->rows[grant->row];
+		if (grant->counted) {
+			row->granted--;
+			t->all.granted--;
+		}
+		grant->counted = false;
+	}
+	row->failed++;
+	t->all.failed++;
+}
+
+static void add_denial(struct tally_table *t, struct tally_row *row, const json_t *record)
+{
+	uint64_t n = number(record, "count", 1);
+
+	row->denied += n;
+	t->all.denied += n;
+}
+
+/* The row of what a record rests on: a failure's is that of the grant that it names. */
+static struct tally_row *row_of(struct tally_table *t, const json_t *record)
+{
+	const struct tally_grant *grant = find_grant(t, number(record, "of", UINT64_MAX));
+	char rule[512];
+
+	if (grant)
+		return &t->rows[grant->row];
+	json_show(record, "rule", rule, sizeof(rule));
+	return find_row(t, *rule ? rule : no_rule);
 }
 
 int tally_add(struct tally_table *t, const json_t *record)
 {
 	const char *event = json_string_value(json_object_get(record, "event"));
-	const json_t *us = json_object_get(record, "us");
-	char rule[512];
 	struct tally_row *row;
 
 	json_show(record, "time", t->last, sizeof(t->last));
 	if (!*t->first)
 		memcpy(t->first, t->last, sizeof(t->first));
+	if (event && strcmp(event, "session") == 0)
+		t->n_grants = 0;
 	if (!event || (strcmp(event, "grant") != 0 && strcmp(event, "deny") != 0 &&
 			      strcmp(event, "fail") != 0))
 		return 0;
-	json_show(record, "rule", rule, sizeof(rule));
-	row = find_row(t, *rule ? rule : no_rule);
-	if (!row || count(row, event, us) < 0 || count(&t->all, event, us) < 0)
+	row = row_of(t, record);
+	if (!row)
 		return -ENOMEM;
+	if (strcmp(event, "grant") == 0)
+		return add_grant(t, row, record);
+	if (strcmp(event, "deny") == 0)
+		add_denial(t, row, record);
+	else
+		add_failure(t, row, record);
 	return 0;
 }
 
@@ -173,5 +271,6 @@ void tally_deinit(struct tally_table *t)
 		free(t->rows[i].us);
 	}
 	free(t->rows);
+	free(t->grants);
 	free(t->all.us);
 }

@@ -30,9 +30,10 @@
 #define DIAL_ADDRESSES_MAX 16
 #define DIAL_OPTIONS_MAX   24
 #define DIAL_VALUE_MAX     16
-#define DIAL_START_ID      1  /* of `start`, the first message */
-#define DIAL_WAITING_MAX   64 /* messages of the broker's that wait for an answer */
-#define DIAL_ASKING_MAX    96 /* messages of the dialer's that wait for a verdict */
+#define DIAL_START_ID      1   /* of `start`, the first message */
+#define DIAL_WAITING_MAX   64  /* messages of the broker's that wait for an answer */
+#define DIAL_STANDINS_MAX  128 /* datagram sockets of the worker's, at once */
+#define DIAL_ASKING_MAX    96  /* messages of the dialer's that wait for a verdict */
 
 /* The fields of a row, on the wire in this order. */
 enum dial_field {
@@ -65,11 +66,15 @@ enum dial_field {
  *   abstract u32 timeout_ms  u8 wait  u16 type  name of any bytes, options  done: the socket
  *   bind     one address, options                                         done: the socket, bound
  *   socket   u16 type                                      done: a Unix socket, not bound
+ *   standin  done: one end of a pair of SOCK_SEQPACKET sockets, which stands in for a datagram
+ *            socket; the dialer keeps the other end under this message's id
+ *   lead     u32 of: a standin's id, with the inode of a Unix datagram socket
+ *            done: what is sent on that stand-in goes there from now on
  *   relay    as tcp with wait 1, one address: done when a listener of the dialer's own stands at
  *            that address inside the cell, and the next connection there is carried to it
  *   resolve  u8 families (1: IPv4, 2: IPv6)  name                         names
  *   cancel   u32 id of a tcp, path, abstract, relay or resolve: nobody waits for it any more
- *   verdict  i32 result: 0 or -errno                     answers lookup, found, flow
+ *   verdict  i32 result: 0 or -errno                     answers lookup, found, flow, first
  *
  * Dialer to broker:
  *   done     i32 result: 0 or -errno  u8 which address           for 0 the socket, where there is
@@ -79,6 +84,9 @@ enum dial_field {
  *   lookup   u16 type (RFC 1035, 3.2.2)  name                    the cell asks for a name
  *   found    u32 ttl in s  name  u8 n, addresses                 what it is about to be told
  *   flow     two addresses: of the cell's socket, of the peer    a first datagram to that peer
+ *   first    u32 of: a standin's id   a datagram waits, and no lead has said where it goes; the
+ *            broker sends a lead before a verdict that is 0
+ *   gone     u32 of: a standin's id   it has ended; no answer
  *
  * A socket is IPv6 where its address is, and also where an option of IPPROTO_IPV6 rides along: the
  * worker's own is one, and meets IPv4 by mapped addresses.
@@ -93,13 +101,17 @@ enum dial_field {
 	X(socket, SOCKET, 0, DIAL_F_TYPE, 0, 0) \
 	X(relay, RELAY, 0, DIAL_F_TIMEOUT | DIAL_F_WAIT | DIAL_F_OPTIONS, 1, 1) \
 	X(resolve, RESOLVE, 0, DIAL_F_FAMILIES | DIAL_F_NAME, 0, 0) \
+	X(standin, STANDIN, 0, 0, 0, 0) \
+	X(lead, LEAD, 1, DIAL_F_OF, 0, 0) \
 	X(cancel, CANCEL, 0, DIAL_F_OF, 0, 0) \
 	X(verdict, VERDICT, 0, DIAL_F_RESULT, 0, 0) \
 	X(done, DONE, 1, DIAL_F_RESULT | DIAL_F_WHICH, 0, 0) \
 	X(names, NAMES, 0, DIAL_F_RESULT | DIAL_F_TTL, 0, DIAL_ADDRESSES_MAX) \
 	X(lookup, LOOKUP, 0, DIAL_F_TYPE | DIAL_F_NAME, 0, 0) \
 	X(found, FOUND, 0, DIAL_F_TTL | DIAL_F_NAME, 1, DIAL_ADDRESSES_MAX) \
-	X(flow, FLOW, 0, 0, 2, 2)
+	X(flow, FLOW, 0, 0, 2, 2) \
+	X(first, FIRST, 0, DIAL_F_OF, 0, 0) \
+	X(gone, GONE, 0, DIAL_F_OF, 0, 0)
 
 enum dial_op {
 #define X(op, OP, fds, fields, least, most) DIAL_##OP,
@@ -135,7 +147,7 @@ struct dial_message {
 	uint8_t cell[DIAL_CELL__COUNT]; /* start */
 	uint32_t timeout_ms;            /* 0: the kernel's own patience */
 	uint32_t ttl;
-	uint32_t of; /* cancel */
+	uint32_t of; /* cancel, lead, first, gone */
 	int32_t result;
 	uint16_t type;
 	uint8_t families;

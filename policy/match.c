@@ -81,7 +81,10 @@ static void meet_marks(struct tally *t, uint32_t first)
 			t->protected |= mark->rights & t->wanted;
 		} else {
 			tree = &t->p->trees[mark->tree].pub;
-			if (tree->verdict != VERDICT_DENY && mark->prefix_size >= t->longest)
+			/* Nor does what asks about "**" give anything to put in a place. */
+			if (tree->verdict != VERDICT_DENY && t->longest != SIZE_MAX &&
+				(mark->prefix_size >= t->longest ||
+					!policy_tree_is_place(t->p, mark->tree)))
 				continue;
 			if (!t->p->rules[tree->rule].except_root)
 				apply_mark(t, mark);

@@ -489,13 +489,8 @@ unsigned policy_socket_use(const struct policy *p)
 	unsigned use = 0;
 
 	for (size_t i = 0; i < p->n_socks; i++) {
-		const struct rule *r = &p->rules[p->socks[i].rule];
-
-		if (r->verdict != VERDICT_ALLOW)
-			continue;
-		use |= use_of_sock(&p->socks[i]);
-		if (p->socks[i].kind == HOST_ABSTRACT && (r->types & TYPE_DATAGRAM))
-			use |= USE_DATAGRAM;
+		if (p->rules[p->socks[i].rule].verdict == VERDICT_ALLOW)
+			use |= use_of_sock(&p->socks[i]);
 	}
 	for (size_t i = 0; i < p->n_trees; i++) {
 		const struct policy_tree *t = &p->trees[i].pub;

@@ -216,6 +216,9 @@ struct policy_tree {
 };
 size_t policy_tree_count(const struct policy *p);
 const struct policy_tree *policy_tree(const struct policy *p, size_t i);
+/* Whether tree i begins at a directory or file: not "**", nor a wildcard right below "/", which
+ * only deny and ask may begin with, and which give no tree. */
+bool policy_tree_is_place(const struct policy *p, size_t i);
 
 /* The prefix of tree i leads to `path` (absolute, copied).  NULL: it is missing; then the tree
  * grants nothing, which is an error unless its rule says `optional`.  A deny of what is missing

@@ -175,9 +175,12 @@ static size_t *no_grants(const struct policy *p)
 
 /* ---- denies inside exec trees ---------------------------------------------------------------- */
 
-static bool gives(const struct policy_tree *t, unsigned rights)
+static bool gives(const struct policy *p, size_t tree, unsigned rights)
 {
-	return t->verdict != VERDICT_DENY && !t->missing && (t->rights & rights);
+	const struct policy_tree *t = &p->trees[tree].pub;
+
+	return t->verdict != VERDICT_DENY && !t->missing && (t->rights & rights) &&
+	       policy_tree_is_place(p, tree);
 }
 
 static int exec_places(const struct policy *p, struct place **ret, size_t *ret_n)
@@ -190,7 +193,7 @@ static int exec_places(const struct policy *p, struct place **ret, size_t *ret_n
 	for (size_t i = 0; i < p->n_trees; i++) {
 		const struct policy_tree *t = &p->trees[i].pub;
 
-		if (!gives(t, RIGHT_EXEC))
+		if (!gives(p, i, RIGHT_EXEC))
 			continue;
 		places[n++] = (struct place){t->prefix, i};
 		if (strcmp(t->prefix, t->resolved) != 0)
@@ -498,7 +501,7 @@ static bool is_giver(const struct policy *p, size_t tree, const char *rule, cons
 	const struct policy_tree *t = &p->trees[tree].pub;
 	size_t size = strlen(path);
 
-	return p->rules[t->rule].name == rule && gives(t, RIGHT_CREATE | RIGHT_DELETE) &&
+	return p->rules[t->rule].name == rule && gives(p, tree, RIGHT_CREATE | RIGHT_DELETE) &&
 	       (runtime_holds(t->prefix, path, size) || runtime_holds(t->resolved, path, size));
 }
 
@@ -540,7 +543,7 @@ int relate_crossings(struct policy *p)
 	char at[PATH_MAX];
 
 	for (size_t i = 0; i < p->n_trees && !any; i++)
-		any = gives(&p->trees[i].pub, RIGHT_CREATE | RIGHT_DELETE);
+		any = gives(p, i, RIGHT_CREATE | RIGHT_DELETE);
 	if (!any)
 		return 0;
 	grants = no_grants(p);

@@ -156,10 +156,18 @@ static int check_options(struct policy *p, const struct word *words, const struc
 		return error_at(p, words[1].column,
 			"\"mode\" has a meaning for \"bind PATH\" alone, which makes a file; leave "
 			"it out");
-	if (r->types && (bind || !(paths || abstract)))
+	if (r->types && (bind || !paths))
 		return error_at(p, words[1].column,
-			"\"type dgram\" has a meaning for \"connect\" and a Unix socket alone; "
-			"leave it out");
+			"\"type dgram\" has a meaning for \"connect\" and a socket with a path "
+			"alone; leave it out");
+	if (r->types && abstract)
+		return error_at(p, words[1].column,
+			"\"type dgram\" is of sockets with a path: datagrams reach no abstract "
+			"name; leave it out of this rule");
+	if (r->types && r->as == AS_BROKER)
+		return error_at(p, words[1].column,
+			"\"as broker\" does not go with \"type dgram\": datagrams are sent as the "
+			"worker");
 	if (r->timeout_ms && bind)
 		return error_at(p, words[1].column,
 			"\"timeout\" has a meaning for \"connect\" alone; leave it out");

@@ -280,6 +280,13 @@ const struct policy_tree *policy_tree(const struct policy *p, size_t i)
 	return i < p->n_trees ? &p->trees[i].pub : NULL;
 }
 
+bool policy_tree_is_place(const struct policy *p, size_t i)
+{
+	const struct pattern *t = &p->trees[i].pattern;
+
+	return !t->anywhere && (t->n_rest == 0 || strcmp(t->prefix, "/") != 0);
+}
+
 int policy_tree_resolved(struct policy *p, size_t i, const char *path)
 {
 	struct tree *t = &p->trees[i];

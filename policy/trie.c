@@ -239,7 +239,7 @@ static int add_tree_marks(struct policy *p, size_t i)
 {
 	const struct tree *t = &p->trees[i];
 	/* What is only connected to is in no view: there its names are not seen. */
-	bool gives = t->pub.verdict != VERDICT_DENY && !t->pattern.anywhere &&
+	bool gives = t->pub.verdict != VERDICT_DENY && policy_tree_is_place(p, i) &&
 		     (t->pub.rights & ~(unsigned)RIGHT_CONNECT);
 	int r;
 

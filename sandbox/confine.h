@@ -253,7 +253,7 @@ int cell_load_filter(const struct filter *filter, struct failure *f);
 /* The same for the worker's: *ret_listener_fd, close-on-exec, is where trapped calls are served. */
 int cell_load_trap(const struct filter *filter, int *ret_listener_fd, struct failure *f);
 /* The dialer's whole cage, entered by itself: no capability, no file but those that c-ares reads,
- * and its filter. */
-int cell_cage_dialer(struct failure *f);
+ * and its filter, which has Unix datagram sockets where a rule names one. */
+int cell_cage_dialer(bool datagrams, struct failure *f);
 
 #endif

@@ -69,13 +69,13 @@ static int enter_landlock(struct failure *f)
 	return 0;
 }
 
-static int load_filter(struct failure *f)
+static int load_filter(unsigned cell, struct failure *f)
 {
 	for (size_t i = 0; i < filter_programs_count; i++) {
 		const struct filter_program *p = &filter_programs[i];
 		struct sock_fprog program = {(unsigned short)p->n, (struct sock_filter *)p->code};
 
-		if (p->table != FILTER_DIALER)
+		if (p->table != FILTER_DIALER || p->cell != cell)
 			continue;
 		if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
 			return fail(f, -errno, "seccomp: cannot load the dialer's filter: %m");
@@ -84,11 +84,11 @@ static int load_filter(struct failure *f)
 	return fail(f, -ENOENT, "seccomp: this build has no filter for the dialer");
 }
 
-int cell_cage_dialer(struct failure *f)
+int cell_cage_dialer(bool datagrams, struct failure *f)
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return fail(f, -errno, "cannot set no_new_privs or undumpable: %m");
 	if (caps_none(f) < 0 || enter_landlock(f) < 0)
 		return f->error;
-	return load_filter(f);
+	return load_filter(datagrams ? CELL_DATAGRAMS : 0, f);
 }

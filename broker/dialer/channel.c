@@ -120,6 +120,19 @@ uint32_t channel_ask(const struct dial_message *m, channel_answered *answered, v
 	return q->id;
 }
 
+/* At most DIAL_STANDINS_MAX are on their way: the broker has heard of one before its number is made
+ * anew. */
+void channel_gone(uint32_t standin)
+{
+	if (last_question == UINT32_MAX)
+		give_up("out of numbers", 0);
+	memset(&chan.out, 0, sizeof(chan.out));
+	chan.out.op = DIAL_GONE;
+	chan.out.id = ++last_question;
+	chan.out.of = standin;
+	must_send(&chan.out);
+}
+
 /* The slot stays taken: the broker's answer is still to come. */
 void channel_forget(uint32_t question)
 {
@@ -234,6 +247,15 @@ static void serve(const struct dial_message *m, int *fds, size_t n)
 	case DIAL_CANCEL:
 		on_cancel(m);
 		return;
+	case DIAL_STANDIN:
+		datagrams_standin(m);
+		return;
+	case DIAL_LEAD:
+		if (n != 1)
+			give_up("a lead that leads nowhere", 0);
+		datagrams_lead(m, fds[0]);
+		fd_close_many(fds, n);
+		return;
 	case DIAL_TCP:
 	case DIAL_PATH:
 	case DIAL_ABSTRACT:
@@ -258,8 +280,10 @@ static void on_channel(struct watch *w, uint32_t events)
 
 		if (size == -EAGAIN)
 			return;
-		if (size == 0 || size == -ECONNRESET)
+		if (size == 0 || size == -ECONNRESET) {
+			datagrams_last();
 			_exit(0);
+		}
 		if (size < 0)
 			give_up("cannot read from the broker", (int)size);
 		if (dial_decode(chan.buf, (size_t)size, &chan.in) < 0)

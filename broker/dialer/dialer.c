@@ -120,6 +120,26 @@ int dialer_udp(const struct dial_address *peer)
 	return fd_take(&fd);
 }
 
+int dialer_pair(int ret[2])
+{
+	const int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
+
+	return socketpair(AF_UNIX, type, 0, ret) < 0 ? -errno : 0;
+}
+
+int dialer_datagram(int inode)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	autofd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", inode);
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+		return -errno;
+	return fd_take(&fd);
+}
+
 /* ---- jobs ------------------------------------------------------------------------------------ */
 
 static void attempt_end(struct job *job, struct attempt *a)

@@ -51,6 +51,8 @@ void channel_names(
 typedef void channel_answered(void *ctx, int result);
 uint32_t channel_ask(const struct dial_message *m, channel_answered *answered, void *ctx);
 void channel_forget(uint32_t question);
+/* Says that a stand-in has ended; nothing answers. */
+void channel_gone(uint32_t standin);
 /* Ends the process with a sentence. */
 void give_up(const char *why, int r) __attribute__((noreturn));
 
@@ -63,6 +65,10 @@ uint64_t dialer_due(void);
 void dialer_tick(uint64_t now_ns);
 /* A UDP socket connected to the peer, which does not fragment.  A descriptor or -errno. */
 int dialer_udp(const struct dial_address *peer);
+/* A pair of SOCK_SEQPACKET sockets, the first for the worker.  0 or -errno. */
+int dialer_pair(int ret[2]);
+/* A Unix datagram socket connected to an inode.  A descriptor or -errno. */
+int dialer_datagram(int inode);
 
 /* ---- address.c ------------------------------------------------------------------------------- */
 
@@ -89,6 +95,14 @@ void relay_tick(uint64_t now_ns);
 int udp_start(const int *socks, size_t n);
 uint64_t udp_due(void);
 void udp_tick(uint64_t now_ns);
+
+/* ---- datagrams.c: Unix datagrams ------------------------------------------------------------- */
+
+void datagrams_standin(const struct dial_message *m);
+/* The inode is borrowed. */
+void datagrams_lead(const struct dial_message *m, int inode);
+/* The broker is gone: carries what waits and can go now. */
+void datagrams_last(void);
 
 /* ---- resolve.c: c-ares ----------------------------------------------------------------------- */
 

@@ -5,11 +5,11 @@
  * Runs in: dialer.  Trusts: the broker that started it; nothing that comes from a network or a
  * cell.
  *
- *     warder-dialer FD
+ *     warder-dialer FD [datagrams]
  *
- * FD is the channel (common/dial.h).  It stands in the outer network namespace, as the worker's
- * user, and cages itself before it reads the first message: what the network sends is met by a
- * process that can make sockets and do nothing else.
+ * FD is the channel (common/dial.h); without the word it makes no Unix datagram socket.  It stands
+ * in the outer network namespace, as the worker's user, and cages itself before it reads the first
+ * message: what the network sends is met by a process that can make sockets and do nothing else.
  */
 #include "broker/dialer/dialer.h"
 #include "common/failure.h"
@@ -54,7 +54,8 @@ int main(int argc, char **argv)
 {
 	struct failure f = FAILURE_INIT;
 	char *end = NULL;
-	long sock = argc == 2 ? strtol(argv[1], &end, 10) : -1;
+	bool datagrams = argc == 3 && strcmp(argv[2], "datagrams") == 0;
+	long sock = argc == 2 || datagrams ? strtol(argv[1], &end, 10) : -1;
 	int r;
 
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
@@ -70,7 +71,7 @@ int main(int argc, char **argv)
 	r = prepare();
 	if (r < 0)
 		give_up("cannot prepare", r);
-	if (cell_cage_dialer(&f) < 0)
+	if (cell_cage_dialer(datagrams, &f) < 0)
 		give_up(f.text, 0);
 	r = resolve_init();
 	if (r < 0)

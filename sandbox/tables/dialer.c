@@ -43,6 +43,8 @@ static const struct table_row rows[] = {
 	ALLOW_IF2(socket, IS(0, AF_INET6), IS_BUT(1, TYPE_FLAGS, SOCK_DGRAM), "UDP; queries"),
 	ALLOW_IF2(socket, IS(0, AF_UNIX), IS_BUT(1, TYPE_FLAGS, SOCK_STREAM), "Unix peers"),
 	ALLOW_IF2(socket, IS(0, AF_UNIX), IS_BUT(1, TYPE_FLAGS, SOCK_SEQPACKET), "Unix peers"),
+	ALLOW_IF2_IN(CELL_DATAGRAMS, socket, IS(0, AF_UNIX), IS_BUT(1, TYPE_FLAGS, SOCK_DGRAM), "Unix datagram peers"),
+	ALLOW_IF2_IN(CELL_DATAGRAMS, socketpair, IS(0, AF_UNIX), IS_BUT(1, TYPE_FLAGS, SOCK_SEQPACKET), "a worker's datagram socket"),
 	ALLOW(connect, "what it is for"),
 	ALLOW(bind, "op bind; a relay's address inside the cell"),
 	ALLOW(listen, "a relay inside the cell"),

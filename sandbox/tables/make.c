@@ -32,6 +32,7 @@ static const struct {
 	{FILTER_INIT, "FILTER_INIT", &table_init, 0},
 	{FILTER_RELAY, "FILTER_RELAY", &table_relay, 0},
 	{FILTER_DIALER, "FILTER_DIALER", &table_dialer, 0},
+	{FILTER_DIALER, "FILTER_DIALER", &table_dialer, CELL_DATAGRAMS},
 };
 #define PROGRAMS (sizeof(programs) / sizeof(*programs))
 

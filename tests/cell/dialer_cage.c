@@ -79,6 +79,20 @@ static int unix_datagram(void)
 	return result(socket(AF_UNIX, SOCK_DGRAM, 0));
 }
 
+static int unix_datagram_pair(void)
+{
+	int fds[2];
+
+	return result(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds));
+}
+
+static int unix_pair(void)
+{
+	int fds[2];
+
+	return result(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds));
+}
+
 static int tcp(void)
 {
 	return result(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -103,11 +117,19 @@ static const struct {
 	{"code from memory", code_from_memory, KILLED},
 	{"a netlink socket", netlink, KILLED},
 	{"a Unix datagram socket", unix_datagram, KILLED},
+	{"a pair of Unix datagram sockets", unix_datagram_pair, KILLED},
+	{"a pair of Unix sockets", unix_pair, KILLED},
 	{"a TCP socket", tcp, 0},
 	{"kill(2)", signal_parent, KILLED},
 };
 
-static int try_in_child(int (*attempt)(void), bool caged)
+/* Where a rule says `type dgram`, these are had, and no more. */
+static bool is_for_datagrams(int (*attempt)(void))
+{
+	return attempt == unix_datagram || attempt == unix_pair;
+}
+
+static int try_in_child(int (*attempt)(void), bool caged, bool datagrams)
 {
 	int status;
 	pid_t pid = fork();
@@ -115,7 +137,7 @@ static int try_in_child(int (*attempt)(void), bool caged)
 	if (pid == 0) {
 		struct failure f = FAILURE_INIT;
 
-		if (caged && cell_cage_dialer(&f) < 0) {
+		if (caged && cell_cage_dialer(datagrams, &f) < 0) {
 			fprintf(stderr, "%s\n", f.text);
 			_exit(255);
 		}
@@ -130,9 +152,12 @@ static int try_in_child(int (*attempt)(void), bool caged)
 static void the_cage_holds_what_works_without_it(void **state)
 {
 	for (size_t i = 0; i < sizeof(attempts) / sizeof(*attempts); i++) {
-		int without = try_in_child(attempts[i].attempt, false);
-		int within = try_in_child(attempts[i].attempt, true);
+		int without = try_in_child(attempts[i].attempt, false, false);
+		int within = try_in_child(attempts[i].attempt, true, false);
+		int with = try_in_child(attempts[i].attempt, true, true);
 
+		if (with != (is_for_datagrams(attempts[i].attempt) ? 0 : attempts[i].caged))
+			fail_msg("%s: %d with datagrams", attempts[i].name, with);
 		if (without != 0 || within != attempts[i].caged)
 			fail_msg("%s: %d without, %d within, expected %d", attempts[i].name,
 				without, within, attempts[i].caged);

@@ -8,8 +8,8 @@
 # root, or another user than their own, are the worker's.  The clients are the worker's user, outside
 # as in the cell, which is what peer authentication is about.
 here=$(cd "$(dirname "$0")" && pwd)
-# Whether the clients are tried in cells too, or their daemons outside alone.
-cells=${CELLS:-no}
+# Whether the clients are tried in cells too, or (CELLS=no) their daemons outside alone.
+cells=${CELLS:-yes}
 
 [ -n "${IN_A_NETWORK_OF_ITS_OWN-}" ] || . "$here/daemons/enter.sh"
 . "$here/lib.sh"

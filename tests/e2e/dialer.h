@@ -304,6 +304,7 @@ static void reply(
 
 static void __attribute__((unused)) start_name_server(void)
 {
+	pid_t parent = getpid();
 	int fd = server(outer_ns, "127.0.0.1", 53, SOCK_DGRAM, 0);
 
 	n_queries = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -312,7 +313,9 @@ static void __attribute__((unused)) start_name_server(void)
 		close(fd);
 		return;
 	}
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* Before that it may be gone already. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
 	for (;;) {
 		uint8_t buf[1500];
 		struct sockaddr_storage from;

@@ -87,6 +87,32 @@ expect_status "only the counts" 0 show -s --json whole.jsonl
 expect_text "as JSON" '{"granted":3,"denied":2,"failed":1,"us_50":20,"us_99":20}' out
 expect_status "standard input" 0 sh -c 'cat whole.jsonl | "$1" ledger show -' sh "$warder"
 
+# ---- what counts -----------------------------------------------------------------------------------
+
+mkdir made && mkdir made/full
+[ "$(id -u)" != 0 ] || chown -R 65534:65534 made
+"$warder" run -v --ledger "$dir/counted.jsonl" -e "allow rw $dir/made/" -C "$dir/made" -- sh -c '
+	echo 1 >a; echo 2 >>a; cat a; mkdir b; mv a b/c; rmdir full b; rm b/c; mkdir b
+	i=0; while [ $i -lt 40 ]; do cat /etc/shadow; i=$((i + 1)); done' >out 2>err
+said=$(sed -nE 's/^.*: ([0-9]+) requests granted, ([0-9]+) denied.*/\1 \2/p' err)
+expect_status "a real ledger" 0 show -s counted.jsonl
+check "counts a file that was made once, and what failed as failed" grep -qE '^all +7 +40 +2 ' out
+check "as the summary of the run does" test "$said" = "7 40"
+{
+	record 1 session ''
+	record 2 grant ',"op":"open","flags":"O_WRONLY|O_CREAT","rule":"x:1"'
+	record 3 grant ',"op":"open","flags":"O_WRONLY|O_CREAT","rule":"x:1","fd":true'
+	record 4 fail ',"of":3,"error":"EMFILE"'
+	record 5 grant ',"op":"open","flags":"O_RDONLY","rule":"x:2","fd":true'
+	record 6 fail ',"of":9,"error":"EIO"'
+	record 7 fail ',"of":3,"error":"EMFILE"'
+	session=bb record 1 session ''
+	session=bb record 2 fail ',"of":5,"error":"EIO"'
+} >undelivered.jsonl
+expect_status "what did not arrive" 0 show -s undelivered.jsonl
+check "was not granted" grep -qE '^x:1 +0 +0 +2$' out
+check "once, and in its own session" grep -qE '^x:2 +1 +0 +0$' out
+
 # ---- damage -------------------------------------------------------------------------------------
 
 sed 4d whole.jsonl >gap.jsonl

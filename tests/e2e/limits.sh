@@ -147,6 +147,9 @@ inside sh -c 'echo more >/dev/stderr' >out 2>>given
 check "where that may write, it may, behind what there is" \
 	test $? -eq 0 -a "$(tr '\n' ' ' <given)" = "outside more "
 expect_status "a rule gives a new one" 0 inside cat /dev/stdin <data/file
+python "no Unix datagram socket" "EPERM EPERM" '
+print(attempt(socket.socket, socket.AF_UNIX, socket.SOCK_DGRAM),
+    attempt(socket.socketpair, socket.AF_UNIX, socket.SOCK_DGRAM))'
 python "fchmod, fchown and the like of a pipe or a socket are EPERM" EPERM \
 	'r, w = os.pipe(); print(attempt(os.fchmod, w, 0o600))'
 

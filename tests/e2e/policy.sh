@@ -88,7 +88,7 @@ try "explain knows the runtime" 0 ': allow, in the runtime tree /usr$' \
 	"$warder" policy explain good.policy exec /usr/bin/env
 try "explain knows what protects itself" 1 'by self-protection$' \
 	"$warder" policy explain -e 'allow rw ./' none.policy write ./none.policy
-try "explain of a socket is a denial" 1 'every socket is denied' \
+try "explain of a socket that no rule gives names the line to add" 1 '^  to allow it, add: allow connect example.com:443$' \
 	"$warder" policy explain good.policy connect example.com:443
 try "explain --json" 1 '^\{"event":"explain","rights":"write","allowed":false,"verdict":"deny",.*"add":"allow write' \
 	"$warder" policy explain --json good.policy write ./real/file

@@ -31,6 +31,15 @@ expect_text "and says which" "./no-such"
 expect_status "a closed --fd is 125" 125 run --fd 63 true
 expect_status "a directory as --fd is 125" 125 sh -c '"$1" run --fd 5 true 5</' sh "$warder"
 
+mkdir asked && echo key >asked/.env && echo text >asked/file
+expect_status "what is to be asked about anywhere stops no start" 0 \
+	run -q -e "allow read $dir/asked/" -e 'ask read **/.env' cat "$dir/asked/file"
+expect_status "and is not granted without anyone to ask" 1 \
+	run -q -e "allow read $dir/asked/" -e 'ask read **/.env' cat "$dir/asked/.env"
+expect_text "in a tree" "Permission denied"
+expect_status "nor are names that no tree shows" 1 \
+	run -q -e "allow read $dir/asked/" -e 'ask any **' cat /root/.bashrc
+
 # ---- options and their end ----------------------------------------------------------------------
 
 expect_status "options end at the command" 0 run echo -p --no-such -- x

@@ -406,6 +406,22 @@ static void a_directory_with_rules_beneath_stays_where_it_is(void **state)
 	world_free(w);
 }
 
+/* A server's socket that the worker may move, but not connect. */
+static void a_socket_is_not_moved_to_where_it_may_be_connected(void **state)
+{
+	struct world *w = world_new();
+
+	put_dir(w, "/w");
+	put_dir(w, "/w/in");
+	put_dir(w, "/w/out");
+	put_file(w, "/w/in/s", "s");
+	world_ready(w, "allow rw /w/\nallow connect /w/**\ndeny connect **/in/**\n");
+	assert_int_equal(ask(w, MSG_RENAME, request2("/w/in/s", "/w/out/s", 0)), -EXDEV);
+	assert_int_equal(ask(w, MSG_RENAME, request2("/w/in", "/w/out/d", 0)), -EXDEV);
+	assert_int_equal(ask(w, MSG_RENAME, request2("/w/in/s", "/w/in/t", 0)), 0);
+	world_free(w);
+}
+
 static void links_are_made_of_regular_files_one_could_write(void **state)
 {
 	struct world *w = *state;
@@ -608,6 +624,7 @@ int main(void)
 		T(an_exchange_swaps_and_needs_all_of_both),
 		T(no_move_or_link_widens_what_may_be_done),
 		T(a_directory_with_rules_beneath_stays_where_it_is),
+		T(a_socket_is_not_moved_to_where_it_may_be_connected),
 		T(links_are_made_of_regular_files_one_could_write),
 		T(symlinks_hold_any_text_and_grant_nothing),
 		T(truncate_cuts_and_extends),

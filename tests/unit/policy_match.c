@@ -554,6 +554,28 @@ static void self_protection_wins_over_everything_and_over_the_directories_above(
 
 /* ---- expect ---------------------------------------------------------------------------------- */
 
+static void what_is_asked_about_anywhere_gives_no_tree(void **state)
+{
+	static const char *const lines[] = {
+		"ask any **\n", "ask read **/.env\n", "ask rw /*/x\n", "ask exec **/bin/\n"};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+		char text[128];
+		struct policy_answer a;
+		struct policy *p;
+
+		snprintf(text, sizeof(text), "%sallow rw /srv/data/\n", lines[i]);
+		p = text_good(text, NULL);
+		assert_false(policy_tree_is_place(p, 0));
+		assert_true(policy_tree_is_place(p, 1));
+		assert_true(policy_names(p, "/srv/data/y", 11));
+		assert_false(policy_names(p, "/opt", 4));
+		assert_int_equal(text_check(p, "write", "/srv/data/y", &a),
+			i == 0 ? VERDICT_ASK : VERDICT_ALLOW);
+		policy_free(p);
+	}
+}
+
 static void expectations_that_do_not_hold_are_told(void **state)
 {
 	struct policy *p =
@@ -734,6 +756,7 @@ int main(void)
 		cmocka_unit_test(an_except_the_worker_could_replace_keeps_its_own_spelling_alone),
 		cmocka_unit_test(
 			self_protection_wins_over_everything_and_over_the_directories_above),
+		cmocka_unit_test(what_is_asked_about_anywhere_gives_no_tree),
 		cmocka_unit_test(expectations_that_do_not_hold_are_told),
 		cmocka_unit_test(a_hostile_path_costs_no_more_than_its_length_times_the_wildcards),
 		cmocka_unit_test(a_hundred_thousand_rules_are_all_found),

@@ -16,6 +16,7 @@
 #include "broker/notify.h"
 #include "broker/slow.h"
 #include "broker/socket_inside.h"
+#include "broker/standin.h"
 #include "broker/trap.h"
 
 #include <arpa/inet.h>
@@ -72,6 +73,12 @@ struct sockets {
 	pid_t child;
 	unsigned asked[DIAL__COUNT]; /* messages that the dialer heard */
 	struct dial_message last;
+	/* A dialer's stand-ins: their ends and numbers. */
+	int standins[DIAL_STANDINS_MAX + 2];
+	uint32_t standin_ids[DIAL_STANDINS_MAX + 2];
+	unsigned n_standins;
+	uint32_t asks;   /* of the dialer's own questions */
+	int32_t verdict; /* on the last of them; 1: none yet */
 };
 
 /* ---- the worker ------------------------------------------------------------------------------ */
@@ -90,9 +97,15 @@ static inline int trap_sockets(void)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_connect, 2, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bind, 1, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_listen, 0, 1),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_connect, 8, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bind, 7, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_listen, 6, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 6),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_UNIX, 0, 4),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xf),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOCK_DGRAM, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
@@ -259,6 +272,39 @@ static inline void dial_unix(struct sockets *f, const struct dial_message *m, in
 	answer_dial(f, m->id, r, m->op == DIAL_ABSTRACT && r == 0 ? fd : -1);
 }
 
+/* A stand-in: as it should be, or a connection to a server, or none at all. */
+static inline void dial_standin(struct sockets *f, const struct dial_message *m)
+{
+	int pair[2];
+
+	assert_int_equal(
+		socketpair(AF_UNIX, f->manner == INNER ? SOCK_STREAM : SOCK_SEQPACKET, 0, pair), 0);
+	if (f->manner == WRONG_PEER) {
+		struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "\0standin-test"};
+		int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+		close(pair[0]);
+		pair[0] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+		assert_int_equal(bind(fd, (void *)&un, sizeof(un)), 0);
+		assert_int_equal(listen(fd, 1), 0);
+		assert_int_equal(connect(pair[0], (void *)&un, sizeof(un)), 0);
+		close(fd);
+	}
+	f->standins[f->n_standins] = pair[1];
+	f->standin_ids[f->n_standins++] = m->id;
+	answer_dial(f, m->id, 0, pair[0]);
+}
+
+/* What the dialer says of its own: first, gone. */
+static inline void say_dial(struct sockets *f, enum dial_op op, uint32_t of)
+{
+	struct dial_message m = {.op = op, .id = ++f->asks, .of = of};
+	uint8_t buf[DIAL_SIZE_MAX];
+	long size = dial_encode(&m, buf, sizeof(buf));
+
+	chan_send(f->dialer_fd, buf, (size_t)size, NULL, 0, false);
+}
+
 static inline void be_the_dialer(struct sockets *f)
 {
 	uint8_t buf[DIAL_SIZE_MAX];
@@ -283,8 +329,12 @@ static inline void be_the_dialer(struct sockets *f)
 			dial_bind_tcp(f, &m);
 		else if (m.op == DIAL_PATH || m.op == DIAL_ABSTRACT)
 			dial_unix(f, &m, fds);
-		else if (m.op == DIAL_RELAY)
+		else if (m.op == DIAL_RELAY || m.op == DIAL_LEAD)
 			answer_dial(f, m.id, 0, -1);
+		else if (m.op == DIAL_STANDIN)
+			dial_standin(f, &m);
+		else if (m.op == DIAL_VERDICT)
+			f->verdict = m.result;
 	}
 	fd_close_many(fds, 2);
 }
@@ -354,6 +404,7 @@ static inline void sockets_begin(struct sockets *f, const char *rules)
 	assert_int_equal(slow_new(&f->w->s.slow), 0);
 	assert_int_equal(dial_new(&f->w->s.dial), 0);
 	assert_int_equal(inside_new(&f->w->s.socket_waits), 0);
+	assert_int_equal(standins_new(&f->w->s.standins), 0);
 	f->w->s.names = names_new();
 	assert_int_equal(chan_pair(&f->w->cell.dialer_fd, &f->dialer_fd), 0);
 }
@@ -388,6 +439,8 @@ static inline void sockets_end(struct sockets *f)
 	struct session *s = &f->w->s;
 
 	s->dial = dial_free(s->dial);
+	s->standins = standins_free(s->standins);
+	fd_close_many(f->standins, f->n_standins);
 	s->names = names_free(s->names);
 	s->slow = slow_free(s->slow);
 	s->socket_waits = inside_free(s->socket_waits);
