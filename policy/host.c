@@ -298,6 +298,13 @@ int host_parse(struct policy *p, const struct word *w, struct sock *ret)
 			"name",
 			w->s);
 	n = (size_t)(colon - w->s);
+	if (strstr(w->s, "://"))
+		return error_at(p, w->column,
+			"\"%s\": a rule is about sockets, not URLs; write HOST:PORT, such as "
+			"example.com:443",
+			w->s);
+	if (w->s[0] == '[' && w->s[w->n - 1] == ']')
+		return error_at(p, w->column, "\"%s\": a port is missing, as in [::1]:80", w->s);
 	if (n > 0 && w->s[0] != '[' && memchr(w->s, ':', n))
 		return error_at(
 			p, w->column, "\"%s\": write an IPv6 address in brackets, [::1]:80", w->s);

@@ -21,10 +21,22 @@ static enum verdict parse_verdict(const struct word *w)
 
 /* ---- rights ---------------------------------------------------------------------------------- */
 
+static bool text_is(const char *s, size_t n, const char *word)
+{
+	return strlen(word) == n && memcmp(s, word, n) == 0;
+}
+
 static int unknown_right(struct policy *p, unsigned column, const char *s, size_t n)
 {
 	const char *near = nearest_word(s, n, right_names);
 
+	if (text_is(s, n, "connect") || text_is(s, n, "bind"))
+		return error_at(p, column,
+			"\"%.*s\" stands alone: write a line for it, and another for what stands "
+			"beside it",
+			(int)n, s);
+	if (text_is(s, n, "listen"))
+		near = "bind";
 	if (near)
 		return error_at(
 			p, column, "unknown right \"%.*s\"; did you mean \"%s\"?", (int)n, s, near);

@@ -380,5 +380,113 @@ else
 	skip "greet" "needs $missing"
 fi
 
+# ---- download, database, httpd --------------------------------------------------------------------
+
+# A ledger of the example's own, and what stands in it.
+other() { # command...
+	rm -f "$dir/ledger"
+	"$warder" run -q -p "./$example.policy" --ledger "$dir/ledger" -- "$@" >"$dir/out" 2>"$dir/err" </dev/null
+}
+
+recorded() { # name, event, text
+	check "$1" sh -c 'grep -F "\"event\":\"$2\"" "$1" | grep -qF -- "$3"' sh "$dir/ledger" "$2" "$3"
+}
+
+# In a network of its own, with a name server there.
+in_a_network() {
+	namespaces='--net --mount'
+	[ "$(id -u)" = 0 ] || namespaces="$namespaces --user --map-current-user --keep-caps"
+	# shellcheck disable=SC2086 # words
+	unshare $namespaces sh "$TOP/tests/e2e/daemons/network.sh" "$@"
+}
+
+begin download
+PATH=$PATH:/usr/sbin:/sbin
+if needs curl dnsmasq python3 unshare ip && unshare --help >"$dir/out" 2>&1; then
+	mkdir pages out && echo "a page by name" >pages/page
+	cat >network.sh <<'SH'
+dnsmasq --keep-in-foreground --conf-file=/dev/null --no-hosts --no-resolv --listen-address=127.0.0.1 \
+	--bind-interfaces --port=53 --pid-file= --log-facility=- --user= --group= \
+	--address=/test.example/192.0.2.1 >dns.log 2>&1 &
+dns=$!
+python3 -m http.server --bind 192.0.2.1 --directory pages 8646 >server.log 2>&1 &
+server=$!
+for i in $(seq 100); do
+	curl -sS http://www.test.example:8646/page >native 2>&1 && break
+	sleep 0.1
+done
+ledger=$2
+rm -f "$ledger"
+"$1" run -p ./download.policy --ledger "$ledger" -- \
+	curl -sS -o out/page http://www.test.example:8646/page
+echo "by name $?"
+curl -sS http://other.test.example:8646/page >native.other 2>&1
+"$1" run -p ./download.policy --ledger "$ledger" -- curl -sS http://other.test.example:8646/page
+echo "another name $?"
+curl -sS http://192.0.2.1:8646/page >native.address 2>&1
+"$1" run -p ./download.policy --ledger "$ledger" -- curl -sS http://192.0.2.1:8646/page
+echo "by address, without its name $?"
+kill $dns $server
+wait
+SH
+	own
+	in_a_network sh network.sh "$warder" "$dir/ledger" >"$dir/out" 2>"$dir/err" </dev/null
+	check "download: curl reaches its host by name" grep -qx "a page by name" out/page
+	recorded "download: which stands in the book with the name" grant '"name":"www.test.example"'
+	expect_text "download: another name is not found" "another name 6" "$dir/out"
+	check "download: though outside it is" grep -qx "a page by name" native.other
+	recorded "download: and its look-up is a denial" deny '"name":"other.test.example"'
+	expect_text "download: an address that nobody looked up is refused" \
+		"by address, without its name 7" "$dir/out"
+	check "download: though outside it answers" grep -qx "a page by name" native.address
+	recorded "download: and is a denial too" deny '"peer":"192.0.2.1:8646"'
+else
+	skip "download" "needs $missing"
+fi
+
+begin database
+# Debian has the server's program in redis-tools, where another name makes it a checker of files.
+redis=$(command -v redis-server || command -v redis-check-rdb)
+if needs redis-cli bash "${redis:-redis-server}"; then
+	mkdir db other
+	own
+	for at in db other; do
+		bash -c 'exec -a redis-server "$@"' bash "$redis" --port 0 --save '' --unixsocketperm 777 \
+			--unixsocket "$PWD/$at/redis.sock" --dir "$PWD/$at" >"$dir/redis.$at" 2>&1 </dev/null &
+		pids="$pids $!"
+		check "database: its server at $at is there" wait_until redis-cli -s "$at/redis.sock" ping
+	done
+	worked "database: a value is set"
+	worked "database: and read" 2
+	expect_text "database: it is the one" hello "$dir/out"
+	other redis-cli -s ./other/redis.sock ping
+	check "database: another server's socket is out of reach" test $? -ne 0
+	recorded "database: which is a denial" deny "other/redis.sock"
+	check "database: though outside it answers" redis-cli -s other/redis.sock ping
+else
+	skip "database" "needs $missing"
+fi
+
+begin httpd
+if needs python3 curl; then
+	mkdir site && echo "a page served" >site/page
+	own
+	# Not by run, whose own process would be the one that is ended.
+	eval "\"\$warder\" $(sed -n 's/^#	\$ warder //p' httpd.policy) >httpd.out 2>&1 </dev/null &"
+	pids="$pids $!"
+	check "httpd: it serves at its port" wait_until curl -sS -o page http://127.0.0.1:8645/page
+	check "httpd: what stands in its directory" grep -qx "a page served" page
+	other python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 8647)); print("inside")
+socket.create_connection(("127.0.0.1", 8647), 5).close()
+try: socket.create_connection(("127.0.0.1", 8645), 5)
+except OSError as e: print(e.strerror)'
+	expect_text "httpd: at another port it is heard inside alone" inside "$dir/out"
+	expect_text "httpd: it connects to nobody, its own port outside included" \
+		"Connection refused" "$dir/out"
+	recorded "httpd: which is a denial" deny '"peer":"127.0.0.1:8645"'
+else
+	skip "httpd" "needs $missing"
+fi
+
 cd "$dir" || exit 2
 finish

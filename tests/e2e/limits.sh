@@ -76,10 +76,40 @@ python "no setuid bit is set" "EPERM" \
 python "io_uring is not there; libraries use threads" ENOSYS \
 	'print(call(NR["io_uring_setup"], 4, b"\0" * 120))'
 python "clone3 is not there; libc uses clone" ENOSYS 'print(call(NR["clone3"], 0, 0))'
-python "no TCP, no UDP, not to localhost" "no socket" '
-try:
-    s = socket.socket(); s.settimeout(5); s.connect(("127.0.0.1", 22)); print("connected")
-except OSError: print("no socket")'
+python "no TCP without a rule, not to localhost" "EACCES ECONNREFUSED" '
+def to(host):
+    s = socket.socket(); s.settimeout(5); s.connect((host, 22))
+print(attempt(to, "192.0.2.7"), attempt(to, "127.0.0.1"))'
+python "what listens without a rule is heard inside" "heard heard" '
+def hear(family, any, host):
+    s = socket.create_server((any, 0), family=family)
+    socket.create_connection((host, s.getsockname()[1]), 5).close(); return "heard"
+print(hear(socket.AF_INET, "0.0.0.0", "127.0.0.1"), hear(socket.AF_INET6, "::", "::1"))'
+python "raw, ping, packet, MPTCP, SCTP, vsock and AF_ALG sockets are not there" \
+	"EPERM EPERM EAFNOSUPPORT EPROTONOSUPPORT EPROTONOSUPPORT EAFNOSUPPORT EAFNOSUPPORT" '
+print(*(attempt(socket.socket, *k) for k in
+    ((2, 3, 1), (2, 2, 1), (17, 3, 0), (2, 1, 262), (2, 1, 132), (40, 1, 0), (38, 5, 0))))'
+python "nothing is sent before there is a connection" EPERM \
+	'print(attempt(socket.socket().sendto, b"x", 0x20000000, ("127.0.0.1", 22)))'
+python "interfaces are listed by netlink, not by ioctl" "lo EPERM EPERM" '
+ask = lambda n: attempt(fcntl.ioctl, socket.socket(), n, struct.pack("256s", b"lo"))
+print(*(name for i, name in socket.if_nameindex()), ask(0x8912), ask(0x8915))'
+python "a signal that is handled waits for connect" "connected, then the signal" '
+import select, signal, time
+server = socket.create_server(("127.0.0.1", 0), backlog=0)
+fill = [socket.socket() for i in range(3)]
+for s in fill: s.setblocking(False); s.connect_ex(server.getsockname())
+if os.fork() == 0:
+    time.sleep(2)
+    for i in range(4): server.accept()
+    os._exit(0)
+class Alarm(Exception): pass
+def alarm(*a): raise Alarm
+signal.signal(signal.SIGALRM, alarm); signal.setitimer(signal.ITIMER_REAL, 0.3)
+s = socket.socket()
+try: s.connect(server.getsockname())
+except Alarm: print("connected, then the signal" if s.getpeername() else "")
+except OSError as e: print(e)'
 
 # ---- opening ---------------------------------------------------------------------------------------
 

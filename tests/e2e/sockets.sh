@@ -74,6 +74,14 @@ elif what == "bindpath":
     os.umask(0o007)
     s = socket.socket(socket.AF_UNIX); s.bind("out/w.sock"); s.listen(5); print(oct(os.stat("out/w.sock").st_mode & 0o777))
     s.settimeout(20); c, _ = s.accept(); c.sendall(b"served from inside")
+elif what == "nobodys":
+    for a in ("0.0.0.0", "127.0.0.2", "10.0.0.1", "100.64.0.1", "169.254.169.254", "172.16.0.1", "192.168.0.1",
+            "192.88.99.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fd00::1", "ff02::1",
+            "fd00:ec2::254", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::7f00:1",
+            "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2001:db8::5"):
+        s = socket.socket(socket.AF_INET6 if ":" in a else socket.AF_INET); s.settimeout(5)
+        try: s.connect((a, tcp)); print("reached", a)
+        except OSError: print("not reached")
 elif what == "inside":
     s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(1)
     c = socket.create_connection(s.getsockname()); a, _ = s.accept(); a.sendall(b"within"); print(read(c))
@@ -147,4 +155,14 @@ in_cell "its own loopback" inside "within"
 check "which nobody writes down" test "$(grep -c '"op":"\(connect\|bind\|listen\)"' "$ledger")" -eq 0
 in_cell "what no rule allows" denied "denied"
 check "is denied, with its address" grep -q '"event":"deny".*"peer":"169.254.169.254:80"' "$ledger"
+"$python" -c 'import socket, sys
+for a in sys.argv[2:]: print("reached", socket.create_connection((a, int(sys.argv[1])), 5).recv(100))' \
+	"$tcp" 127.0.0.1 ::ffff:127.0.0.1 0.0.0.0 >native
+check "outside there is somebody at three of them" test "$(grep -c "reached .*outside" native)" -eq 3
+echo "allow connect internet:*" >policy
+echo "allow read $dir/data/" >>policy
+in_cell "nothing that is nobody's on the internet is reached" nobodys "not reached"
+check "nothing_that_is_nobodys_on_the_internet_is_reached" test "$(sort -u out)" = "not reached"
+check "each_of_them_is_a_denial" test "$(grep '"event":"deny"' "$ledger" | grep -c '"op":"connect"')" -eq \
+	"$(wc -l <out)"
 finish
