@@ -7,7 +7,16 @@
  */
 #include "tests/unit/socket_world.h"
 
+#include <stdlib.h>
 #include <sys/mman.h>
+
+/* RACE_CONNECTS=1000000 takes some minutes. */
+static int tries(void)
+{
+	const char *text = getenv("RACE_CONNECTS");
+
+	return text ? atoi(text) : 20000;
+}
 
 /* ---- what was looked at changes -------------------------------------------------------------- */
 
@@ -50,7 +59,7 @@ static int swap_the_address(const struct sockets *f)
 	shared = loopback_at(good_port);
 	over = false;
 	MUST(pthread_create(&thread, NULL, flip_ports, NULL) == 0);
-	for (int i = 0; i < 2000; i++) {
+	for (int i = tries(); i > 0; i--) {
 		int fd = socket(AF_INET, SOCK_STREAM, 0);
 		int other;
 
@@ -107,7 +116,7 @@ static int swap_the_descriptor(const struct sockets *f)
 	flipped = dup(inner_fd);
 	over = false;
 	MUST(pthread_create(&thread, NULL, flip_descriptors, NULL) == 0);
-	for (int i = 0; i < 3000; i++)
+	for (int i = tries(); i > 0; i--)
 		dial_to(flipped, f->other_port);
 	over = true;
 	pthread_join(thread, NULL);
