@@ -99,13 +99,30 @@ static int take_own(const struct session *s, struct trap *t, unsigned op)
 	return sock_take(s, t->notice.tid, t->number, &t->sock);
 }
 
+/* To connect to no address is to connect to this host: ip(7). */
+static void take_unspecified(struct peer *peer)
+{
+	static const uint8_t six[16] = {0}, four[16] = {[10] = 0xff, [11] = 0xff};
+
+	if (!peer->has_address)
+		return;
+	if (memcmp(peer->address, six, 16) == 0)
+		peer->address[15] = 1;
+	else if (memcmp(peer->address, four, 16) == 0)
+		memcpy(peer->address + 12, "\x7f\0\0\1", 4);
+}
+
 int take_connect(const struct session *s, struct trap *t)
 {
 	int r = take_own(s, t, OP_CONNECT);
 
 	if (r == 0)
 		r = take_address(t);
-	return r < 0 ? r : take_peer(s, t);
+	if (r == 0)
+		r = take_peer(s, t);
+	if (r == 0)
+		take_unspecified(&t->q.peer);
+	return r;
 }
 
 int take_bind(const struct session *s, struct trap *t)

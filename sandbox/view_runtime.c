@@ -297,7 +297,7 @@ int view_etc_made(struct view *v, struct failure *f)
 	} files[] = {
 		{"passwd", passwd},
 		{"group", group},
-		{"hosts", "127.0.0.1 localhost\n::1 localhost\n"},
+		{"hosts", "127.0.0.1 localhost cell\n::1 localhost\n"},
 		{"resolv.conf", names ? "nameserver 127.0.0.1\noptions edns0\n"
 				      : "# No name server is reachable from this cell.\n"},
 		{"nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"},

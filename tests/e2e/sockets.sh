@@ -39,6 +39,8 @@ def read(s):
     return s.recv(100).decode()
 if what == "blocking":
     s = socket.socket(); s.connect(("127.0.0.1", tcp)); print(read(s), s.getpeername()[1] == tcp)
+elif what == "unspecified": # which is this host: ip(7)
+    s = socket.socket(); s.connect(("0.0.0.0", tcp)); print(read(s), s.getpeername()[0])
 elif what == "timeout": # O_NONBLOCK and poll(2)
     s = socket.create_connection(("127.0.0.1", tcp), timeout=20); print(read(s))
 elif what == "asyncio":
@@ -131,6 +133,7 @@ recorded() { # name, pattern: one grant
 
 in_cell "a connect that waits leads out" blocking "from outside True"
 recorded "and stands in the book" "\"op\":\"connect\",\"type\":\"tcp\",\"peer\":\"127.0.0.1:$tcp\""
+in_cell "one to no address, by the rule for this host" unspecified "from outside 127.0.0.1"
 in_cell "one that does not wait too" timeout "from outside"
 in_cell "an event loop's" asyncio "from outside"
 in_cell "one that is watched before it is connected" epoll "from outside"
