@@ -262,6 +262,11 @@ static void denied_text(const struct request *q, char *buf, size_t size)
 	char text[PEER_TEXT_SIZE];
 	struct peer peer;
 
+	/* A name that is looked up is no peer yet: what would use it needs the rule. */
+	if (q->peer.kind == PEER_NONE && q->peer.name_size > 0) {
+		snprintf(buf, size, "%.*s", (int)q->peer.name_size, q->peer.name);
+		return;
+	}
 	if (q->peer.kind == PEER_NONE || q->peer.kind == PEER_PATH) {
 		copy_cut(buf, size, q->target.asked_size > 0 ? q->target.asked : "");
 		return;
@@ -282,7 +287,6 @@ static void note_denial(struct session *s, const struct request *q)
 	struct broker_denial *d;
 	size_t i;
 
-	/* A name that is looked up is no peer yet: nothing to allow but by what would use it. */
 	if (!result)
 		return;
 	denied_text(q, path, sizeof(path));

@@ -185,7 +185,7 @@ static int refuse_absent(struct request *q, int r)
 	if ((r != -ECONNREFUSED && r != -ENOENT && r != -ENETUNREACH) || q->peer.kind == PEER_UDP)
 		return r;
 	q->own = false;
-	q->answer.missing = RIGHT_CONNECT;
+	q->answer.missing = q->blamed_rights = RIGHT_CONNECT;
 	return refuse(q, -r, "no rule allows it, and nobody listens there inside the cell");
 }
 

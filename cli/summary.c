@@ -31,9 +31,10 @@ static void print_denial(const struct broker_denial *d, bool colour)
 	policy_rights_name(d->rights, rights, sizeof(rights));
 	if (d->count > 1)
 		snprintf(times, sizeof(times), " (%llu times)", (unsigned long long)d->count);
-	n = snprintf(text, sizeof(text), "  %sdenied%s %s %s%s: %s%s%s\n", colour ? "\033[31m" : "",
-		colour ? "\033[0m" : "", rights, path, times,
-		d->reason[0] ? d->reason : "no rule allows it", d->rule[0] ? ", " : "", d->rule);
+	n = snprintf(text, sizeof(text), "  %sdenied%s %s%s%s%s: %s%s%s\n",
+		colour ? "\033[31m" : "", colour ? "\033[0m" : "", rights, rights[0] ? " " : "",
+		path, times, d->reason[0] ? d->reason : "no rule allows it", d->rule[0] ? ", " : "",
+		d->rule);
 	/* A deny rule is there on purpose: what lifts it stands in its own file. */
 	if (!d->rule[0] && suggest(d->rights, d->path, line, sizeof(line)) == 0)
 		n += snprintf(

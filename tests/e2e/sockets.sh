@@ -168,4 +168,18 @@ in_cell "nothing that is nobody's on the internet is reached" nobodys "not reach
 check "nothing_that_is_nobodys_on_the_internet_is_reached" test "$(sort -u out)" = "not reached"
 check "each_of_them_is_a_denial" test "$(grep '"event":"deny"' "$ledger" | grep -c '"op":"connect"')" -eq \
 	"$(wc -l <out)"
+
+# What was denied is told with the line that would allow it.
+echo "allow connect other.test.example:1" >policy
+"$warder" run -v -p policy --ledger "$dir/ledger.summary" -- "$python" -c '
+import socket
+for a in (("127.0.0.1", 1), ("192.0.2.77", 80), ("www.test.example", 80)):
+    try: socket.create_connection(a)
+    except OSError: pass
+try: socket.socket(socket.AF_UNIX).connect("/tmp/s o\nck")
+except OSError: pass' >out 2>err </dev/null
+for line in "allow connect 127.0.0.1:1" "allow connect 192.0.2.77:80" 'allow connect "/tmp/s o\nck"'; do
+	expect_text "the summary says: $line" "to allow it: $line"
+done
+expect_text "and which name was not looked up" "denied www.test.example"
 finish
