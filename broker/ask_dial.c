@@ -81,27 +81,19 @@ int ask_dial(struct session *s, struct request *q, struct dial_message *m, const
 
 /* ---- what it brought ------------------------------------------------------------------------- */
 
-static int ask_int(int fd, int option)
-{
-	socklen_t size = sizeof(int);
-	int v;
-
-	return getsockopt(fd, SOL_SOCKET, option, &v, &size) < 0 ? -errno : v;
-}
-
-/* Whether it is of the kind that was asked for, and no listener that brings more; blocking, as a
- * descriptor of libwarder's is. */
-int ask_check_kind(struct request *q, struct sock *k)
+/* Whether it is of the kind that was asked for, of the outer network, and no listener that brings
+ * more; blocking, as a descriptor of libwarder's is. */
+int ask_check_kind(const struct session *s, struct request *q, struct sock *k)
 {
 	bool local = q->peer.kind == PEER_PATH || q->peer.kind == PEER_ABSTRACT;
 
 	k->fd = q->fd; /* borrowed */
-	k->domain = ask_int(q->fd, SO_DOMAIN);
-	k->type = ask_int(q->fd, SO_TYPE);
-	k->protocol = ask_int(q->fd, SO_PROTOCOL);
+	k->domain = sock_int(q->fd, SO_DOMAIN);
+	k->type = sock_int(q->fd, SO_TYPE);
+	k->protocol = sock_int(q->fd, SO_PROTOCOL);
 	if ((local ? k->domain != AF_UNIX : k->domain != AF_INET && k->domain != AF_INET6) ||
 		k->type != q->peer.type || (!local && k->protocol != IPPROTO_TCP) ||
-		ask_int(q->fd, SO_ACCEPTCONN) != 0)
+		sock_int(q->fd, SO_ACCEPTCONN) != 0 || !sock_is_outer(s, q->fd))
 		return refuse(q, EACCES, "the dialer brought another socket than it was asked for");
 	return fd_status_flags(q->fd, 0, O_NONBLOCK);
 }
@@ -120,10 +112,11 @@ static int end_of(struct sock *k, bool own, struct peer *ret)
 }
 
 /* That it is where the policy has admitted it; the request then says where. */
-int ask_check_address(struct request *q, const struct later *l, struct sock *k, bool own)
+int ask_check_address(
+	const struct session *s, struct request *q, const struct later *l, struct sock *k, bool own)
 {
 	struct peer end = {.kind = PEER_NONE};
-	int r = ask_check_kind(q, k);
+	int r = ask_check_kind(s, q, k);
 
 	if (r < 0)
 		return r;
@@ -146,10 +139,10 @@ int ask_check_address(struct request *q, const struct later *l, struct sock *k, 
 }
 
 /* Of a Unix socket with a path there is no more to see: its server has named it as it liked. */
-int ask_check_unix(struct request *q, struct sock *k)
+int ask_check_unix(const struct session *s, struct request *q, struct sock *k)
 {
 	struct peer end = {.kind = PEER_NONE};
-	int r = ask_check_kind(q, k);
+	int r = ask_check_kind(s, q, k);
 
 	if (r < 0)
 		return r;

@@ -27,12 +27,13 @@ int ask_dial_on(struct session *s, struct request *q, struct later *l, struct di
 
 /* Whether q->fd is of the kind that was asked for; ret->fd is borrowed from it.  Makes it block.
  * 0, or -EACCES, refused. */
-int ask_check_kind(struct request *q, struct sock *ret);
+int ask_check_kind(const struct session *s, struct request *q, struct sock *ret);
 /* The same, and that its other end, or its own, is where the policy has admitted it: q->peer and
  * q->answer then say where. */
-int ask_check_address(struct request *q, const struct later *l, struct sock *ret, bool own);
+int ask_check_address(const struct session *s, struct request *q, const struct later *l,
+	struct sock *ret, bool own);
 /* The same of a connected Unix socket. */
-int ask_check_unix(struct request *q, struct sock *ret);
+int ask_check_unix(const struct session *s, struct request *q, struct sock *ret);
 
 /* Ends a record whose socket is q->fd where r is 0.  As ask_finish(). */
 int ask_finish_socket(struct session *s, struct later *l, struct request *q, int r);

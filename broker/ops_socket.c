@@ -93,7 +93,7 @@ static int finish_tcp(struct session *s, struct dialled *d, const char **ret_why
 	if (!l)
 		return 0;
 	if (r == 0)
-		r = ask_check_address(&d->q, l, &k, false);
+		r = ask_check_address(s, &d->q, l, &k, false);
 	return ask_finish_socket(s, l, &d->q, r);
 }
 
@@ -209,7 +209,7 @@ static int finish_unix(struct session *s, struct dialled *d, const char **ret_wh
 	if (!l)
 		return 0;
 	if (r == 0)
-		r = ask_check_unix(&d->q, &k);
+		r = ask_check_unix(s, &d->q, &k);
 	return ask_finish_socket(s, l, &d->q, r);
 }
 
@@ -242,7 +242,7 @@ static int finish_as_broker(struct session *s, struct dialled *d, const char **r
 	if (!l)
 		return 0;
 	if (r == 0)
-		r = ask_check_kind(q, &k);
+		r = ask_check_kind(s, q, &k);
 	if (r == 0)
 		r = record_change(s, q);
 	if (r == 0) {
@@ -328,7 +328,7 @@ static int finish_bind(struct session *s, struct dialled *d, const char **ret_wh
 	if (!l)
 		return 0;
 	if (r == 0)
-		r = ask_check_address(&d->q, l, &k, true);
+		r = ask_check_address(s, &d->q, l, &k, true);
 	if (r == 0)
 		r = begin_listening(s, &d->q);
 	return ask_finish_socket(s, l, &d->q, r);
@@ -390,7 +390,7 @@ static int finish_bind_path(struct session *s, struct dialled *d, const char **r
 	if (!l)
 		return 0;
 	if (r == 0)
-		r = ask_check_kind(&d->q, &k);
+		r = ask_check_kind(s, &d->q, &k);
 	if (r == 0)
 		r = bind_path(s, &d->q);
 	if (r == 0)

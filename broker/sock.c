@@ -31,34 +31,49 @@ static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 /* ---- the copy -------------------------------------------------------------------------------- */
 
-static int ask_int(int fd, int option, int *ret)
+int sock_int(int fd, int option)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -errno : value;
+}
+
+static int network_of(int fd, uint64_t *ret)
 {
 	socklen_t size = sizeof(*ret);
 
-	return getsockopt(fd, SOL_SOCKET, option, ret, &size) < 0 ? -errno : 0;
+	return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret, &size) < 0 ? -errno : 0;
 }
 
-/* A socket of a family without namespaces has no cookie of the cell's, and is outer. */
 static bool is_inner(const struct session *s, int fd)
 {
-	uint64_t cookie = 0;
-	socklen_t size = sizeof(cookie);
+	uint64_t cookie;
 
-	return s->cell->net_cookie != 0 &&
-	       getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) == 0 &&
+	return s->cell->net_cookie != 0 && network_of(fd, &cookie) == 0 &&
 	       cookie == s->cell->net_cookie;
+}
+
+bool sock_is_outer(const struct session *s, int fd)
+{
+	uint64_t cookie;
+
+	return network_of(fd, &cookie) == 0 && cookie != s->cell->net_cookie;
 }
 
 static int describe(const struct session *s, struct sock *k)
 {
-	int flags, r = ask_int(k->fd, SO_DOMAIN, &k->domain);
+	int flags;
 
-	if (r == 0)
-		r = ask_int(k->fd, SO_TYPE, &k->type);
-	if (r == 0)
-		r = ask_int(k->fd, SO_PROTOCOL, &k->protocol);
-	if (r < 0)
-		return r;
+	k->domain = sock_int(k->fd, SO_DOMAIN);
+	if (k->domain < 0)
+		return k->domain;
+	k->type = sock_int(k->fd, SO_TYPE);
+	if (k->type < 0)
+		return k->type;
+	k->protocol = sock_int(k->fd, SO_PROTOCOL);
+	if (k->protocol < 0)
+		return k->protocol;
 	flags = fcntl(k->fd, F_GETFL);
 	if (flags < 0)
 		return -errno;

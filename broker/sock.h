@@ -30,6 +30,11 @@ struct sock {
 int sock_take(const struct session *s, pid_t tid, int fd, struct sock *ret);
 void sock_close(struct sock *k);
 
+/* An option of SOL_SOCKET that is an int, none of them negative; or -errno. */
+int sock_int(int fd, int option);
+/* Whether it is known to be of another network than the cell's. */
+bool sock_is_outer(const struct session *s, int fd);
+
 /* From an address as a system call has it, of `size` bytes, to a peer: kind, address, port; for
  * AF_UNIX with a path the path, of *ret_path_size bytes in `path` (PEER_PATH).
  * 0; -EINVAL: too short, too long, unterminated; -EAFNOSUPPORT. */

@@ -28,18 +28,15 @@
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK 72 /* Linux 5.15 */
 #endif
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
 
 /* ---- what the outer socket has of the worker's own ------------------------------------------- */
 
 enum carried { ALL = 0, TCP = 1, IPV4 = 2, IPV6 = 4, SEND_BUFFER = 8, RECEIVE_BUFFER = 16 };
 
-/* X(level, option, bytes of its value, of which sockets or when) */
+/* X(level, option, bytes of its value, of which sockets or when).  Not SO_REUSEPORT: it would share
+ * the port of another process of this user's. */
 #define OPTIONS(X) \
 	X(SOL_SOCKET, SO_REUSEADDR, 4, ALL) \
-	X(SOL_SOCKET, SO_REUSEPORT, 4, ALL) \
 	X(SOL_SOCKET, SO_KEEPALIVE, 4, ALL) \
 	X(SOL_SOCKET, SO_LINGER, 8, ALL) \
 	X(SOL_SOCKET, SO_OOBINLINE, 4, ALL) \
@@ -167,29 +164,12 @@ int socket_tcp_state(int fd)
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 ? -errno : info.tcpi_state;
 }
 
-static int ask_int(int fd, int option)
-{
-	int value = -1;
-	socklen_t size = sizeof(value);
-
-	return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -errno : value;
-}
-
-static bool is_outer(const struct session *s, int fd)
-{
-	uint64_t cookie = 0;
-	socklen_t size = sizeof(cookie);
-
-	return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) == 0 &&
-	       cookie != s->cell->net_cookie;
-}
-
 static bool is_tcp(int fd)
 {
-	int domain = ask_int(fd, SO_DOMAIN);
+	int domain = sock_int(fd, SO_DOMAIN);
 
-	return (domain == AF_INET || domain == AF_INET6) && ask_int(fd, SO_TYPE) == SOCK_STREAM &&
-	       ask_int(fd, SO_PROTOCOL) == IPPROTO_TCP && ask_int(fd, SO_ACCEPTCONN) == 0;
+	return (domain == AF_INET || domain == AF_INET6) && sock_int(fd, SO_TYPE) == SOCK_STREAM &&
+	       sock_int(fd, SO_PROTOCOL) == IPPROTO_TCP && sock_int(fd, SO_ACCEPTCONN) == 0;
 }
 
 /* Whether an address is the one that was asked for; any port where none was. */
@@ -215,14 +195,14 @@ static int check_tcp(const struct session *s, const struct dialled *d)
 	struct sockaddr_storage address;
 	int fd = d->q.fd;
 	/* More than there is, it does not fill; less, it cuts. */
-	socklen_t size = ask_int(fd, SO_DOMAIN) == AF_INET ? sizeof(struct sockaddr_in)
-							   : sizeof(struct sockaddr_in6);
+	socklen_t size = sock_int(fd, SO_DOMAIN) == AF_INET ? sizeof(struct sockaddr_in)
+							    : sizeof(struct sockaddr_in6);
 	int state, error;
 
-	if (!is_outer(s, fd) || !is_tcp(fd))
+	if (!sock_is_outer(s, fd) || !is_tcp(fd))
 		return -EBADMSG;
 	state = socket_tcp_state(fd);
-	error = state == STATE_CLOSE ? ask_int(fd, SO_ERROR) : 0;
+	error = state == STATE_CLOSE ? sock_int(fd, SO_ERROR) : 0;
 	if (state == STATE_CLOSE)
 		return error > 0 ? -error : -ECONNABORTED;
 	/* Not getpeername(2), which knows no peer before it has answered. */
@@ -237,7 +217,7 @@ static int check_bound(const struct session *s, const struct dialled *d)
 	socklen_t size = sizeof(address);
 	int fd = d->q.fd;
 
-	if (!is_outer(s, fd) || !is_tcp(fd) || socket_tcp_state(fd) != STATE_CLOSE ||
+	if (!sock_is_outer(s, fd) || !is_tcp(fd) || socket_tcp_state(fd) != STATE_CLOSE ||
 		getsockname(fd, (void *)&address, &size) < 0)
 		return -EBADMSG;
 	return is_that(fd, &address, size, &d->q.peer) ? 0 : -EBADMSG;
@@ -251,8 +231,8 @@ static int check_abstract(const struct session *s, const struct dialled *d)
 	socklen_t size = sizeof(un);
 	int fd = d->q.fd;
 
-	if (!is_outer(s, fd) || ask_int(fd, SO_DOMAIN) != AF_UNIX ||
-		ask_int(fd, SO_TYPE) != asked->type || ask_int(fd, SO_ACCEPTCONN) != 0)
+	if (!sock_is_outer(s, fd) || sock_int(fd, SO_DOMAIN) != AF_UNIX ||
+		sock_int(fd, SO_TYPE) != asked->type || sock_int(fd, SO_ACCEPTCONN) != 0)
 		return -EBADMSG;
 	if (getpeername(fd, (void *)&un, &size) < 0)
 		return errno == ENOTCONN ? -ECONNRESET : -errno;
