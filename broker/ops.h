@@ -34,6 +34,8 @@ int socket_ask(struct request *q, const char *text, size_t size);
  * inode on the host; or to the parent of a name that is free, and charged. */
 int reach_socket(struct session *s, struct request *q);
 int reach_new_socket(struct session *s, struct request *q, bool for_fd);
+/* Then makes that name of the socket `fd`, recorded before.  0 or -errno. */
+int bind_new_socket(struct session *s, struct request *q, int fd, mode_t mode);
 
 /* Between these two a change is made: written down, and with the authority of the rule.  `made` is
  * what the system call returned, with its errno. */

@@ -24,9 +24,7 @@
 #include "common/fd.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define BACKLOG_MAX   65535 /* beyond any host's somaxconn */
@@ -359,28 +357,6 @@ static int listen_tcp(struct session *s, struct request *q)
 	return ask_dial(s, q, &m, NULL, 0, finish_bind, true);
 }
 
-/* Makes the name, under the twin and as the worker's user.  A name beside a descriptor of its
- * directory is one that no symlink can come before. */
-static int bind_path(struct session *s, struct request *q)
-{
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	const struct target *t = &q->target;
-	mode_t before;
-	int n, r;
-
-	n = snprintf(un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d/%s", t->fd, t->name);
-	if ((size_t)n >= sizeof(un.sun_path))
-		return refuse(q, ENAMETOOLONG, "a socket's name has at most %zu bytes here",
-			sizeof(un.sun_path) - (size_t)n + strlen(t->name) - 1);
-	r = change_begin(s, q);
-	if (r < 0)
-		return r;
-	before = umask(0777 & ~(q->mode & q->answer.mode_max));
-	n = bind(q->fd, (const struct sockaddr *)&un, sizeof(un));
-	umask(before);
-	return change_end(s, q, n, t);
-}
-
 static int finish_bind_path(struct session *s, struct dialled *d, const char **ret_why)
 {
 	struct later *l = ask_waiter(s, d->waiter.id);
@@ -392,7 +368,7 @@ static int finish_bind_path(struct session *s, struct dialled *d, const char **r
 	if (r == 0)
 		r = ask_check_kind(s, &d->q, &k);
 	if (r == 0)
-		r = bind_path(s, &d->q);
+		r = bind_new_socket(s, &d->q, d->q.fd, d->q.mode & d->q.answer.mode_max);
 	if (r == 0)
 		r = begin_listening(s, &d->q);
 	return ask_finish_socket(s, l, &d->q, r);

@@ -13,9 +13,7 @@
 #include "broker/decide.h"
 #include "broker/dial.h"
 #include "broker/identity.h"
-#include "broker/kernel_fs.h"
 #include "broker/names.h"
-#include "broker/open_path.h"
 #include "broker/ops.h"
 #include "broker/own.h"
 #include "broker/record.h"
@@ -31,9 +29,7 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/un.h>
 
 /* ---- copying --------------------------------------------------------------------------------- */
 
@@ -282,74 +278,6 @@ static int connect_udp(struct session *s, struct trap *t)
 
 /* ---- connect: Unix sockets ------------------------------------------------------------------- */
 
-/* A rule holds for the path as it is written and for where its fixed part led at load: there, on
- * the host, without a symlink.  The socket need not be in any view. */
-static int resolve_on_host(struct session *s, struct request *q)
-{
-	struct target *t = &q->target;
-	int r = open_on_host(s, q, t->asked);
-
-	for (size_t i = 0; r == -ELOOP && i < policy_tree_count(s->policy); i++) {
-		const struct policy_tree *tree = policy_tree(s->policy, i);
-		size_t n = strlen(tree->prefix);
-		int size;
-
-		if (!(tree->rights & RIGHT_CONNECT) || !tree->resolved || t->asked_size < n ||
-			memcmp(tree->prefix, t->asked, n) != 0 ||
-			(t->asked[n] != '\0' && t->asked[n] != '/' && t->asked[n - 1] != '/'))
-			continue;
-		size = snprintf(
-			t->reached, sizeof(t->reached), "%s%s", tree->resolved, t->asked + n);
-		if (size <= 0 || (size_t)size >= sizeof(t->reached))
-			continue;
-		t->reached_size = (size_t)size;
-		r = open_on_host(s, q, t->reached);
-	}
-	if (r < 0)
-		t->reached_size = 0;
-	else if (t->reached_size == 0)
-		memcpy(t->reached, t->asked, (t->reached_size = t->asked_size) + 1);
-	return r;
-}
-
-/*
- * A socket outside of all trees that the host does not have either is missing, not refused: every C
- * library looks for its name service's.  It is ENOENT to the worker in both cases.
- */
-static int refuse_path(struct session *s, struct request *q)
-{
-	bool outside = !policy_names(s->policy, q->target.asked, q->target.asked_size);
-	int r = decide_refuse(s, q);
-	struct stat st;
-
-	if (r != -ENOENT || !outside || q->blamed_reached || q->door != DOOR_TRAP ||
-		s->root == ROOT_EMPTY)
-		return r;
-	if (fstatat(AT_FDCWD, q->target.asked, &st, 0) == 0 ||
-		(errno != ENOENT && errno != ENOTDIR))
-		return r;
-	q->refused = false;
-	q->own = true;
-	q->reason[0] = '\0';
-	return -ENOENT;
-}
-
-int reach_socket(struct session *s, struct request *q)
-{
-	struct target *target = &q->target;
-	int r;
-
-	target->rights = RIGHT_CONNECT;
-	if (decide(s, q) != VERDICT_ALLOW)
-		return refuse_path(s, q);
-	r = q->own ? resolve_inode(s, q, target, s->cell->view_fd, true) : resolve_on_host(s, q);
-	if (r < 0)
-		return r;
-	if (decide(s, q) != VERDICT_ALLOW)
-		return decide_refuse(s, q);
-	return S_ISSOCK(target->mode) ? 0 : -ECONNREFUSED;
-}
-
 static int connect_path(struct session *s, struct trap *t)
 {
 	struct request *q = &t->q;
@@ -457,52 +385,16 @@ static int bind_inet(struct session *s, struct trap *t)
 	return -EADDRNOTAVAIL; /* as where no interface has it */
 }
 
-int reach_new_socket(struct session *s, struct request *q, bool for_fd)
-{
-	struct target *target = &q->target;
-	struct stat st;
-	int r;
-
-	target->rights = RIGHT_BIND;
-	if (decide(s, q) != VERDICT_ALLOW)
-		return decide_refuse(s, q);
-	r = resolve_name(s, q, target, s->cell->twin_fd);
-	if (r < 0)
-		return r;
-	if (decide(s, q) != VERDICT_ALLOW)
-		return decide_refuse(s, q);
-	if (!target->name || target->must_be_directory || target->mode != 0)
-		return -EADDRINUSE;
-	r = charge(s, q, for_fd);
-	if (r == 0 && fstat(target->fd, &st) < 0)
-		r = -errno;
-	return r < 0 ? r : kernel_fs_check(s, q, target, st.st_dev, target->fd);
-}
-
-/* Within the O_PATH descriptor of its resolved parent.  The inode gets the mode of the socket, less
- * the umask, which here is 0: unix(7), "Pathname socket ownership and permissions". */
 static int bind_path(struct session *s, struct trap *t)
 {
 	struct request *q = &t->q;
-	struct target *target = &q->target;
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int r = reach_new_socket(s, q, false);
 	mode_t mode;
-	int n, r = reach_new_socket(s, q, false);
 
 	if (r < 0)
 		return r;
-	n = snprintf(
-		un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d/%s", target->fd, target->name);
-	if (n < 0 || (size_t)n >= sizeof(un.sun_path))
-		return -ENAMETOOLONG;
 	mode = take_new_mode(s, t, 0777) & (q->own ? 0777 : q->answer.mode_max);
-	r = change_begin(s, q);
-	if (r < 0)
-		return r;
-	r = fchmod(t->sock.fd, mode);
-	if (r == 0)
-		r = bind(t->sock.fd, (void *)&un, sizeof(un));
-	return change_end(s, q, r, target);
+	return bind_new_socket(s, q, t->sock.fd, mode);
 }
 
 static int bind_abstract(struct session *s, struct trap *t)
