@@ -328,7 +328,8 @@ static int set_ledger(struct policy *p, const struct word *w, int n)
 		p->settings.ledger = w->s;
 		return 0;
 	}
-	if (p->setting_by_flag[SET_LEDGER] && w->n > 0 && !strchr("/~.", w->s[0])) {
+	if (p->setting_by_flag[SET_LEDGER] && w->n > 0 && !strchr("/~", w->s[0]) &&
+		strncmp(w->s, "./", 2) != 0) {
 		p->settings.ledger = w->s; /* as any path on a command line */
 		return 0;
 	}

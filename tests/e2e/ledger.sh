@@ -155,4 +155,10 @@ expect_text "a name of bytes is those bytes" '/caf\xe9/\x85\xff' out
 "$warder" run -q --ledger real.jsonl -- true
 expect_status "what warder writes is whole" 0 show real.jsonl
 expect_text "with its session" "session" out
+# A path of the command line's, like any other; the worker may not touch it where it may touch the rest.
+mkdir -m 777 "a dir" && chmod 777 .
+(cd "a dir" && "$warder" run -q -e "allow rw $dir/" --ledger ../above.jsonl -- \
+	sh -c 'echo >>../above.jsonl || echo refused') >out 2>err
+expect_text "a ledger in the directory above" '"event":"session"' above.jsonl
+expect_text "which is nobody's to write in the cell" refused out
 finish
