@@ -51,6 +51,14 @@ static int resolve_on_host(struct session *s, struct request *q)
 	return r;
 }
 
+bool host_has_path(const struct request *q)
+{
+	struct stat st;
+
+	return fstatat(AT_FDCWD, q->target.asked, &st, 0) == 0 ||
+	       (errno != ENOENT && errno != ENOTDIR);
+}
+
 /*
  * A socket outside of all trees that the host does not have either is missing, not refused: every C
  * library looks for its name service's.  It is ENOENT to the worker in both cases.
@@ -59,13 +67,9 @@ static int refuse_path(struct session *s, struct request *q)
 {
 	bool outside = !policy_names(s->policy, q->target.asked, q->target.asked_size);
 	int r = decide_refuse(s, q);
-	struct stat st;
 
 	if (r != -ENOENT || !outside || q->blamed_reached || q->door != DOOR_TRAP ||
-		s->root == ROOT_EMPTY)
-		return r;
-	if (fstatat(AT_FDCWD, q->target.asked, &st, 0) == 0 ||
-		(errno != ENOENT && errno != ENOTDIR))
+		s->root == ROOT_EMPTY || host_has_path(q))
 		return r;
 	q->refused = false;
 	q->own = true;

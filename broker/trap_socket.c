@@ -284,7 +284,7 @@ static int connect_path(struct session *s, struct trap *t)
 	int r = reach_socket(s, q);
 
 	if (r < 0)
-		return q->own ? refuse_absent(q, r) : r;
+		return q->own && host_has_path(q) ? refuse_absent(q, r) : r;
 	if (q->own)
 		return connect_own(s, t, &q->target.fd);
 	/* Such a socket sends to any name that it is given: standin.h. */

@@ -36,6 +36,9 @@ const char *const runtime_etc[] = {
 	"/etc/services",        /* getservbyname(3) */
 	"/etc/ethertypes",      /* the same family */
 	"/etc/rpc",             /* getrpcbyname(3) */
+	"/etc/host.conf",       /* how resolv.conf(5) and hosts(5) are read */
+	"/etc/gai.conf",        /* which address comes first */
+	"/etc/iproute2",        /* names that ip(8) and ss(8) give to numbers */
 	"/etc/terminfo",        /* terminals */
 	"/etc/inputrc",         /* readline's keys */
 	"/etc/profile",         /* a login shell's start */
@@ -44,6 +47,12 @@ const char *const runtime_etc[] = {
 	"/etc/shells",          /* which shells there are */
 	"/etc/magic",           /* file(1) */
 	"/etc/magic.mime",      /* the same */
+	"/etc/manpath.config",  /* man(1) does not start without it */
+	"/etc/groff",           /* what it formats with */
+	"/etc/vim",             /* an editor's settings */
+	"/etc/nanorc",          /* the same */
+	"/etc/wgetrc",          /* wget's */
+	"/etc/xattr.conf",      /* which attributes cp(1) copies */
 	"/etc/ImageMagick-*",   /* its limits and delegates */
 	"/etc/gitconfig",       /* git's system-wide settings */
 	"/etc/locale.conf",     /* the language */

@@ -43,4 +43,9 @@ in_cell "a link is not followed where the caller says so" 1 \
 	'cat alias/file alias/file && dd if=to-own iflag=nofollow'
 expect_text "as the kernel says it" "Too many levels"
 
+# Who looks a name up is told nothing that he cannot have.
+in_cell "settings of the C library are part of the runtime" 0 \
+	'getent hosts localhost >/dev/null; cat /etc/host.conf'
+check "and no denial" test "$(grep -c '"deny".*"/etc/' "$ledger")" -eq 0
+
 finish

@@ -84,6 +84,10 @@ elif what == "nobodys":
         s = socket.socket(socket.AF_INET6 if ":" in a else socket.AF_INET); s.settimeout(5)
         try: s.connect((a, tcp)); print("reached", a)
         except OSError: print("not reached")
+elif what == "missing":
+    for p in ("../absent/socket", "../apart.sock"):
+        try: socket.socket(socket.AF_UNIX).connect(os.path.abspath(p)); print("reached")
+        except FileNotFoundError: print("missing")
 elif what == "inside":
     s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(1)
     c = socket.create_connection(s.getsockname()); a, _ = s.accept(); a.sendall(b"within"); print(read(c))
@@ -156,6 +160,11 @@ wait "$client"
 recorded "made" '"op":"bind","asked":".*w.sock"'
 in_cell "its own loopback" inside "within"
 check "which nobody writes down" test "$(grep -c '"op":"\(connect\|bind\|listen\)"' "$ledger")" -eq 0
+"$python" -c 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("apart.sock")'
+in_cell "sockets outside of all trees" missing "missing"
+check "neither_is_reached" test "$(sort -u out)" = "missing"
+check "one_that_the_host_lacks_too_is_no_denial" test "$(grep -c 'absent/socket' "$ledger")" -eq 0
+check "one_that_it_has_is" grep -q '"event":"deny".*"op":"connect","asked":".*/apart.sock"' "$ledger"
 in_cell "what no rule allows" denied "denied"
 check "is denied, with its address" grep -q '"event":"deny".*"peer":"169.254.169.254:80"' "$ledger"
 "$python" -c 'import socket, sys
@@ -171,14 +180,16 @@ check "each_of_them_is_a_denial" test "$(grep '"event":"deny"' "$ledger" | grep 
 
 # What was denied is told with the line that would allow it.
 echo "allow connect other.test.example:1" >policy
+"$python" -c 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("s o\nck")'
 "$warder" run -v -p policy --ledger "$dir/ledger.summary" -- "$python" -c '
-import socket
+import socket, sys
 for a in (("127.0.0.1", 1), ("192.0.2.77", 80), ("www.test.example", 80)):
     try: socket.create_connection(a)
     except OSError: pass
-try: socket.socket(socket.AF_UNIX).connect("/tmp/s o\nck")
-except OSError: pass' >out 2>err </dev/null
-for line in "allow connect 127.0.0.1:1" "allow connect 192.0.2.77:80" 'allow connect "/tmp/s o\nck"'; do
+try: socket.socket(socket.AF_UNIX).connect(sys.argv[1])
+except OSError: pass' "$dir/s o
+ck" >out 2>err </dev/null
+for line in "allow connect 127.0.0.1:1" "allow connect 192.0.2.77:80" "allow connect \"$dir/s o\\nck\""; do
 	expect_text "the summary says: $line" "to allow it: $line"
 done
 expect_text "and which name was not looked up" "denied www.test.example"
