@@ -233,6 +233,7 @@ void broker_run(const struct broker_args *a, struct broker_result *ret)
 		why = loop_run(&run.loop, &run.session);
 		ret->status = run.loop.status;
 		ret->timed_out = run.loop.timed_out;
+		ret->oom_killed = cell_oom_killed(run.cell.oom_fd);
 		if (run.loop.failure.error)
 			ret->failure = run.loop.failure;
 	}

@@ -52,10 +52,15 @@ struct broker_result {
 	int status; /* for the shell: COMMAND's own, 128 + signal, 125, 126, 127 */
 	uint64_t granted, denied, limited;
 	bool timed_out;
+	uint64_t oom_killed; /* processes that the kernel killed for the cell's limit of memory */
 	struct broker_denial denials[BROKER_DENIALS_MAX];
 	size_t n_denials;       /* more than fit are counted in `denied` alone */
 	struct failure failure; /* with warder's own 125 to 127: the sentence */
 };
+
+/* Before the caller forks anything: moves into a control group of its own where the policy has
+ * limits that want one and the host lets it (sandbox/cgroup.c); else it does nothing. */
+void broker_make_room(const struct policy *policy);
 
 /* Starts the cell, becomes its broker and serves until the worker ends. */
 void broker_run(const struct broker_args *a, struct broker_result *ret);

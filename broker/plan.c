@@ -445,6 +445,23 @@ static int plan_sockets(struct plan *p, const struct broker_args *a, struct fail
 
 /* ---- the whole --------------------------------------------------------------------------- */
 
+static struct cell_limits plan_limits(const struct policy_settings *set)
+{
+	return (struct cell_limits){
+		.memory = set->memory,
+		.tasks = set->tasks,
+		.files = set->files,
+		.cpu_ms = set->cpu_ms,
+	};
+}
+
+void broker_make_room(const struct policy *policy)
+{
+	const struct cell_limits limits = plan_limits(policy_settings(policy));
+
+	cell_cgroup_ready(&limits);
+}
+
 int plan_init(struct plan *p, const struct broker_args *a, struct failure *f)
 {
 	const struct policy_settings *set = policy_settings(a->policy);
@@ -460,13 +477,7 @@ int plan_init(struct plan *p, const struct broker_args *a, struct failure *f)
 				.n_runtime = set->n_runtime,
 				.home = set->home,
 				.tmp_size = set->tmp_size,
-				.limits =
-					{
-						.memory = set->memory,
-						.tasks = set->tasks,
-						.files = set->files,
-						.cpu_ms = set->cpu_ms,
-					},
+				.limits = plan_limits(set),
 				.program = a->argv[0],
 				.argv = a->argv,
 				.cwd = a->cwd,

@@ -49,6 +49,7 @@ struct spawn {
 	struct cell_net net;
 	struct dialer_start dialer;
 	struct filter filter; /* the worker's */
+	struct cell_cgroup cgroup;
 	struct cell *cell;
 	int status_fd[2]; /* the worker's report: its end closes on exec */
 };
@@ -92,6 +93,10 @@ static int fork_init(struct spawn *s, uint64_t namespaces, struct failure *f)
 
 	if (r < 0)
 		return fail(f, r, "cannot make init's socket: %m");
+	if (s->cgroup.dir_fd >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)s->cgroup.dir_fd;
+	}
 	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0) {
 		fd_close(&ours);
@@ -220,8 +225,11 @@ static int take_dialer(struct spawn *s, struct failure *f)
 
 static int worker_main(struct spawn *s, struct failure *f)
 {
-	return cell_enter(s->spec, &s->prep, &s->ns, s->parts.worker_rules_fd, &s->filter,
-		s->status_fd[1], f);
+	int r = cell_cgroup_enter(&s->cgroup, f);
+
+	return r < 0 ? r
+		     : cell_enter(s->spec, &s->prep, &s->ns, s->parts.worker_rules_fd, &s->filter,
+			       s->status_fd[1], f);
 }
 
 static int start_worker(struct spawn *s, struct failure *f)
@@ -461,6 +469,8 @@ static int start(struct spawn *s, int *ret_exec, struct failure *f)
 		r = cell_prepare(s->spec, &s->prep, f);
 	if (r == 0)
 		r = filter_find(FILTER_WORKER, s->spec, &s->filter, f);
+	if (r == 0)
+		r = cell_cgroup(&s->spec->limits, &s->cgroup, f);
 	if (r < 0)
 		return r;
 	s->cell->proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -479,6 +489,7 @@ static int start(struct spawn *s, int *ret_exec, struct failure *f)
 	s->cell->view_fd = fd_take(&s->parts.view_fd);
 	s->cell->twin_fd = fd_take(&s->parts.twin_fd);
 	s->cell->pid_ns_fd = fd_take(&s->ns.fds[CELL_NS_PID]);
+	s->cell->oom_fd = fd_take(&s->cgroup.events_fd);
 	/* While the worker goes its last steps. */
 	if (r == 0)
 		r = cage_broker(s->spec, s->cage, f);
@@ -500,6 +511,7 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
 		.ns = CELL_NS_INIT,
 		.net = CELL_NET_INIT,
 		.dialer = DIALER_START_INIT,
+		.cgroup = CELL_CGROUP_INIT,
 		.cell = ret,
 		.status_fd = {-1, -1},
 	};
@@ -513,6 +525,9 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
 	fd_close_many(s.ns.fds, CELL_NAMESPACES);
 	fd_close_many(s.net.fds, s.net.n_fds);
 	dialer_start_deinit(&s.dialer);
+	fd_close(&s.cgroup.dir_fd);
+	fd_close(&s.cgroup.procs_fd);
+	fd_close(&s.cgroup.events_fd);
 	fd_close_many(s.status_fd, 2);
 	fd_close(&s.parts.view_fd);
 	fd_close(&s.parts.twin_fd);
@@ -600,6 +615,7 @@ void cell_end(struct cell *cell)
 	fd_close(&cell->worker_pidfd);
 	fd_close(&cell->worker_files_fd);
 	fd_close(&cell->dialer_fd);
+	fd_close(&cell->oom_fd);
 	if (cell->worker_pid > 0 && !cell->is_host)
 		wait_pid(cell->worker_pid, &status);
 	cell->worker_pid = 0;

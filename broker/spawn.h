@@ -31,6 +31,7 @@ struct cell {
 	pid_t init_pid;
 	pid_t worker_pid;
 	pid_t dialer_pid; /* 0: none */
+	int oom_fd;       /* memory.events of the cell's control group; -1: it has none */
 	bool is_host;     /* the worker is init's child, not ours */
 };
 
@@ -38,7 +39,7 @@ struct cell {
 	{ \
 		.view_fd = -1, .twin_fd = -1, .proc_fd = -1, .init_fd = -1, .procs_fd = -1, \
 		.pid_ns_fd = -1, .worker_pidfd = -1, .worker_files_fd = -1, .dialer_fd = -1, \
-		.dialer_life_fd = -1, \
+		.dialer_life_fd = -1, .oom_fd = -1, \
 	}
 
 /* What the broker itself still needs after its cage. */

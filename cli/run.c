@@ -273,8 +273,10 @@ static int session(struct run *run, char **command, struct broker_result *result
 		.started = started,
 		.ctx = run,
 	};
-	int r = tty_start(&run->tty, args.stdio, f);
+	int r;
 
+	broker_make_room(run->loaded);
+	r = tty_start(&run->tty, args.stdio, f);
 	if (r < 0)
 		return r;
 	/* No directory belongs to a descriptor, so the ledger itself says what its rules were. */

@@ -510,6 +510,7 @@ static int load(struct serve *s, struct failure *f)
 			"a slot",
 			set->ledger);
 	s->n_slots = set->workers ? set->workers : 1;
+	broker_make_room(s->loaded);
 	s->plan.policy = s->loaded;
 	s->plan.ledger = set->ledger ? set->ledger : s->ledger;
 	return 0;

@@ -50,6 +50,9 @@ void summary_print(const struct broker_result *result, const char *ledger, bool 
 	say("%llu request%s granted, %llu denied%s; ledger %s", (unsigned long long)result->granted,
 		plural(result->granted), (unsigned long long)result->denied,
 		result->timed_out ? "; its time was up" : "", ledger);
+	if (result->oom_killed > 0)
+		say("the cell's limit of memory ended %llu of its processes",
+			(unsigned long long)result->oom_killed);
 	if (result->limited > 0)
 		say("%llu request%s met a limit", (unsigned long long)result->limited,
 			plural(result->limited));

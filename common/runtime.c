@@ -55,6 +55,7 @@ const char *const runtime_etc[] = {
 	"/etc/xattr.conf",      /* which attributes cp(1) copies */
 	"/etc/ImageMagick-*",   /* its limits and delegates */
 	"/etc/gitconfig",       /* git's system-wide settings */
+	"/etc/gitattributes",   /* the same */
 	"/etc/locale.conf",     /* the language */
 	"/etc/locale.alias",    /* the same, older */
 	"/etc/default/locale",  /* the same, Debian */

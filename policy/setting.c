@@ -283,7 +283,7 @@ static int set_workers(struct policy *p, const struct word *w, int n)
 static const char *const layer_needed[] = {
 	[0] = "a cell cannot do without user namespaces; `root host` is one that has none",
 	[3] = "no cell is started without its seccomp filter",
-	[4] = "this version sets no cgroup limits, so that none can be missing",
+	[4] = "its limits only add to those of processes, so that none can be missing",
 	[5] = NULL,
 };
 

@@ -87,7 +87,7 @@ struct cell_fd {
 };
 
 struct cell_limits {     /* 0: none */
-	uint64_t memory; /* bytes of address space of each process (RLIMIT_AS) */
+	uint64_t memory; /* bytes of address space of each process (RLIMIT_AS), and memory.max */
 	uint64_t tasks;  /* processes and threads (RLIMIT_NPROC in the cell's user namespace) */
 	uint64_t files;  /* RLIMIT_NOFILE */
 	uint64_t cpu_ms; /* RLIMIT_CPU, rounded up to seconds */
@@ -171,6 +171,32 @@ void cell_prep_free(const struct cell_spec *spec, struct cell_prep *prep);
 uint64_t cell_namespaces(const struct cell_spec *spec, const struct cell_prep *prep);
 /* Adds to a failed clone3() what forbids it and what to do. */
 int cell_explain_userns(int r, struct failure *f);
+
+/* The control group of one cell; -1: it has none of its own. */
+struct cell_cgroup {
+	int dir_fd;    /* for CLONE_INTO_CGROUP, clone(2) */
+	int procs_fd;  /* its cgroup.procs */
+	int events_fd; /* its memory.events; -1: no limit of memory */
+};
+#define CELL_CGROUP_INIT \
+	{ \
+		.dir_fd = -1, .procs_fd = -1, .events_fd = -1 \
+	}
+
+/* Whether one can be had for these limits: a delegated group of cgroup v2 with the controllers they
+ * need, and nobody in it but the caller, who is moved into a leaf of his own for it.  Who starts
+ * brokers asks before the first, since each of them is in his group. */
+bool cell_cgroup_ready(const struct cell_limits *limits);
+/* Why limits of memory and tasks cannot hold for a whole cell here; NULL: they can.  Changes
+ * nothing. */
+const char *cell_cgroup_missing(void);
+/* Makes it, with the limits, where it can be had; else *ret stays as it is, and the limits of
+ * processes are all there is. */
+int cell_cgroup(const struct cell_limits *limits, struct cell_cgroup *ret, struct failure *f);
+/* Moves the caller there; what he makes from then on is born there. */
+int cell_cgroup_enter(const struct cell_cgroup *c, struct failure *f);
+/* How many processes of the cell the kernel has killed for its limit of memory, by events_fd. */
+uint64_t cell_oom_killed(int events_fd);
 
 /* Init's main function.  Waits for a byte on `sock`, builds the view, sends the descriptors of
  * cell_parts with a struct failure (error 0: they follow), and lives until end-of-file. */

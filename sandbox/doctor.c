@@ -180,7 +180,7 @@ static const struct {
 		"use a kernel with CONFIG_SECCOMP_FILTER"},
 };
 #define N_PROBES (sizeof(table) / sizeof(*table))
-_Static_assert(N_PROBES < PROBES_MAX, "the groups' row is one more");
+_Static_assert(N_PROBES + 1 < PROBES_MAX, "two rows tell what no cell needs");
 
 static void child(size_t i, uid_t uid, gid_t gid, int fd)
 {
@@ -264,6 +264,19 @@ static void note_groups(struct probe *p)
 			n);
 }
 
+/* No cell needs one. */
+static void note_cgroup(struct probe *p)
+{
+	const char *missing = cell_cgroup_missing();
+
+	*p = (struct probe){.layer = "cgroup", .result = PROBE_OK};
+	if (missing)
+		snprintf(p->text, sizeof(p->text), "limits are of each process: %s", missing);
+	else
+		snprintf(p->text, sizeof(p->text),
+			"limits of memory and tasks hold for the whole cell too");
+}
+
 size_t doctor_probe(struct probe ret[PROBES_MAX])
 {
 	for (size_t i = 0; i < N_PROBES; i++) {
@@ -281,5 +294,6 @@ size_t doctor_probe(struct probe ret[PROBES_MAX])
 			snprintf(ret[i].text, sizeof(ret[i].text), "%s", table[i].works);
 	}
 	note_groups(&ret[N_PROBES]);
-	return N_PROBES + 1;
+	note_cgroup(&ret[N_PROBES + 1]);
+	return N_PROBES + 2;
 }

@@ -457,6 +457,7 @@ static void read_end(struct warder_result *result)
 		status_number(line, "denied", &result->denied);
 		status_number(line, "limited", &result->limited);
 		result->timed_out = status_true(line, "timed_out");
+		status_number(line, "oom_killed", &result->oom_killed);
 	}
 }
 

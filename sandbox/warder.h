@@ -227,8 +227,9 @@ struct warder_result {
 	int status;    /* COMMAND's own, 128 + signal, or 125 to 127, see warder-run(1) */
 	uint64_t granted, denied, limited;
 	int timed_out;
-	char error[512];   /* why the start failed, see warder_strerror() */
-	char buffer[1600]; /* what was read of a report and is not whole yet */
+	uint64_t oom_killed; /* processes that the kernel ended for the cell's limit of memory */
+	char error[512];     /* why the start failed, see warder_strerror() */
+	char buffer[1600];   /* what was read of a report and is not whole yet */
 	size_t used;
 };
 

@@ -36,7 +36,8 @@ static const struct mistake mistakes[] = {
 	{"accept missing seccomp", "t.policy:1:16: \"accept missing seccomp\": no cell is started"},
 	{"accept missing userns",
 		"t.policy:1:16: \"accept missing userns\": a cell cannot do without"},
-	{"accept missing cgroup", "t.policy:1:16: \"accept missing cgroup\": this version sets no"},
+	{"accept missing cgroup",
+		"t.policy:1:16: \"accept missing cgroup\": its limits only add to"},
 	{"accept missing uid\naccept missing uid", "t.policy:2:16: \"accept missing uid\" is set "
 						   "already, at t.policy:1"},
 	{"user a/b", "t.policy:1:6: \"a/b\" is no user's name or number"},
