@@ -127,7 +127,7 @@ WARDER_OBJ := $(call obj,$(CLI) $(BROKER) $(POLICY) $(CELL) $(COMMON)) $(BUILD)/
 LIB_OBJ := $(call obj,$(LIB) $(COMMON))
 FILES_OBJ := $(call obj,$(FILES) $(COMMON))
 DIALER_OBJ := $(call obj,$(DIALER) $(COMMON)) $(BUILD)/obj/gen/filters.o
-JSON_OBJ := $(call obj,$(JSON) cli/say.c cli/options.c $(COMMON))
+JSON_OBJ := $(call obj,$(JSON) cli/say.c cli/options.c cli/state.c $(COMMON))
 # Everything but the main functions, for the tests.
 TEST_OBJ := $(filter-out %/main.o,$(WARDER_OBJ)) $(call obj,$(LIB) broker/dialer/dns.c)
 

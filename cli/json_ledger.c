@@ -10,22 +10,24 @@
 #include "cli/json.h"
 #include "cli/options.h"
 #include "cli/say.h"
+#include "cli/state.h"
 #include "common/fd.h"
 #include "common/nearest.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char usage[] = "warder ledger show [OPTION]... FILE";
+static const char usage[] = "warder ledger show [OPTION]... [FILE]";
 static const char what[] = "Shows what a ledger holds, counts it by rule, and tells where records "
 			   "are missing.";
-static const char more[] =
-	"FILE \"-\" is standard input.  The exit status is 0 for a whole ledger, "
-	"1 for a damaged one,\n2 where it could not be read.";
+static const char more[] = "Without FILE it is the newest of your own `warder run`; \"-\" is "
+			   "standard input.  The exit status is 0 for a whole ledger, "
+			   "1 for a damaged one,\n2 where it could not be read.";
 
 static const struct option_row rows[] = {
 	{"denied", 'd', NULL, "only what was denied or failed"},
@@ -107,10 +109,7 @@ static int take_options(struct show *s, struct options *o)
 		return 0;
 	if (s->event && check_event(o, s->event) < 0)
 		return -EINVAL;
-	if (s->file)
-		return 0;
-	options_wrong(o, "FILE is missing");
-	return -EINVAL;
+	return 0;
 }
 
 /* ---- one field ------------------------------------------------------------------------------- */
@@ -360,6 +359,20 @@ static int show(struct show *s, const char *path)
 	return s->chain.faults ? EXIT_NO : EXIT_YES;
 }
 
+static int show_newest(struct show *s)
+{
+	struct failure f = FAILURE_INIT;
+	char path[PATH_MAX], shown[2 * PATH_MAX];
+
+	if (state_newest("run", path, sizeof(path), &f) < 0) {
+		say("%s", say_escape(shown, sizeof(shown), f.text, strlen(f.text)));
+		return EXIT_CANNOT_TELL;
+	}
+	if (!s->json)
+		printf("%s\n\n", say_escape(shown, sizeof(shown), path, strlen(path)));
+	return show(s, path);
+}
+
 /* One verb so far. */
 static int unknown_verb(const char *word)
 {
@@ -398,5 +411,5 @@ int json_ledger(int argc, char **argv)
 		options_help(&o, what, more);
 		return EXIT_YES;
 	}
-	return show(&s, s.file);
+	return s.file ? show(&s, s.file) : show_newest(&s);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ledger_file.c - where ledgers stand, how one is opened, and how many are kept.
+ * ledger_file.c - how a ledger is opened, and how many are kept.
  *
  * Runs in: command line, before the cage.  Trusts: the user who calls; no directory that another
  * user can write.
@@ -11,7 +11,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <sodium/crypto_generichash.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,109 +21,6 @@
 #include <unistd.h>
 
 #define LEDGER_TIME "%Y%m%dT%H%M%S"
-#define REMEDY      "; give --ledger FILE, or set XDG_STATE_HOME to a directory of your own"
-
-int state_path(char *buf, size_t size, struct failure *f)
-{
-	const char *state = getenv("XDG_STATE_HOME");
-	const char *home = getenv("HOME");
-	const struct passwd *account;
-	int n;
-
-	/* The XDG base directory specification: a relative value is ignored. */
-	if (state && state[0] == '/') {
-		n = snprintf(buf, size, "%s/warder", state);
-	} else if (geteuid() == 0) {
-		n = snprintf(buf, size, "/var/log/warder");
-	} else {
-		account = home && home[0] == '/' ? NULL : getpwuid(geteuid());
-		if (account)
-			home = account->pw_dir;
-		if (!home || home[0] != '/')
-			return fail(
-				f, -ENOENT, "there is no home for ledgers: HOME is unset" REMEDY);
-		n = snprintf(buf, size, "%s/.local/state/warder", home);
-	}
-	if ((size_t)n >= size)
-		return fail(f, -ENAMETOOLONG, "the path of the state directory is too long" REMEDY);
-	return 0;
-}
-
-/* Makes every missing directory on the way to `path`, the last left out. */
-static int make_parents(char *path)
-{
-	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		int r;
-
-		*slash = '\0';
-		r = mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
-		*slash = '/';
-		/* A parent that cannot be written may well stand there: opening decides. */
-		if (r < 0 && r != -EACCES && r != -EROFS)
-			return r;
-	}
-	return 0;
-}
-
-/* Opens, or makes, one directory of ours under dir_fd. */
-static int open_own(int dir_fd, const char *name, const char *shown, int *ret_fd, struct failure *f)
-{
-	autofd fd = -1;
-	struct stat st;
-
-	if (mkdirat(dir_fd, name, 0700) < 0 && errno != EEXIST)
-		return fail(
-			f, -errno, "cannot make the directory %s for ledgers: %m" REMEDY, shown);
-	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return fail(
-			f, -errno, "cannot open the directory %s for ledgers: %m" REMEDY, shown);
-	if (st.st_uid != geteuid())
-		return fail(f, -EPERM, "the directory %s belongs to uid %u, not to you" REMEDY,
-			shown, (unsigned)st.st_uid);
-	if (st.st_mode & 022)
-		return fail(f, -EPERM, "the directory %s can be written by others: chmod go-w %s",
-			shown, shown);
-	*ret_fd = fd_take(&fd);
-	return 0;
-}
-
-int state_open(const char *below, int *ret_dir_fd, struct failure *f)
-{
-	char path[PATH_MAX];
-	autofd dir_fd = -1;
-	const char *part = below;
-	size_t at;
-	int r;
-
-	if (below[0] == '/')
-		return open_own(AT_FDCWD, below, below, ret_dir_fd, f);
-	r = state_path(path, sizeof(path), f);
-	if (r < 0)
-		return r;
-	r = make_parents(path);
-	if (r < 0)
-		return fail(f, r, "cannot make the directories on the way to %s: %m" REMEDY, path);
-	r = open_own(AT_FDCWD, path, path, &dir_fd, f);
-	at = strlen(path);
-	while (r == 0 && *part) {
-		size_t n = strcspn(part, "/");
-		char name[NAME_MAX + 1];
-		int next_fd = -1;
-
-		snprintf(name, sizeof(name), "%.*s", (int)n, part);
-		at += (size_t)snprintf(path + at, sizeof(path) - at, "/%s", name);
-		if (at >= sizeof(path))
-			return fail(f, -ENAMETOOLONG, "the path of the ledger is too long" REMEDY);
-		r = open_own(dir_fd, name, path, &next_fd, f);
-		fd_close(&dir_fd);
-		dir_fd = next_fd;
-		part += n + (part[n] == '/');
-	}
-	if (r == 0)
-		*ret_dir_fd = fd_take(&dir_fd);
-	return r;
-}
 
 void ledger_file_close(struct ledger_file *l)
 {
@@ -266,7 +162,7 @@ int ledger_file_new(const char *below, const char *tag, struct ledger_file *ret,
 	if (r == 0 && flock(l.fd, LOCK_EX | LOCK_NB) < 0)
 		r = -errno;
 	if (r < 0) {
-		fail(f, r, "cannot make the ledger %s: %m" REMEDY, l.path);
+		fail(f, r, "cannot make the ledger %s: %m" STATE_REMEDY, l.path);
 		ledger_file_close(&l);
 		return r;
 	}

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ledger_file.h - where ledgers stand, how one is opened, and how many are kept.
+ * ledger_file.h - how a ledger is opened, and how many are kept.
  */
 #ifndef WARDER_LEDGER_FILE_H
 #define WARDER_LEDGER_FILE_H
 
-#include "common/failure.h"
+#include "cli/state.h"
 #include "policy/policy.h"
 
 #include <limits.h>
@@ -14,19 +14,6 @@
 #define LEDGERS_KEPT      50
 #define LEDGER_BYTES_KEPT ((off_t)1 << 30)
 #define POLICY_HASH_SIZE  65 /* 64 hex digits and NUL */
-
-/*
- * Warder's own directory: $XDG_STATE_HOME/warder; without that variable /var/log/warder for root
- * (never root's $HOME, which sudo may leave pointing at somebody else's) and
- * ~/.local/state/warder for others.  0 or -errno with the sentence.
- */
-int state_path(char *buf, size_t size, struct failure *f);
-
-/* Opens a directory below state_path(), "run" or "serve/NAME", and makes what is missing of it,
- * 0700; or one given by its absolute path, of which the last part is made.  Each part must be the
- * caller's own and writable by nobody else.  0 or -errno with the sentence.
- */
-int state_open(const char *below, int *ret_dir_fd, struct failure *f);
 
 /* A ledger that was opened. */
 struct ledger_file {

@@ -30,7 +30,17 @@ grant='"op":"open","asked":"/srv/a","reached":"/srv/a","rule":"x.policy:3","us":
 
 expect_status "--help exits with 0" 0 show --help
 expect_text "and prints to standard output" "usage: warder ledger show" out
-expect_status "a file must be named" 2 show
+expect_status "without a file there is none yet" 2 show
+expect_text "which is said" "there is no ledger in $XDG_STATE_HOME/warder/run yet"
+mkdir -p "$XDG_STATE_HOME/warder/run"
+cp whole.jsonl "$XDG_STATE_HOME/warder/run/20260101T000000.000000Z-7.jsonl"
+record 1 grant ",${grant}10" >"$XDG_STATE_HOME/warder/run/20251231T235959.000000Z-8.jsonl"
+expect_status "then it is the newest" 0 show
+expect_text "by its name" "$XDG_STATE_HOME/warder/run/20260101T000000.000000Z-7.jsonl" out
+expect_text "and what it holds" "/etc/shadow" out
+expect_status "for a program too" 0 show -s --json
+expect_text "alone" '"granted":3' out
+check "without the name" test "$(grep -c '^{' out)" -eq "$(wc -l <out)"
 expect_status "one at a time" 2 show a b
 expect_status "a verb must be named" 2 "$warder" ledger
 expect_text "with the usage" "usage: warder ledger show"
