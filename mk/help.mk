@@ -14,6 +14,7 @@ help:
 	@echo "  check-e2e      tests of the whole commands"
 	@echo "  check-hostile  attacks, each with its positive control"
 	@echo "  daemons-table  write the README's table of daemons, from a run of their test"
+	@echo "  check-vm       the cell under systemd and Debian's own kernel, in a machine made for it"
 	@echo "  check-layers   who may include whom, and the chokepoints"
 	@echo "  asan           the tests again under AddressSanitizer and UBSan"
 	@echo "  fuzz           fuzz the policy, messages and frames, 60 s each"
