@@ -76,7 +76,8 @@ static void release(struct dial *d, struct waiting *one)
 
 struct dial *dial_free(struct dial *d)
 {
-	for (size_t i = 0; d && i < DIAL_WAITING_MAX; i++) {
+	/* Memory that nothing has touched yet is not looked through. */
+	for (size_t i = 0; d && d->n > 0 && i < DIAL_WAITING_MAX; i++) {
 		if (d->of[i].id)
 			release(d, &d->of[i]);
 	}

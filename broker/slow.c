@@ -66,7 +66,7 @@ struct waiting {
 struct slow {
 	int fd[2];   /* the broker's, the children's */
 	int hear_fd; /* in a child: replies */
-	size_t n;
+	size_t n;    /* 0: nobody looks through the slots, whose memory nothing has touched yet */
 	struct word word;
 	struct waiting of[SLOW_MAX];
 };
@@ -104,7 +104,7 @@ static void release(struct slow *w, struct waiting *one)
 
 static bool reap_done(struct slow *w)
 {
-	for (size_t i = 0; i < SLOW_MAX; i++) {
+	for (size_t i = 0; w->n > 0 && i < SLOW_MAX; i++) {
 		if (w->of[i].pid != 0 && spawn_reap_ended(w->of[i].pid))
 			release(w, &w->of[i]);
 	}
@@ -117,13 +117,13 @@ struct slow *slow_free(struct slow *w)
 
 	if (!w)
 		return NULL;
-	for (size_t i = 0; i < SLOW_MAX; i++) {
+	for (size_t i = 0; w->n > 0 && i < SLOW_MAX; i++) {
 		if (w->of[i].pid != 0 && !w->of[i].answers)
 			kill(w->of[i].pid, SIGKILL);
 	}
 	for (int i = 0; i < END_TRIES && !reap_done(w); i++)
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
-	for (size_t i = 0; i < SLOW_MAX; i++) {
+	for (size_t i = 0; w->n > 0 && i < SLOW_MAX; i++) {
 		if (w->of[i].pid != 0)
 			release(w, &w->of[i]);
 	}
@@ -404,7 +404,7 @@ int slow_reap(struct session *s, const char **ret_why)
 	struct slow *w = s->slow;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < SLOW_MAX; i++) {
+	for (size_t i = 0; r == 0 && w->n > 0 && i < SLOW_MAX; i++) {
 		struct waiting *one = &w->of[i];
 
 		if (one->pid == 0 || !spawn_reap_ended(one->pid))
