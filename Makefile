@@ -166,7 +166,7 @@ $(BUILD)/obj/%.o: %.c $(MACHINE)
 ifeq ($(CROSS),yes)
 # The tables are preprocessed for the machine that will run them, so that every number in them is
 # that machine's, and compiled for this one, which runs the program that reads them.
-FILTERS_MAKER := sandbox/tables/compile.c sandbox/tables/make.c
+FILTERS_MAKER := $(patsubst %,sandbox/tables/%.c,compile make same shrink)
 TABLES := $(filter-out $(FILTERS_MAKER),$(wildcard sandbox/tables/*.c))
 
 $(BUILD)/gen/%.i: sandbox/tables/%.c $(MACHINE)

@@ -156,8 +156,16 @@ extern const struct table table_init;
 extern const struct table table_relay;
 extern const struct table table_dialer;
 
-/* Makes the program for a cell with these CELL_... bits.  *ret_code is malloc'd.  0 or -errno. */
+/* Makes the program for a cell with these CELL_... bits, as libseccomp writes it.  *ret_code is
+ * malloc'd.  0 or -errno. */
 int table_compile(
 	const struct table *table, unsigned cell, struct sock_filter **ret_code, size_t *ret_n);
+
+/* Makes it shorter, in place, or leaves it as it is.  0; -EINVAL: it has an instruction that
+ * table_compile() never writes; or -errno. */
+int program_shrink(struct sock_filter *code, size_t *n);
+
+/* 0: they gave the same answers to all that was tried; -EBADMSG: they did not. */
+int program_same(const struct filter *a, const struct filter *b, uint32_t arch);
 
 #endif
