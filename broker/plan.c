@@ -8,6 +8,7 @@
  * cell_spec alone.
  */
 #include "broker/plan.h"
+#include "broker/users.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -129,14 +130,14 @@ static int plan_named_user(struct plan *p, const char *name, struct failure *f)
 
 static int plan_user(struct plan *p, const struct policy_settings *set, struct failure *f)
 {
-	struct passwd *pw;
+	const struct passwd *pw;
 
 	p->privileged = geteuid() == 0;
 	if (set->user)
 		return plan_named_user(p, set->user, f);
 	p->spec.uid = p->privileged ? UNPRIVILEGED_ID : getuid();
 	p->spec.gid = p->privileged ? UNPRIVILEGED_ID : getgid();
-	pw = getpwuid(p->spec.uid);
+	pw = user_by_uid(p->spec.uid);
 	p->spec.user_name = pw ? keep(p, "%s", pw->pw_name) : "nobody";
 	return p->spec.user_name ? 0 : fail(f, -ENOMEM, "cannot plan the cell: %m");
 }

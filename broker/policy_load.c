@@ -8,12 +8,12 @@
 #include "broker/policy_load.h"
 
 #include "broker/policy_find.h"
+#include "broker/users.h"
 #include "common/fd.h"
 #include "common/path.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -333,7 +333,7 @@ static int check_home(struct load *l)
 /* By the password database: $HOME would be an environment variable that grants. */
 const char *policy_home(void)
 {
-	const struct passwd *pw = getpwuid(getuid());
+	const struct passwd *pw = user_by_uid(getuid());
 	const char *home = pw ? pw->pw_dir : getenv("HOME");
 
 	return home && home[0] == '/' ? home : "";
