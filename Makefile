@@ -131,7 +131,14 @@ JSON_OBJ := $(call obj,$(JSON) cli/say.c cli/options.c cli/state.c $(COMMON))
 # Everything but the main functions, for the tests.
 TEST_OBJ := $(filter-out %/main.o,$(WARDER_OBJ)) $(call obj,$(LIB) broker/dialer/dns.c)
 
-WARDER_LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS))
+# Of libsodium the broker needs one hash: from the archive, where this machine has one that fits, a
+# start loads a library less.
+SODIUM_ARCHIVE := $(wildcard $(shell $(PKG_CONFIG) --variable=libdir libsodium 2>/dev/null)/libsodium.a)
+SODIUM := $(if $(SODIUM_ARCHIVE),$(shell \
+	printf 'int crypto_generichash(void); int main(void) { return crypto_generichash(); }' | \
+	$(CC) $(CFLAGS) -fPIE -pie -x c -o /dev/null - -x none $(SODIUM_ARCHIVE) 2>/dev/null && \
+	printf '%s' '$(SODIUM_ARCHIVE)'))
+WARDER_LIBS = $(subst -lsodium,$(or $(SODIUM),-lsodium),$(shell $(PKG_CONFIG) --libs $(PKGS)))
 LIB_LIBS = $(shell $(PKG_CONFIG) --libs libseccomp)
 FILES_LIBS = $(shell $(PKG_CONFIG) --libs libseccomp jansson libsodium) -lmagic
 DIALER_LIBS = $(shell $(PKG_CONFIG) --libs libcares)
