@@ -12,6 +12,7 @@
 #include "broker/ask.h"
 #include "broker/charge.h"
 #include "broker/decide.h"
+#include "broker/interrupt.h"
 #include "broker/names.h"
 #include "broker/record.h"
 #include "broker/resolve.h"
@@ -45,7 +46,8 @@ struct dial {
 	uint32_t last_id;   /* of ours */
 	uint32_t last_peer; /* of the dialer's own */
 	size_t n;
-	const char *gone; /* why there is no dialer any more */
+	uint64_t looked_ns; /* when it was looked for signals last */
+	const char *gone;   /* why there is no dialer any more */
 	struct waiting of[DIAL_WAITING_MAX];
 	/* Called off, and an answer may have been on its way. */
 	uint32_t cancelled[DIAL_WAITING_MAX];
@@ -168,7 +170,7 @@ int dial_begin(struct session *s, struct request *q, struct dial_waiter *waiter,
 		return r;
 	d->last_id = one->id = m->id;
 	one->op = m->op;
-	one->ends = false;
+	one->ends = one->d.released = false;
 	/* A path without the worker's socket: the dialer makes it. */
 	one->brings = m->op == DIAL_TCP || m->op == DIAL_ABSTRACT || m->op == DIAL_BIND ||
 		      m->op == DIAL_SOCKET || m->op == DIAL_STANDIN ||
@@ -224,22 +226,27 @@ int dial_end(struct session *s, const char *reason, const char **ret_why)
 	return r;
 }
 
+/* Says something about what was asked before. */
+static int send_about(struct session *s, enum dial_op op, uint32_t of)
+{
+	struct dial_message *m = &s->dial->out;
+
+	memset(m, 0, sizeof(*m));
+	m->op = op;
+	m->id = ++s->dial->last_id;
+	m->of = of;
+	return s->cell->dialer_fd >= 0 ? send_message(s, m, NULL, 0) : -ENETDOWN;
+}
+
 static void cancel(struct session *s, struct waiting *one)
 {
 	struct dial *d = s->dial;
-	struct dial_message *m = &d->out;
 
 	d->cancelled[d->next_cancelled++ % DIAL_WAITING_MAX] = one->id;
-	if (one->op == DIAL_BIND || one->op == DIAL_SOCKET || one->op == DIAL_STANDIN ||
-		one->op == DIAL_LEAD) /* is done at once */
-		return;
-	memset(m, 0, sizeof(*m));
-	m->op = DIAL_CANCEL;
-	m->id = ++d->last_id;
-	m->of = one->id;
-	/* One that reads nothing brings a socket that nobody takes. */
-	if (s->cell->dialer_fd >= 0)
-		send_message(s, m, NULL, 0);
+	/* Those are done at once.  One that reads nothing brings a socket that nobody takes. */
+	if (one->op != DIAL_BIND && one->op != DIAL_SOCKET && one->op != DIAL_STANDIN &&
+		one->op != DIAL_LEAD)
+		send_about(s, DIAL_CANCEL, one->id);
 }
 
 static bool is_gone(const struct session *s, const struct waiting *one)
@@ -250,10 +257,29 @@ static bool is_gone(const struct session *s, const struct waiting *one)
 	       !notify_valid(s->cell->notify, one->d.waiter.notice.id);
 }
 
+/* The dialer brings what there is.  Of a relay nothing could go on: only who ends is let go. */
+static int look_for_signal(struct session *s, struct waiting *one, const char **ret_why)
+{
+	enum interrupt how;
+
+	if (one->d.q.door != DOOR_TRAP || one->d.released ||
+		(one->op != DIAL_TCP && one->op != DIAL_PATH && one->op != DIAL_ABSTRACT &&
+			one->op != DIAL_RELAY))
+		return 0;
+	how = interrupt_of(s, one->d.waiter.notice.tid);
+	if (how != INTERRUPT_NONE && one->op != DIAL_RELAY)
+		one->d.released = send_about(s, DIAL_RELEASE, one->id) == 0;
+	if (how != INTERRUPT_END || one->op != DIAL_RELAY)
+		return 0;
+	cancel(s, one);
+	return end_one(s, one, -EINTR, NULL, ret_why);
+}
+
 int dial_check(struct session *s, const char **ret_why)
 {
 	struct dial *d = s->dial;
 	uint64_t now_ns = clock_ns();
+	bool looks = interrupt_due(&d->looked_ns, now_ns);
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < DIAL_WAITING_MAX; i++) {
@@ -267,6 +293,8 @@ int dial_check(struct session *s, const char **ret_why)
 		} else if (one->deadline_ns && now_ns > one->deadline_ns) {
 			cancel(s, one);
 			r = end_one(s, one, -ETIMEDOUT, NULL, ret_why);
+		} else if (looks) {
+			r = look_for_signal(s, one, ret_why);
 		}
 	}
 	return r;

@@ -27,6 +27,7 @@ struct dialled {
 	struct request q; /* decided and charged; q.fd is the socket, where one came */
 	struct dial_waiter waiter;
 	int result;                        /* 0 or -errno */
+	bool released;                     /* the caller had a signal to take: interrupt.h */
 	const struct dial_message *answer; /* done or names; NULL: cut short */
 };
 
@@ -50,7 +51,8 @@ int dial_begin(struct session *s, struct request *q, struct dial_waiter *waiter,
 
 /* The channel is readable.  0, or negative as above. */
 int dial_serve(struct session *s, const char **ret_why);
-/* Every DIAL_CHECK_MS while some wait: callers that are gone, deadlines. */
+/* Every DIAL_CHECK_MS while some wait: callers that are gone or have a signal to take, deadlines.
+ */
 int dial_check(struct session *s, const char **ret_why);
 #define DIAL_CHECK_MS 100
 

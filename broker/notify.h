@@ -47,6 +47,10 @@ bool notify_valid(const struct notify *n, uint64_t id);
 int notify_return(struct notify *n, uint64_t id, int64_t value);
 int notify_refuse(struct notify *n, uint64_t id, int error); /* error > 0 */
 int notify_continue(struct notify *n, uint64_t id);
+/* ERESTARTSYS, an error for notify_refuse() that no program may see: the kernel makes EINTR of it
+ * or makes the call again, when the caller has a signal to take.  Only where it surely has:
+ * interrupt.h. */
+#define NOTIFY_RESTART 512
 
 /*
  * Puts a copy of the borrowed descriptor at the caller's lowest free number and lets its call

@@ -11,6 +11,8 @@
  */
 #include "broker/slow.h"
 #include "broker/charge.h"
+#include "broker/interrupt.h"
+#include "broker/open_path.h"
 #include "broker/record.h"
 #include "common/chan.h"
 #include "common/fd.h"
@@ -23,7 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define END_TRIES   50 /* looks at children that were killed, before they are left */
+#define INTERRUPT   SIGUSR1 /* to a child: its caller has a signal to take */
+#define END_TRIES   50      /* looks at children that were killed, before they are left */
 #define END_WAIT_NS 2000000
 
 enum word_kind {
@@ -67,6 +70,7 @@ struct slow {
 	int fd[2];   /* the broker's, the children's */
 	int hear_fd; /* in a child: replies */
 	size_t n;    /* 0: nobody looks through the slots, whose memory nothing has touched yet */
+	uint64_t looked_ns; /* when it was looked for signals last */
 	struct word word;
 	struct waiting of[SLOW_MAX];
 };
@@ -225,6 +229,33 @@ bool slow_pay(struct session *s)
 	struct reply reply;
 
 	return ask(s, WORD_PAY, &reply) == 0;
+}
+
+static void on_interrupt(int sig)
+{
+}
+
+/* The signal is let in for the open alone: notify.c says what it would break.  One that comes
+ * before the open waits is lost, and the next comes soon. */
+int slow_open(struct session *s, struct request *q)
+{
+	const struct sigaction action = {.sa_handler = on_interrupt};
+	enum interrupt how = INTERRUPT_NONE;
+	sigset_t set;
+	int r;
+
+	sigemptyset(&set);
+	sigaddset(&set, INTERRUPT);
+	if (sigaction(INTERRUPT, &action, NULL) < 0)
+		return -errno;
+	do {
+		sigprocmask(SIG_UNBLOCK, &set, NULL);
+		r = open_waiting(s, q);
+		sigprocmask(SIG_BLOCK, &set, NULL);
+		if (r == -EINTR)
+			how = interrupt_of(s, q->pid);
+	} while (r == -EINTR && how == INTERRUPT_NONE);
+	return r == -EINTR ? interrupt_end(q, how) : r;
 }
 
 static int compare(const void *a, const void *b)
@@ -426,6 +457,7 @@ int slow_reap(struct session *s, const char **ret_why)
 void slow_check(struct session *s)
 {
 	struct slow *w = s->slow;
+	bool looks = interrupt_due(&w->looked_ns, clock_ns());
 
 	for (size_t i = 0; i < SLOW_MAX; i++) {
 		struct waiting *one = &w->of[i];
@@ -433,10 +465,13 @@ void slow_check(struct session *s)
 		/* One that answers is never killed: a call that is being answered is not valid any
 		 * more, and to interrupt that would let it return without its descriptor; notify.c.
 		 */
-		if (one->pid == 0 || one->done || one->answers ||
-			notify_valid(s->cell->notify, one->notice.id))
+		if (one->pid == 0 || one->done || one->answers)
 			continue;
-		kill(one->pid, SIGKILL);
-		one->done = true;
+		if (!notify_valid(s->cell->notify, one->notice.id)) {
+			kill(one->pid, SIGKILL);
+			one->done = true;
+		} else if (looks && interrupt_of(s, one->notice.tid) != INTERRUPT_NONE) {
+			kill(one->pid, INTERRUPT);
+		}
 	}
 }

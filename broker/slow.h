@@ -5,8 +5,9 @@
  * file system whose answers come from another process or machine.
  *
  * The broker never waits.  Such a call is served by a short-lived child in the same cage, while
- * others are served; its caller waits, as it would natively, until that is done or it is killed.
- * The ledger stays the broker's: a child asks it to write, and goes on when that is done.
+ * others are served; its caller waits, as it would natively, until that is done, it is killed, or a
+ * signal ends its wait for a FIFO or a lease (interrupt.h).  The ledger stays the broker's: a child
+ * asks it to write, and goes on when that is done.
  */
 #ifndef WARDER_SLOW_H
 #define WARDER_SLOW_H
@@ -44,8 +45,12 @@ int slow_start(struct session *s, struct trap *t, bool whole);
 int slow_serve(struct session *s, const char **ret_why);
 /* Reaps those that have ended; one that did so without a word is an error to its caller. */
 int slow_reap(struct session *s, const char **ret_why);
-/* Ends the children of callers that are gone. */
+/* Ends the children of callers that are gone, and interrupts the opens that wait of those that have
+ * a signal to take. */
 void slow_check(struct session *s);
+
+/* In a child: open_waiting(), until a signal of the caller's ends it, as interrupt_end() says. */
+int slow_open(struct session *s, struct request *q);
 
 /* In a child: what the broker does for it.  As record(), record_change() and record_undelivered()
  * with what follows them, and as paying for one request. */

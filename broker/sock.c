@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #ifndef SO_NETNS_COOKIE
@@ -37,6 +38,16 @@ int sock_int(int fd, int option)
 	socklen_t size = sizeof(value);
 
 	return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -errno : value;
+}
+
+uint64_t sock_patience_ns(int fd)
+{
+	struct timeval t = {0};
+	socklen_t size = sizeof(t);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, &size) < 0)
+		return 0;
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_usec * 1000;
 }
 
 static int network_of(int fd, uint64_t *ret)

@@ -32,6 +32,8 @@ void sock_close(struct sock *k);
 
 /* An option of SOL_SOCKET that is an int, none of them negative; or -errno. */
 int sock_int(int fd, int option);
+/* How long a call on it that blocks may wait (SO_SNDTIMEO), in ns; 0: as long as it takes. */
+uint64_t sock_patience_ns(int fd);
 /* Whether it is known to be of another network than the cell's. */
 bool sock_is_outer(const struct session *s, int fd);
 

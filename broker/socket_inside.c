@@ -10,7 +10,9 @@
  * that one call: nobody is to meet a root that the worker is not.
  */
 #include "broker/socket_inside.h"
+#include "broker/charge.h"
 #include "broker/identity.h"
+#include "broker/interrupt.h"
 #include "broker/record.h"
 #include "common/fd.h"
 
@@ -29,12 +31,15 @@ struct waiting {
 	struct sock sock; /* fd -1: the slot is free */
 	struct notice notice;
 	struct inside to;
-	bool again; /* connect it again, later: a full backlog */
+	int result;        /* what it has come to so far */
+	bool again;        /* connect it again, later: a full backlog */
+	uint64_t until_ns; /* the worker's own patience: SO_SNDTIMEO; 0: none */
 };
 
 struct socket_waits {
 	int epoll_fd;
 	size_t n;
+	uint64_t looked_ns; /* when it was looked for signals last */
 	struct waiting of[INSIDE_MAX];
 };
 
@@ -192,9 +197,10 @@ static int watch(struct socket_waits *w, struct waiting *one)
 }
 
 int inside_wait(struct session *s, const struct notice *notice, struct sock *k, struct inside *to,
-	bool again)
+	int result)
 {
 	struct socket_waits *w = s->socket_waits;
+	uint64_t patience_ns = sock_patience_ns(k->fd);
 	struct waiting *one;
 	int r;
 
@@ -204,8 +210,10 @@ int inside_wait(struct session *s, const struct notice *notice, struct sock *k, 
 	while (one->sock.fd >= 0)
 		one++;
 	one->sock = *k;
-	one->again = again;
-	r = again ? 0 : watch(w, one);
+	one->result = result;
+	one->again = result == -EAGAIN;
+	one->until_ns = patience_ns ? clock_ns() + patience_ns : 0;
+	r = one->again ? 0 : watch(w, one);
 	if (r < 0) {
 		one->sock.fd = -1;
 		return r;
@@ -217,21 +225,23 @@ int inside_wait(struct session *s, const struct notice *notice, struct sock *k, 
 	return 0;
 }
 
-static int answer(struct session *s, struct waiting *one, int result)
+/* A record that stands is followed by another where nothing came of it. */
+static int answer(struct session *s, struct waiting *one, int result, const char *reason)
 {
 	if (result == 0)
 		return notify_return(s->cell->notify, one->notice.id, 0);
 	if (one->to.grant) {
-		record_undelivered(s, DOOR_TRAP, one->to.grant, -result, NULL);
+		record_undelivered(s, DOOR_TRAP, one->to.grant,
+			result == -NOTIFY_RESTART ? EINTR : -result, reason);
 		ledger_commit(s->ledger);
 		s->tally.granted--;
 	}
 	return notify_refuse(s->cell->notify, one->notice.id, -result);
 }
 
-static int finish(struct session *s, struct waiting *one, int result)
+static int finish(struct session *s, struct waiting *one, int result, const char *reason)
 {
-	int r = answer(s, one, result);
+	int r = answer(s, one, result, reason);
 
 	release(s->socket_waits, one);
 	return r == -ENOENT ? 0 : r;
@@ -251,12 +261,26 @@ int inside_serve(struct session *s)
 
 		if (getsockopt(one->sock.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
 			error = errno;
-		r = finish(s, one, -error);
+		r = finish(s, one, -error, NULL);
 	}
 	return r;
 }
 
-static int check(struct session *s, struct waiting *one)
+/* What the caller itself puts an end to: its signals, SO_SNDTIMEO.  0: nothing yet; or what it is
+ * answered.  A connection that is under way goes on, as natively.  Not one to a relay, which has a
+ * record and comes about at once: whoever called again would be given another. */
+static int end_of_patience(struct session *s, struct waiting *one, bool looks)
+{
+	bool relayed = one->to.grant && !one->again;
+	enum interrupt how = looks ? interrupt_of(s, one->notice.tid) : INTERRUPT_NONE;
+
+	if (how == INTERRUPT_NONE || (relayed && how != INTERRUPT_END))
+		return !relayed && one->until_ns && clock_ns() >= one->until_ns ? one->result : 0;
+	/* As sock_intr_errno() has it. */
+	return how == INTERRUPT_RESTART && !one->until_ns ? -NOTIFY_RESTART : -EINTR;
+}
+
+static int check(struct session *s, struct waiting *one, bool looks)
 {
 	int r;
 
@@ -264,20 +288,26 @@ static int check(struct session *s, struct waiting *one)
 		release(s->socket_waits, one);
 		return 0;
 	}
-	if (!one->again)
+	if (one->again) {
+		r = inside_connect(s, &one->sock, &one->to);
+		if (r != -EAGAIN)
+			return finish(s, one, r, NULL);
+	}
+	r = end_of_patience(s, one, looks);
+	if (r == 0)
 		return 0;
-	r = inside_connect(s, &one->sock, &one->to);
-	return r == -EAGAIN ? 0 : finish(s, one, r);
+	return finish(s, one, r, r == one->result ? NULL : "interrupted by a signal");
 }
 
 int inside_check(struct session *s)
 {
 	struct socket_waits *w = s->socket_waits;
+	bool looks = interrupt_due(&w->looked_ns, clock_ns());
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < INSIDE_MAX; i++) {
 		if (w->of[i].sock.fd >= 0)
-			r = check(s, &w->of[i]);
+			r = check(s, &w->of[i], looks);
 	}
 	return r;
 }

@@ -38,14 +38,16 @@ size_t inside_waiting(const struct socket_waits *w);
 /* Connects without waiting.  0; -EINPROGRESS; -EAGAIN: a full backlog; or as connect(2). */
 int inside_connect(struct session *s, const struct sock *k, const struct inside *to);
 
-/* Takes over a call of a blocking socket that came to -EINPROGRESS (or is being connected already)
- * or -EAGAIN, with the socket and `to`.  0, or -EAGAIN: too many wait. */
+/* Takes over a call of a blocking socket that came to `result`: -EINPROGRESS, -EALREADY (it is
+ * being connected) or -EAGAIN, with the socket and `to`.  That is also what it comes to in the end,
+ * if SO_SNDTIMEO runs out.  0, or -EAGAIN: too many wait. */
 int inside_wait(struct session *s, const struct notice *notice, struct sock *k, struct inside *to,
-	bool again);
+	int result);
 
 /* The ends of those that are connected now.  0, or negative: the session ends. */
 int inside_serve(struct session *s);
-/* Every INSIDE_RETRY_MS while some wait: full backlogs, callers that are gone. */
+/* Every INSIDE_RETRY_MS while some wait: full backlogs, callers that are gone or have a signal to
+ * take, SO_SNDTIMEO. */
 int inside_check(struct session *s);
 
 /* The identity in which a Unix socket is connected or made: the worker's, all of it, since that is

@@ -13,6 +13,7 @@
 #include "broker/charge.h"
 #include "broker/decide.h"
 #include "broker/dial.h"
+#include "broker/interrupt.h"
 #include "broker/record.h"
 #include "broker/socket_inside.h"
 #include "broker/socket_place.h"
@@ -244,12 +245,23 @@ static int check_abstract(const struct session *s, const struct dialled *d)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/* What a signal that was seen while the call waited makes of it; it may be another thread's by now.
+ * Natively who has set a time is told, and no call is made again: sock_intr_errno(). */
+static int interrupted(const struct session *s, struct dialled *d)
+{
+	enum interrupt how = interrupt_of(s, d->waiter.notice.tid);
+
+	return interrupt_end(&d->q, sock_patience_ns(d->waiter.sock.fd) ? INTERRUPT_EINTR : how);
+}
+
 static int settle(struct session *s, struct dialled *d, int result)
 {
+	if (result == -EINTR && !d->q.refused)
+		result = interrupted(s, d);
 	return trap_answer(s, &d->waiter.notice, &d->q, false, result);
 }
 
-/* The record, the place, the answer: `value` is 0 or -EINPROGRESS. */
+/* The record, the place, the answer: `value` is 0, or -errno of a connection that goes on. */
 static int put_in_place(struct session *s, struct dialled *d, int value)
 {
 	const struct dial_waiter *w = &d->waiter;
@@ -284,7 +296,9 @@ static int finish_tcp(struct session *s, struct dialled *d, const char **ret_why
 		return refuse_lie(s, d, ret_why);
 	if (r < 0)
 		return settle(s, d, r);
-	return put_in_place(s, d, socket_tcp_state(d->q.fd) == STATE_SYN_SENT ? -EINPROGRESS : 0);
+	if (socket_tcp_state(d->q.fd) != STATE_SYN_SENT)
+		return put_in_place(s, d, 0);
+	return put_in_place(s, d, d->released ? interrupted(s, d) : -EINPROGRESS);
 }
 
 static int finish_bind(struct session *s, struct dialled *d, const char **ret_why)
@@ -325,7 +339,7 @@ static int finish_relay(struct session *s, struct dialled *d, const char **ret_w
 		r = inside_connect(s, &w->sock, &to);
 	if (r == -EINPROGRESS && !w->sock.nonblock) {
 		s->tally.granted++;
-		r = inside_wait(s, &w->notice, &w->sock, &to, false);
+		r = inside_wait(s, &w->notice, &w->sock, &to, r);
 		if (r == 0)
 			return 0;
 		s->tally.granted--;

@@ -183,16 +183,14 @@ static int number_in_cell(const struct session *s, pid_t tid)
 	return ioctl(s->cell->pid_ns_fd, NS_GET_PID_IN_PIDNS_, tid);
 }
 
-int tracee_file(const struct session *s, pid_t tid, const char *name, char *buf, size_t size)
+int tracee_process_file(
+	const struct session *s, int number, const char *name, char *buf, size_t size)
 {
-	int number = number_in_cell(s, tid);
 	size_t have = 0;
 	autofd fd = -1;
 	char path[48];
 	ssize_t n;
 
-	if (number <= 0)
-		return -ESRCH;
 	snprintf(path, sizeof(path), "proc/%d/%s", number, name);
 	fd = openat(s->cell->view_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
@@ -202,6 +200,13 @@ int tracee_file(const struct session *s, pid_t tid, const char *name, char *buf,
 		have += (size_t)n;
 	buf[have] = '\0';
 	return have > 0 ? (int)have : -EIO;
+}
+
+int tracee_file(const struct session *s, pid_t tid, const char *name, char *buf, size_t size)
+{
+	int number = number_in_cell(s, tid);
+
+	return number > 0 ? tracee_process_file(s, number, name, buf, size) : -ESRCH;
 }
 
 int tracee_processes(const struct session *s, int *ret_fd)

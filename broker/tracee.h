@@ -42,6 +42,9 @@ int tracee_take_fd(pid_t tid, int fd, int *ret_fd);
  * much of it as fits, with a NUL.  Its size, or -errno: the cell has no /proc (`root empty`), or
  * the kernel is older than 6.11 and cannot tell the thread's number there. */
 int tracee_file(const struct session *s, pid_t tid, const char *name, char *buf, size_t size);
+/* The same of a process or a thread by its number there. */
+int tracee_process_file(
+	const struct session *s, int number, const char *name, char *buf, size_t size);
 /* The cell's /proc itself, to be read: one directory a process.  0 or -errno. */
 int tracee_processes(const struct session *s, int *ret_fd);
 

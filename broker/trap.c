@@ -358,7 +358,7 @@ static int answer(struct session *s, const struct notice *notice, struct request
 
 	if (result < 0)
 		fd_close(&q->fd);
-	r = trap_record(s, q, result);
+	r = trap_record(s, q, result == -NOTIFY_RESTART ? -EINTR : result);
 	if (r < 0)
 		result = r;
 	if (result < 0)
@@ -410,7 +410,7 @@ int trap_serve_waiting(struct session *s, struct trap *t, bool whole)
 		r = serve(s, t);
 	}
 	if (r == OPEN_WAITS)
-		r = open_waiting(s, q);
+		r = slow_open(s, q);
 	return settle(s, t, r);
 }
 

@@ -124,8 +124,8 @@ int trap_serve(struct session *s, const char **ret_why);
 /* Serves and answers, in a child of slow.h's, from the beginning (`whole`) or with the open that
  * waits.  0; -ENOENT: the caller is gone; or negative as trap_serve(). */
 int trap_serve_waiting(struct session *s, struct trap *t, bool whole);
-/* Records and answers a call that was taken over by another file: ANSWER_FD with q->fd, or -errno.
- * 0; -ENOENT: the caller is gone; or negative as trap_serve(). */
+/* Records and answers a call that was taken over by another file: ANSWER_FD with q->fd, or -errno
+ * (interrupt_end()'s too).  0; -ENOENT: the caller is gone; or negative as trap_serve(). */
 int trap_answer(struct session *s, const struct notice *notice, struct request *q, bool cloexec,
 	int result);
 

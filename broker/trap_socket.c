@@ -167,7 +167,7 @@ static int connect_inside(struct session *s, struct trap *t, int *path_fd)
 		to.path_fd = fd_take(path_fd);
 	r = refused_already(t, inside_connect(s, &t->sock, &to));
 	if (!t->sock.nonblock && (r == -EINPROGRESS || r == -EALREADY || r == -EAGAIN)) {
-		r = inside_wait(s, &t->notice, &t->sock, &to, r == -EAGAIN);
+		r = inside_wait(s, &t->notice, &t->sock, &to, r);
 		r = r == 0 ? SOCKET_LATER : refuse(q, EAGAIN, "too many connections wait already");
 		s->tally.granted += r == SOCKET_LATER && q->grant != 0;
 	}
@@ -214,7 +214,7 @@ static int check_state(struct session *s, struct trap *t)
 		return -EALREADY;
 	if (state == STATE_SYN_SENT) {
 		t->q.own = true;
-		return inside_wait(s, &t->notice, &t->sock, &none, false) == 0
+		return inside_wait(s, &t->notice, &t->sock, &none, -EALREADY) == 0
 			       ? SOCKET_LATER
 			       : refuse(&t->q, EAGAIN, "too many connections wait already");
 	}

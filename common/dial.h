@@ -59,7 +59,8 @@ enum dial_field {
  * Broker to dialer:
  *   start    the sockets of the cell's network (enum dial_cell order), u8 of each kind
  *   tcp      u32 timeout_ms  u8 wait  u8 n, addresses  u8 n, options      done: the socket
- *            wait 0: one address, and the socket is handed back while it connects
+ *            wait 0: one address, and the socket is handed back while it connects; so it is with
+ *            wait 1, when an SO_SNDTIMEO among the options has run out
  *   path     u32 timeout_ms  u8 wait  u16 type
  *            with the worker's socket and the inode, type 0               done: it is connected
  *            with the inode alone                                         done: a new socket
@@ -74,6 +75,8 @@ enum dial_field {
  *            that address inside the cell, and the next connection there is carried to it
  *   resolve  u8 families (1: IPv4, 2: IPv6)  name                         names
  *   cancel   u32 id of a tcp, path, abstract, relay or resolve: nobody waits for it any more
+ *   release  u32 id of a tcp of one address, path or abstract: its caller waits no longer.  Where
+ *            it has not ended yet, done: the tcp's socket, which goes on connecting; else -EINTR
  *   verdict  i32 result: 0 or -errno                     answers lookup, found, flow, first
  *
  * Dialer to broker:
@@ -104,6 +107,7 @@ enum dial_field {
 	X(standin, STANDIN, 0, 0, 0, 0) \
 	X(lead, LEAD, 1, DIAL_F_OF, 0, 0) \
 	X(cancel, CANCEL, 0, DIAL_F_OF, 0, 0) \
+	X(release, RELEASE, 0, DIAL_F_OF, 0, 0) \
 	X(verdict, VERDICT, 0, DIAL_F_RESULT, 0, 0) \
 	X(done, DONE, 1, DIAL_F_RESULT | DIAL_F_WHICH, 0, 0) \
 	X(names, NAMES, 0, DIAL_F_RESULT | DIAL_F_TTL, 0, DIAL_ADDRESSES_MAX) \
@@ -147,7 +151,7 @@ struct dial_message {
 	uint8_t cell[DIAL_CELL__COUNT]; /* start */
 	uint32_t timeout_ms;            /* 0: the kernel's own patience */
 	uint32_t ttl;
-	uint32_t of; /* cancel, lead, first, gone */
+	uint32_t of; /* cancel, release, lead, first, gone */
 	int32_t result;
 	uint16_t type;
 	uint8_t families;

@@ -247,6 +247,9 @@ static void serve(const struct dial_message *m, int *fds, size_t n)
 	case DIAL_CANCEL:
 		on_cancel(m);
 		return;
+	case DIAL_RELEASE:
+		dialer_release(m->of);
+		return;
 	case DIAL_STANDIN:
 		datagrams_standin(m);
 		return;

@@ -36,6 +36,7 @@ struct attempt {
 static struct job {
 	uint32_t id; /* 0: free */
 	uint64_t deadline_ns, next_ns;
+	uint64_t patience_ns; /* the caller's own, SO_SNDTIMEO: then it has what there is */
 	int result;           /* of the attempt that failed last */
 	int socket_fd, inode; /* path: owned */
 	bool borrowed;        /* socket_fd is the worker's own: it does not go back */
@@ -187,12 +188,45 @@ static struct job *job_new(const struct dial_message *m)
 	job->id = m->id;
 	job->m = *m;
 	job->deadline_ns = m->timeout_ms ? clock_ns() + m->timeout_ms * MS_NS : NEVER;
-	job->next_ns = NEVER;
+	job->next_ns = job->patience_ns = NEVER;
 	job->result = -ETIMEDOUT;
 	job->socket_fd = job->inode = -1;
 	job->borrowed = false;
 	job->started = job->running = 0;
 	return job;
+}
+
+/* The worker's patience is an option of its socket.  Of a relay nothing could go on. */
+static void take_patience(struct job *job, int fd)
+{
+	struct timeval t = {0};
+	socklen_t size = sizeof(t);
+
+	if (job->m.op == DIAL_RELAY || getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, &size) < 0 ||
+		(t.tv_sec == 0 && t.tv_usec == 0))
+		return;
+	job->patience_ns =
+		clock_ns() + (uint64_t)t.tv_sec * 1000 * MS_NS + (uint64_t)t.tv_usec * 1000;
+}
+
+/* The caller waits no longer: a connection goes on, and is handed back as it is. */
+static void job_release(struct job *job, int result)
+{
+	struct attempt *a = job->attempts;
+	autofd fd = -1;
+	unsigned which;
+
+	while (job->m.op == DIAL_TCP && a < job->attempts + job->started && a->w.fd < 0)
+		a++;
+	if (job->m.op != DIAL_TCP || a == job->attempts + job->started) {
+		job_failed(job, result);
+		return;
+	}
+	watch_set(&a->w, 0);
+	fd = fd_take(&a->w.fd);
+	which = a->which;
+	job->running--;
+	job_done(job, 0, which, &fd);
 }
 
 /* ---- TCP ------------------------------------------------------------------------------------- */
@@ -257,6 +291,7 @@ static int attempt_start(struct job *job)
 	a->which = which;
 	if (fd < 0)
 		return fd;
+	take_patience(job, fd);
 	r = connect(fd, (struct sockaddr *)&address, size) < 0 ? -errno : 1;
 	if (r < 0 && r != -EINPROGRESS)
 		return r;
@@ -430,6 +465,7 @@ static void unix_begin(struct job *job, int *fds, size_t n_fds)
 	}
 	if (!job->borrowed)
 		apply_options(job->socket_fd, m);
+	take_patience(job, job->socket_fd);
 	unix_go_on(job);
 }
 
@@ -483,13 +519,22 @@ void dialer_cancel(uint32_t id)
 	}
 }
 
+void dialer_release(uint32_t id)
+{
+	for (size_t i = 0; i < DIAL_WAITING_MAX; i++) {
+		if (jobs[i].id && jobs[i].id == id)
+			job_release(&jobs[i], -EINTR);
+	}
+}
+
 uint64_t dialer_due(void)
 {
 	uint64_t due_ns = NEVER;
 
 	for (size_t i = 0; i < DIAL_WAITING_MAX; i++) {
 		if (jobs[i].id)
-			due_ns = sooner(due_ns, sooner(jobs[i].deadline_ns, jobs[i].next_ns));
+			due_ns = sooner(sooner(due_ns, jobs[i].patience_ns),
+				sooner(jobs[i].deadline_ns, jobs[i].next_ns));
 	}
 	return due_ns;
 }
@@ -503,6 +548,8 @@ void dialer_tick(uint64_t now_ns)
 			continue;
 		if (job->deadline_ns <= now_ns)
 			job_failed(job, -ETIMEDOUT);
+		else if (job->patience_ns <= now_ns)
+			job_release(job, -EAGAIN);
 		else if (job->next_ns <= now_ns && job->socket_fd >= 0)
 			unix_go_on(job);
 		else if (job->next_ns <= now_ns)

@@ -61,6 +61,7 @@ void give_up(const char *why, int r) __attribute__((noreturn));
 
 void dialer_begin(const struct dial_message *m, int *fds, size_t n_fds);
 void dialer_cancel(uint32_t id);
+void dialer_release(uint32_t id);
 uint64_t dialer_due(void);
 void dialer_tick(uint64_t now_ns);
 /* A UDP socket connected to the peer, which does not fragment.  A descriptor or -errno. */

@@ -149,6 +149,15 @@ static void who_answers_first_is_taken_and_who_never_does_ends_in_time(void **st
 	close(listener);
 }
 
+static int tcp_state(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t size = sizeof(info);
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+	return info.tcpi_state;
+}
+
 static void without_wait_the_socket_comes_while_it_connects(void **state)
 {
 	NEEDS_NETWORKS();
@@ -180,6 +189,55 @@ static void what_is_cancelled_is_not_answered(void **state)
 	id = ask(&bind, NULL, 0);
 	assert_int_equal(answer(&fd).id, id);
 	close(fd);
+	fd_close_many(filler, 3);
+	close(hole);
+}
+
+static void what_is_released_comes_as_it_is(void **state)
+{
+	NEEDS_NETWORKS();
+	int filler[3], hole = black_hole(filler, 3), fd = -1;
+	struct dial_message m = tcp_to(OUTSIDE6, port_of(hole)), a;
+	struct dial_message release = {.op = DIAL_RELEASE};
+	struct dial_message bind = {
+		.op = DIAL_BIND, .n_addresses = 1, .addresses = {dial_to(OUTSIDE, 0)}};
+	uint32_t id;
+
+	release.of = id = ask(&m, NULL, 0);
+	ask(&release, NULL, 0);
+	a = answer(&fd);
+	assert_int_equal(a.id, id);
+	assert_int_equal(a.result, 0);
+	assert_int_equal(option_of(fd, SOL_SOCKET, SO_ERROR), 0);
+	assert_int_equal(tcp_state(fd), TCP_SYN_SENT);
+	close(fd);
+	/* What has been answered is not answered again. */
+	ask(&release, NULL, 0);
+	id = ask(&bind, NULL, 0);
+	assert_int_equal(answer(&fd).id, id);
+	close(fd);
+	fd_close_many(filler, 3);
+	close(hole);
+}
+
+static void the_patience_of_the_socket_is_kept(void **state)
+{
+	NEEDS_NETWORKS();
+	const struct timeval patience = {0, 50000};
+	int filler[3], hole = black_hole(filler, 3), fd = -1;
+	struct dial_message m = tcp_to(OUTSIDE6, port_of(hole));
+	struct dial_option *o = &m.options[m.n_options++];
+
+	*o = (struct dial_option){SOL_SOCKET, SO_SNDTIMEO, sizeof(patience), {0}};
+	memcpy(o->value, &patience, sizeof(patience));
+	ask(&m, NULL, 0);
+	assert_int_equal(answer(&fd).result, 0);
+	assert_int_equal(tcp_state(fd), TCP_SYN_SENT);
+	close(fd);
+	/* The rule's own time is another thing. */
+	m.timeout_ms = 20;
+	ask(&m, NULL, 0);
+	assert_int_equal(answer(&fd).result, -ETIMEDOUT);
 	fd_close_many(filler, 3);
 	close(hole);
 }
@@ -696,6 +754,8 @@ int main(void)
 		TEST(who_answers_first_is_taken_and_who_never_does_ends_in_time),
 		TEST(without_wait_the_socket_comes_while_it_connects),
 		TEST(what_is_cancelled_is_not_answered),
+		TEST(what_is_released_comes_as_it_is),
+		TEST(the_patience_of_the_socket_is_kept),
 		TEST(bind_gives_a_bound_socket_that_does_not_listen),
 		TEST(a_path_is_connected_by_its_inode),
 		TEST(a_full_queue_stalls_nobody_and_is_waited_for),

@@ -94,22 +94,54 @@ python "nothing is sent before there is a connection" EPERM \
 python "interfaces are listed by netlink, not by ioctl" "lo EPERM EPERM" '
 ask = lambda n: attempt(fcntl.ioctl, socket.socket(), n, struct.pack("256s", b"lo"))
 print(*(name for i, name in socket.if_nameindex()), ask(0x8912), ask(0x8915))'
-python "a signal that is handled waits for connect" "connected, then the signal" '
-import select, signal, time
-server = socket.create_server(("127.0.0.1", 0), backlog=0)
-fill = [socket.socket() for i in range(3)]
-for s in fill: s.setblocking(False); s.connect_ex(server.getsockname())
-if os.fork() == 0:
-    time.sleep(2)
-    for i in range(4): server.accept()
-    os._exit(0)
+# Outside, a listener whose queue is full until the file `go` is there.
+cat >hole.py <<'END'
+import os, socket, sys, time
+l = socket.create_server(("127.0.0.1", 0), backlog=0)
+fill = socket.create_connection(l.getsockname())
+with open("hole.new", "w") as f: f.write(str(l.getsockname()[1]))
+os.rename("hole.new", "hole")
+while not os.path.exists(sys.argv[1]): time.sleep(0.05)
+fill = [l.accept() for i in range(4)]
+END
+cat >data/wait.py <<'END'
+import os, signal, socket, struct, sys, time
+hole = ("127.0.0.1", int(sys.argv[1]))
 class Alarm(Exception): pass
 def alarm(*a): raise Alarm
-signal.signal(signal.SIGALRM, alarm); signal.setitimer(signal.ITIMER_REAL, 0.3)
+signal.signal(signal.SIGALRM, alarm)
+def interrupted(s):
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try: return s.connect_ex(hole)
+    except Alarm: return "the signal"
+def pending(pid):
+    return "ShdPnd:\t0000000000000000" not in open("/proc/%d/status" % pid).read()
 s = socket.socket()
-try: s.connect(server.getsockname())
-except Alarm: print("connected, then the signal" if s.getpeername() else "")
-except OSError as e: print(e)'
+if sys.argv[2] == "alone":
+    print(interrupted(s)); sys.exit()
+if os.fork() == 0: # holds s too, and ends the wait when it has been looked for signals
+    while sys.argv[2] == "signal" and not pending(os.getppid()): time.sleep(0.02)
+    for i in range(2): interrupted(socket.socket())
+    open("go", "w").close(); os._exit(0)
+if sys.argv[2] == "signal":
+    print(interrupted(s), "then", s.getpeername() == hole)
+else:
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 20000))
+    print(s.connect_ex(hole), "then", s.getpeername() == hole)
+END
+connect_to_hole() { # name wanted how
+	rm -f data/go hole
+	python3 hole.py data/go >hole.out 2>&1 &
+	pids="$pids $!"
+	wait_until test -s hole
+	inside -e "allow connect 127.0.0.1:$(cat hole)" python3 wait.py "$(cat hole)" "$3" >out 2>err
+	check "$1" grep -qx "$2" out
+}
+connect_to_hole "a signal that is handled ends connect's wait" "the signal" alone
+connect_to_hole "but of a socket that another process holds too" "the signal then True" signal
+connect_to_hole "whose SO_SNDTIMEO does not end it either" "0 then True" patience
+python "what is sent where no rule leads is told, not written down" "ENETUNREACH" \
+	'print(attempt(socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto, b"x", ("192.0.2.7", 9)))'
 
 # ---- opening ---------------------------------------------------------------------------------------
 

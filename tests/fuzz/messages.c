@@ -213,7 +213,7 @@ static void play_dialer(struct session *s, struct dialer *d)
 	while ((size = chan_recv(d->fd, buf, sizeof(buf), fds, 2, &n, false)) > 0) {
 		fd_close_many(fds, n);
 		CHECK(dial_decode(buf, (size_t)size, &d->in) == 0);
-		if (d->in.op != DIAL_CANCEL)
+		if (d->in.op != DIAL_CANCEL && d->in.op != DIAL_RELEASE)
 			answer_one(d);
 	}
 	if (s->cell->dialer_fd >= 0)
