@@ -32,10 +32,19 @@
 
 /* ---- what the outer socket has of the worker's own ------------------------------------------- */
 
-enum carried { ALL = 0, TCP = 1, IPV4 = 2, IPV6 = 4, SEND_BUFFER = 8, RECEIVE_BUFFER = 16 };
+enum carried {
+	ALL = 0,
+	TCP = 1,
+	IPV4 = 2,
+	IPV6 = 4,
+	SEND_BUFFER = 8,
+	RECEIVE_BUFFER = 16,
+	ZERO_TOO = 32, /* else what is 0, as in a new socket, is left out */
+};
 
 /* X(level, option, bytes of its value, of which sockets or when).  Not SO_REUSEPORT: it would share
- * the port of another process of this user's. */
+ * the port of another process of this user's.  IPV6_V6ONLY always, since it says that the socket is
+ * one of AF_INET6, whatever the address. */
 #define OPTIONS(X) \
 	X(SOL_SOCKET, SO_REUSEADDR, 4, ALL) \
 	X(SOL_SOCKET, SO_KEEPALIVE, 4, ALL) \
@@ -56,7 +65,7 @@ enum carried { ALL = 0, TCP = 1, IPV4 = 2, IPV6 = 4, SEND_BUFFER = 8, RECEIVE_BU
 	X(IPPROTO_TCP, TCP_NOTSENT_LOWAT, 4, TCP) \
 	X(IPPROTO_IP, IP_TOS, 4, IPV4) \
 	X(IPPROTO_IPV6, IPV6_TCLASS, 4, IPV6) \
-	X(IPPROTO_IPV6, IPV6_V6ONLY, 4, IPV6)
+	X(IPPROTO_IPV6, IPV6_V6ONLY, 4, IPV6 | ZERO_TOO)
 
 static const struct option_row {
 	uint16_t level, option;
@@ -73,7 +82,7 @@ _Static_assert(sizeof(option_rows) / sizeof(*option_rows) <= DIAL_OPTIONS_MAX, "
  * that is set grows no more by itself; tcp(7). */
 static unsigned has_rows(const struct sock *k)
 {
-	unsigned has = ALL;
+	unsigned has = ALL | ZERO_TOO;
 	int locks = 0;
 	socklen_t size = sizeof(locks);
 
@@ -112,7 +121,7 @@ static void read_options(const struct sock *k, struct dial_message *m)
 
 		if ((row->when & has) != row->when ||
 			getsockopt(k->fd, row->level, row->option, o->value, &size) < 0 ||
-			size != row->size || is_zero(o->value, size))
+			size != row->size || (!(row->when & ZERO_TOO) && is_zero(o->value, size)))
 			continue;
 		if (row->when & (SEND_BUFFER | RECEIVE_BUFFER))
 			halve(o->value);

@@ -79,15 +79,11 @@ static int family_of(const struct dial_message *m, const struct dial_address *a)
 /* A TCP socket with the message's options.  A descriptor or -errno. */
 static int tcp_socket(const struct dial_message *m, int family)
 {
-	const int off = 0;
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return -errno;
 	apply_options(fd, m);
-	/* One that meets IPv4 by mapped addresses. */
-	if (family == AF_INET6 && m->n_addresses > 0 && address_is_v4(&m->addresses[0]))
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	return fd;
 }
 

@@ -572,6 +572,29 @@ static void patience_and_signals(void)
 	tick(false);
 }
 
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+/* A socket stays of its family. */
+static void mapped(void)
+{
+	struct sockaddr_in6 in = {.sin6_family = AF_INET6, .sin6_port = htons(gate_port)}, is;
+	int s = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), domain = 0, on = 1;
+	socklen_t size = sizeof(is), int_size = sizeof(domain);
+
+	inet_pton(AF_INET6, "::ffff:127.0.0.1", &in.sin6_addr);
+	say("connect", connect(s, (struct sockaddr *)&in, sizeof(in)));
+	getsockopt(s, SOL_SOCKET, SO_DOMAIN, &domain, &int_size);
+	say_number("domain", domain);
+	say("name", getsockname(s, (struct sockaddr *)&is, &size));
+	say_number("family", is.sin6_family);
+	say_number("address", memcmp(&is.sin6_addr, &in.sin6_addr, sizeof(in.sin6_addr)));
+	say("peer", getpeername(s, (struct sockaddr *)&is, &size));
+	say_number("as asked", memcmp(&is, &in, sizeof(in)));
+	s = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	say("IPv6 alone", connect(s, (struct sockaddr *)&in, sizeof(in)));
+}
+
 #define SCENARIOS \
 	X(fifo_eintr, 0) \
 	X(fifo_restarted, 0) \
@@ -590,7 +613,8 @@ static void patience_and_signals(void)
 	X(of_one_thread_alone, 0) \
 	X(patience, 4) \
 	X(patience_within, 0) \
-	X(patience_and_signals, 1)
+	X(patience_and_signals, 1) \
+	X(mapped, 1)
 
 static const struct {
 	const char *name;
