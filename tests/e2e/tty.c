@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -43,6 +44,7 @@ struct user {
 
 static struct user user;
 static bool summary; /* let warder tell one at the end */
+static char *rule;   /* one more than the default's; without a summary */
 static char warder[4096];
 
 /* ---- the shell --------------------------------------------------------------------------------
@@ -109,6 +111,8 @@ static void start(int out_fd, const char *script)
 	struct winsize size = {.ws_row = 33, .ws_col = 77};
 	char *argv[] = {warder, (char[]){"run"}, summary ? (char[]){"--"} : (char[]){"-q"},
 		(char[]){"sh"}, (char[]){"-c"}, (char *)(uintptr_t)script, NULL};
+	char *with_rule[] = {warder, (char[]){"run"}, (char[]){"-q"}, (char[]){"-e"}, rule,
+		(char[]){"sh"}, (char[]){"-c"}, (char *)(uintptr_t)script, NULL};
 	int news[2];
 
 	user.n = 0;
@@ -122,7 +126,7 @@ static void start(int out_fd, const char *script)
 	assert_int_equal(pipe2(news, O_CLOEXEC), 0);
 	user.shell_pid = fork();
 	if (user.shell_pid == 0)
-		shell_main(user.slave_fd, news[1], out_fd, argv);
+		shell_main(user.slave_fd, news[1], out_fd, rule ? with_rule : argv);
 	close(news[1]);
 	user.news_fd = news[0];
 	assert_int_equal(read(news[0], &user.job_pid, sizeof(user.job_pid)), sizeof(user.job_pid));
@@ -395,6 +399,30 @@ static void a_pipe_stays_a_pipe(void **state)
 	expect_restored();
 }
 
+/* An open that waits is ended as it would be without a cell. */
+static void ctrl_c_ends_a_call_that_waits(void **state)
+{
+	char text[] = "allow read ./ type fifo", dir[] = "tty.XXXXXX";
+	uid_t uid = geteuid() == 0 ? 65534 : geteuid();
+
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chmod(dir, 0755), 0);
+	assert_int_equal(chdir(dir), 0);
+	assert_int_equal(mkfifo("fifo", 0644), 0);
+	assert_int_equal(chown("fifo", uid, uid), 0);
+	rule = text;
+	start(-1, "trap 'echo interrupted; exit 7' INT; echo ready; true <fifo");
+	rule = NULL;
+	wait_for("ready");
+	type("\003");
+	wait_for("interrupted");
+	assert_int_equal(hear('E'), 7);
+	expect_restored();
+	assert_int_equal(unlink("fifo"), 0);
+	assert_int_equal(chdir(".."), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void ctrl_c_reaches_a_worker_that_writes_to_a_pipe(void **state)
 {
 	int out[2];
@@ -459,6 +487,7 @@ int main(void)
 		cmocka_unit_test_teardown(terminal_is_restored_when_the_broker_is_killed, stop_all),
 		cmocka_unit_test_teardown(every_child_of_the_broker_has_a_filter, stop_all),
 		cmocka_unit_test_teardown(a_pipe_stays_a_pipe, stop_all),
+		cmocka_unit_test_teardown(ctrl_c_ends_a_call_that_waits, stop_all),
 		cmocka_unit_test_teardown(ctrl_c_reaches_a_worker_that_writes_to_a_pipe, stop_all),
 		cmocka_unit_test_teardown(names_of_standard_output_lead_to_the_terminal, stop_all),
 		cmocka_unit_test_teardown(summary_comes_when_the_terminal_is_restored, stop_all),
