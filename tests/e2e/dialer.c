@@ -4,6 +4,9 @@
  */
 #include "tests/e2e/dialer.h"
 
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+
 static struct dial_message tcp_to(const char *host, unsigned port)
 {
 	return (struct dial_message){.op = DIAL_TCP,
@@ -410,6 +413,35 @@ static void a_unix_socket_is_made_of_two_types_alone(void **state)
 	assert_int_equal(fd, -1);
 }
 
+/* unix(7), ETOOMANYREFS: a socket that cannot go is told at once, and nothing else waits. */
+static void what_cannot_be_sent_is_answered_without_a_socket(void **state)
+{
+	NEEDS_NETWORKS();
+	const struct rlimit few = {40, 40};
+	const int n = DIAL_WAITING_MAX;
+	struct dial_message m = {.op = DIAL_SOCKET, .type = SOCK_STREAM};
+	int came = 0, told = 0, unread = 1;
+
+	assert_return_code(prlimit(broker.pid, RLIMIT_NOFILE, &few, NULL), errno);
+	for (int i = 0; i < n; i++)
+		ask(&m, NULL, 0);
+	/* It has taken all in before one answer is taken. */
+	for (int i = 0; i < PATIENCE_MS && unread > 0; i++) {
+		assert_return_code(ioctl(broker.sock, TIOCOUTQ, &unread), errno);
+		poll(NULL, 0, 1);
+	}
+	for (int i = 0; i < n; i++) {
+		int fd = -1, result = answer(&fd).result;
+
+		came += result == 0 && fd >= 0;
+		told += result == -EMFILE && fd < 0;
+		fd_close(&fd);
+	}
+	assert_int_equal(came + told, n);
+	assert_true(told > 0);
+	assert_true(came > 0);
+}
+
 /* ---- relays ---------------------------------------------------------------------------------- */
 
 /* Through a relay to the listener outside: the worker's end; *ret_peer is the server's. */
@@ -761,6 +793,7 @@ int main(void)
 		TEST(a_full_queue_stalls_nobody_and_is_waited_for),
 		TEST(an_abstract_name_is_the_outer_networks),
 		TEST(a_unix_socket_is_made_of_two_types_alone),
+		TEST(what_cannot_be_sent_is_answered_without_a_socket),
 		TEST(a_relay_carries_both_ways_and_keeps_half_closes),
 		TEST(a_relays_listener_is_used_again_and_spares_run_out),
 		TEST(a_reset_goes_through_a_relay),
