@@ -30,10 +30,16 @@ size_t ask_undelivered(struct session *s);
 #define LATER_MAX      DIAL_WAITING_MAX
 #define LATER_DATA_MAX (MSG_PATH_MAX + 1024)
 
+struct later;
+/* Looks at what the dialer has said of the record (d->result) and brought (d->q.fd).  As a handler:
+ * 0, with l->data; ANSWER_FD; ANSWER_LATER: it is on its way again; or -errno. */
+typedef int later_came(struct session *s, struct dialled *d, struct later *l);
+
 /* A record of the ask door that waits for the network, and what its handler must remember. */
 struct later {
 	uint32_t id; /* of its message; 0: free */
 	unsigned op;
+	later_came *came;
 	/* Where the dialer was sent, each by the answer that admits it. */
 	size_t n;
 	struct dial_address addresses[DIAL_ADDRESSES_MAX];

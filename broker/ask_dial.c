@@ -29,26 +29,40 @@ void ask_dial_message(struct dial_message *m, enum dial_op op)
 /* What is left of the time: the shorter of what the worker and what the rule gave.  0: no limit. */
 int ask_time_left(const struct request *q, uint32_t *ret_ms)
 {
-	uint64_t ms = q->offset, past = (clock_ns() - q->began_ns) / 1000000;
+	uint64_t ms = q->offset, past;
 
 	if (q->answer.timeout_ms > 0 && (ms == 0 || q->answer.timeout_ms < ms))
 		ms = q->answer.timeout_ms;
 	*ret_ms = 0;
 	if (ms == 0)
 		return 0;
+	past = (clock_ns() - q->began_ns) / 1000000;
 	if (past >= ms)
 		return -ETIMEDOUT;
 	*ret_ms = ms - past > UINT32_MAX ? UINT32_MAX : (uint32_t)(ms - past);
 	return 0;
 }
 
+/* Answers the record's worker with what came of it, unless that goes on. */
+static int finish(struct session *s, struct dialled *d, const char **ret_why)
+{
+	struct later *l = ask_waiter(s, d->waiter.id);
+	int r;
+
+	if (!l)
+		return 0;
+	r = l->came(s, d, l);
+	return r == ANSWER_LATER ? 0 : ask_finish(s, l, &d->q, r);
+}
+
 /* Sends the request on its way.  ANSWER_LATER, or -errno with nothing taken. */
 int ask_dial_on(struct session *s, struct request *q, struct later *l, struct dial_message *m,
-	const int *fds, size_t n_fds, dial_finish *finish)
+	const int *fds, size_t n_fds, later_came *came)
 {
 	struct dial_waiter waiter = {.sock = SOCK_INIT, .id = l->id};
 	int r = dial_begin(s, q, &waiter, m, fds, n_fds, finish);
 
+	l->came = came;
 	if (r == -ENETDOWN)
 		return refuse(q, ENETDOWN, "there is no dialer: no socket leads out");
 	if (r == -EAGAIN)
@@ -58,7 +72,7 @@ int ask_dial_on(struct session *s, struct request *q, struct later *l, struct di
 
 /* The same of a record that is being served; `admit`: where it goes is in q->peer. */
 int ask_dial(struct session *s, struct request *q, struct dial_message *m, const int *fds,
-	size_t n_fds, dial_finish *finish, bool admit)
+	size_t n_fds, later_came *came, bool admit)
 {
 	struct later *l = ask_defer(s, q);
 	int r;
@@ -73,7 +87,7 @@ int ask_dial(struct session *s, struct request *q, struct dial_message *m, const
 		l->answers[0] = q->answer;
 		l->n = 1;
 	}
-	r = ask_dial_on(s, q, l, m, fds, n_fds, finish);
+	r = ask_dial_on(s, q, l, m, fds, n_fds, came);
 	if (r < 0)
 		ask_undefer(l);
 	return r;
@@ -81,47 +95,65 @@ int ask_dial(struct session *s, struct request *q, struct dial_message *m, const
 
 /* ---- what it brought ------------------------------------------------------------------------- */
 
-/* Whether it is of the kind that was asked for, of the outer network, and no listener that brings
- * more; blocking, as a descriptor of libwarder's is. */
-int ask_check_kind(const struct session *s, struct request *q, struct sock *k)
+static int refuse_kind(struct request *q)
 {
-	bool local = q->peer.kind == PEER_PATH || q->peer.kind == PEER_ABSTRACT;
-
-	k->fd = q->fd; /* borrowed */
-	k->domain = sock_int(q->fd, SO_DOMAIN);
-	k->type = sock_int(q->fd, SO_TYPE);
-	k->protocol = sock_int(q->fd, SO_PROTOCOL);
-	if ((local ? k->domain != AF_UNIX : k->domain != AF_INET && k->domain != AF_INET6) ||
-		k->type != q->peer.type || (!local && k->protocol != IPPROTO_TCP) ||
-		sock_int(q->fd, SO_ACCEPTCONN) != 0 || !sock_is_outer(s, q->fd))
-		return refuse(q, EACCES, "the dialer brought another socket than it was asked for");
-	return fd_status_flags(q->fd, 0, O_NONBLOCK);
+	return refuse(q, EACCES, "the dialer brought another socket than it was asked for");
 }
 
-/* The address at one end of it.  0 or -errno. */
-static int end_of(struct sock *k, bool own, struct peer *ret)
+static bool is_local(const struct request *q)
+{
+	return q->peer.kind == PEER_PATH || q->peer.kind == PEER_ABSTRACT;
+}
+
+/* What no address tells: the type and the protocol that were asked for, and the outer network.  A
+ * Unix socket has one protocol. */
+static bool is_of_kind(const struct session *s, const struct request *q)
+{
+	return sock_int(q->fd, SO_TYPE) == q->peer.type &&
+	       (is_local(q) || sock_int(q->fd, SO_PROTOCOL) == IPPROTO_TCP) &&
+	       sock_is_outer(s, q->fd);
+}
+
+int ask_check_loose(const struct session *s, struct request *q)
+{
+	if (sock_int(q->fd, SO_DOMAIN) != AF_UNIX || sock_int(q->fd, SO_ACCEPTCONN) != 0 ||
+		!is_of_kind(s, q))
+		return refuse_kind(q);
+	return 0;
+}
+
+/* The address at one end of it, whose family is the socket's own; PEER_NONE: that end has none.
+ * 0, or -EACCES, refused. */
+static int end_of(struct request *q, bool own, struct peer *ret)
 {
 	struct sockaddr_storage address = {0};
 	socklen_t size = sizeof(address);
+	struct sock k = {.type = q->peer.type, .protocol = IPPROTO_TCP};
 	char path[108];
 	size_t path_size;
 
-	if ((own ? getsockname : getpeername)(k->fd, (struct sockaddr *)&address, &size) < 0)
-		return -errno;
-	return sock_peer(k, &address, size, ret, path, &path_size);
+	if ((own ? getsockname : getpeername)(q->fd, (struct sockaddr *)&address, &size) < 0)
+		return refuse(q, EACCES, "the dialer brought a socket that is not connected");
+	if (is_local(q) != (address.ss_family == AF_UNIX))
+		return refuse_kind(q);
+	k.domain = address.ss_family;
+	if (sock_peer(&k, &address, size, ret, path, &path_size) < 0)
+		ret->kind = PEER_NONE;
+	return 0;
 }
 
-/* That it is where the policy has admitted it; the request then says where. */
-int ask_check_address(
-	const struct session *s, struct request *q, const struct later *l, struct sock *k, bool own)
+/* One that listens has no peer: getpeername(2) tells it from one that is connected. */
+int ask_check_address(const struct session *s, struct request *q, const struct later *l, bool own)
 {
 	struct peer end = {.kind = PEER_NONE};
-	int r = ask_check_kind(s, q, k);
+	int r;
 
+	if (!is_of_kind(s, q) || (own && sock_int(q->fd, SO_ACCEPTCONN) != 0))
+		return refuse_kind(q);
+	r = end_of(q, own, &end);
 	if (r < 0)
 		return r;
-	r = end_of(k, own, &end);
-	for (size_t i = 0; r == 0 && i < l->n; i++) {
+	for (size_t i = 0; end.has_address && i < l->n; i++) {
 		const struct dial_address *a = &l->addresses[i];
 
 		if (memcmp(a->bytes, end.address, sizeof(end.address)) != 0 ||
@@ -133,21 +165,17 @@ int ask_check_address(
 		q->answer = l->answers[i];
 		return 0;
 	}
-	if (r == -ENOTCONN)
-		return refuse(q, EACCES, "the dialer brought a socket that is not connected");
 	return refuse(q, EACCES, "the dialer brought a socket of another address than was allowed");
 }
 
 /* Of a Unix socket with a path there is no more to see: its server has named it as it liked. */
-int ask_check_unix(const struct session *s, struct request *q, struct sock *k)
+int ask_check_unix(const struct session *s, struct request *q)
 {
 	struct peer end = {.kind = PEER_NONE};
-	int r = ask_check_kind(s, q, k);
+	int r = is_of_kind(s, q) ? end_of(q, false, &end) : refuse_kind(q);
 
 	if (r < 0)
 		return r;
-	if (end_of(k, false, &end) == -ENOTCONN)
-		return refuse(q, EACCES, "the dialer brought a socket that is not connected");
 	if (q->peer.kind == PEER_ABSTRACT &&
 		(end.kind != PEER_ABSTRACT || end.name_size != q->peer.name_size ||
 			memcmp(end.name, q->peer.name, end.name_size) != 0))
@@ -176,10 +204,11 @@ static void put_peer(struct later *l, const struct request *q)
 	l->data_size = enc_size(&e);
 }
 
-/* Ends a record whose socket is q->fd where r is 0. */
-int ask_finish_socket(struct session *s, struct later *l, struct request *q, int r)
+int ask_give_socket(struct later *l, struct request *q)
 {
-	if (r == 0)
-		put_peer(l, q);
-	return ask_finish(s, l, q, r < 0 ? r : ANSWER_FD);
+	/* The dialer's do not block; of all that F_SETFL sets, a new socket has nothing. */
+	if (fcntl(q->fd, F_SETFL, 0) < 0)
+		return -errno;
+	put_peer(l, q);
+	return ANSWER_FD;
 }

@@ -20,22 +20,22 @@ int ask_time_left(const struct request *q, uint32_t *ret_ms);
  * -errno.
  */
 int ask_dial(struct session *s, struct request *q, struct dial_message *m, const int *fds,
-	size_t n_fds, dial_finish *finish, bool admit);
+	size_t n_fds, later_came *came, bool admit);
 /* The same of one that has come back and goes on; l says where to. */
 int ask_dial_on(struct session *s, struct request *q, struct later *l, struct dial_message *m,
-	const int *fds, size_t n_fds, dial_finish *finish);
+	const int *fds, size_t n_fds, later_came *came);
 
-/* Whether q->fd is of the kind that was asked for; ret->fd is borrowed from it.  Makes it block.
- * 0, or -EACCES, refused. */
-int ask_check_kind(const struct session *s, struct request *q, struct sock *ret);
-/* The same, and that its other end, or its own, is where the policy has admitted it: q->peer and
- * q->answer then say where. */
-int ask_check_address(const struct session *s, struct request *q, const struct later *l,
-	struct sock *ret, bool own);
+/* Whether q->fd is a Unix socket of the type that was asked for, of the outer network, which does
+ * not listen.  0, or -EACCES, refused; so below. */
+int ask_check_loose(const struct session *s, struct request *q);
+/* Whether it is a TCP socket of the outer network whose other end, or its own, is where the policy
+ * has admitted it: q->peer and q->answer then say where. */
+int ask_check_address(const struct session *s, struct request *q, const struct later *l, bool own);
 /* The same of a connected Unix socket. */
-int ask_check_unix(const struct session *s, struct request *q, struct sock *ret);
+int ask_check_unix(const struct session *s, struct request *q);
 
-/* Ends a record whose socket is q->fd where r is 0.  As ask_finish(). */
-int ask_finish_socket(struct session *s, struct later *l, struct request *q, int r);
+/* Makes q->fd block, as a descriptor of libwarder's does, and says whose it is.  ANSWER_FD or
+ * -errno. */
+int ask_give_socket(struct later *l, struct request *q);
 
 #endif

@@ -21,12 +21,10 @@
 #include "common/fd.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define AT_ONCE      16 /* messages taken in before others are served */
 #define MS_NS        1000000ull
 #define PATIENCE_MS  150000  /* more than the kernel has for one address: tcp(7), tcp_syn_retries */
 #define LATE_MS      5000    /* past its own deadline the dialer is given up */
@@ -94,29 +92,17 @@ size_t dial_waiting(const struct dial *d)
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
-/* The descriptors stay the caller's: copies ride on the message. */
 static int send_message(
 	struct session *s, const struct dial_message *m, const int *fds, size_t n_fds)
 {
 	struct dial *d = s->dial;
-	int copies[CHAN_FDS_MAX];
 	long size = dial_encode(m, d->buf, sizeof(d->buf));
-	size_t n = 0;
-	int r = size < 0 ? (int)size : 0;
 
 	if (n_fds > dial_fds(m->op))
 		return -EINVAL;
-	for (; r == 0 && n < n_fds; n++) {
-		copies[n] = fcntl(fds[n], F_DUPFD_CLOEXEC, 3);
-		if (copies[n] < 0) {
-			r = -errno;
-			break;
-		}
-	}
-	if (r == 0)
-		return chan_send(s->cell->dialer_fd, d->buf, (size_t)size, copies, n, false);
-	fd_close_many(copies, n);
-	return r;
+	if (size < 0)
+		return (int)size;
+	return chan_lend(s->cell->dialer_fd, d->buf, (size_t)size, fds, n_fds);
 }
 
 static uint64_t deadline(const struct dial_message *m, uint64_t now_ns)
@@ -131,21 +117,6 @@ static uint64_t deadline(const struct dial_message *m, uint64_t now_ns)
 	if (ms == 0)
 		ms = (m->n_addresses ? m->n_addresses : 1u) * (uint64_t)PATIENCE_MS;
 	return now_ns + (ms + late_ms) * MS_NS;
-}
-
-/* What a request holds of itself moved with it. */
-static void take_over(struct waiting *one, struct request *q, struct dial_waiter *waiter)
-{
-	bool second = q->blamed == &q->target2;
-
-	one->d.q = *q;
-	one->d.waiter = *waiter;
-	if (q->blamed)
-		one->d.q.blamed = second ? &one->d.q.target2 : &one->d.q.target;
-	if (q->target.name)
-		one->d.q.target.name = one->d.q.target.asked + (q->target.name - q->target.asked);
-	q->target.fd = q->target.given_fd = q->target2.fd = q->target2.given_fd = q->fd = -1;
-	waiter->sock.fd = -1;
 }
 
 int dial_begin(struct session *s, struct request *q, struct dial_waiter *waiter,
@@ -177,7 +148,9 @@ int dial_begin(struct session *s, struct request *q, struct dial_waiter *waiter,
 		      (m->op == DIAL_PATH && n_fds == 1);
 	one->finish = finish;
 	one->deadline_ns = deadline(m, clock_ns());
-	take_over(one, q, waiter);
+	request_move(&one->d.q, q);
+	one->d.waiter = *waiter;
+	waiter->sock.fd = -1;
 	d->n++;
 	return 0;
 }
@@ -501,29 +474,27 @@ static int serve_one(struct session *s, size_t size, int *fd, size_t n_fds, cons
 	return wrong ? dial_end(s, wrong, ret_why) : r;
 }
 
+/* One message a call: looking for a second in vain costs as much as a third of the loop's wait, and
+ * most come alone. */
 int dial_serve(struct session *s, const char **ret_why)
 {
 	struct dial *d = s->dial;
-	int r = 0;
+	autofd fd = -1;
+	size_t n = 0;
+	long size;
 
-	for (int i = 0; r == 0 && i < AT_ONCE && s->cell->dialer_fd >= 0; i++) {
-		autofd fd = -1;
-		size_t n = 0;
-		long size =
-			chan_recv(s->cell->dialer_fd, d->buf, sizeof(d->buf), &fd, 1, &n, false);
-
-		if (size == -EAGAIN)
-			return 0;
-		if (size == 0 || size == -ECONNRESET)
-			return dial_end(s, "the dialer has ended", ret_why);
-		if (size == -EMFILE)
-			return dial_end(
-				s, "the broker has no room for another descriptor", ret_why);
-		if (size < 0)
-			return dial_end(s, "the dialer's channel failed", ret_why);
-		r = serve_one(s, (size_t)size, &fd, n, ret_why);
-	}
-	return r;
+	if (s->cell->dialer_fd < 0)
+		return 0;
+	size = chan_recv(s->cell->dialer_fd, d->buf, sizeof(d->buf), &fd, 1, &n, false);
+	if (size == -EAGAIN)
+		return 0;
+	if (size == 0 || size == -ECONNRESET)
+		return dial_end(s, "the dialer has ended", ret_why);
+	if (size == -EMFILE)
+		return dial_end(s, "the broker has no room for another descriptor", ret_why);
+	if (size < 0)
+		return dial_end(s, "the dialer's channel failed", ret_why);
+	return serve_one(s, (size_t)size, &fd, n, ret_why);
 }
 
 /* ---- the policy's answer --------------------------------------------------------------------- */

@@ -49,7 +49,7 @@ size_t dial_waiting(const struct dial *d);
 int dial_begin(struct session *s, struct request *q, struct dial_waiter *waiter,
 	struct dial_message *m, const int *fds, size_t n_fds, dial_finish *finish);
 
-/* The channel is readable.  0, or negative as above. */
+/* The channel is readable: serves one message.  0, or negative as above. */
 int dial_serve(struct session *s, const char **ret_why);
 /* Every DIAL_CHECK_MS while some wait: callers that are gone or have a signal to take, deadlines.
  */

@@ -4,9 +4,10 @@
  *
  * Runs in: broker, caged.  Trusts: the supervisor's messages; nothing the worker sent.
  *
- * It waits in poll(2) and nowhere else, for the two doors and for an epoll that holds what seldom
- * comes.  The listener of the worker's filter wakes who polls it on the CPU of the call that waits;
- * through an epoll that is lost, and the broker wakes on another.
+ * It waits in poll(2) and nowhere else, for the two doors, the dialer and an epoll that holds what
+ * seldom comes.  The listener of the worker's filter wakes who polls it on the CPU of the call that
+ * waits; through an epoll that is lost, and the broker wakes on another.  And what comes through an
+ * epoll is one call more.
  *
  * Every signal is blocked and read from a signalfd, since an interrupted call could lose a
  * descriptor.
@@ -38,7 +39,6 @@
 
 enum source {
 	SOURCE_SLOW,
-	SOURCE_DIAL,
 	SOURCE_SOCKETS,
 	SOURCE_SIGNAL,
 	SOURCE_WORKER,
@@ -192,7 +192,7 @@ static void watch_answers(struct loop *l, struct session *s)
 		channel_watch(l, true);
 }
 
-static const char *on_dial(struct loop *l, struct session *s)
+static const char *on_dialer(struct loop *l, struct session *s)
 {
 	const char *why = NULL;
 	int r = dial_serve(s, &why);
@@ -208,22 +208,6 @@ static const char *on_sockets(struct loop *l, struct session *s)
 	return r == 0 ? NULL : trap_failed(l, r, NULL);
 }
 
-/* Those that wait: callers that are gone, deadlines, what is to be tried again. */
-static const char *check_waiting(struct loop *l, struct session *s)
-{
-	const char *why = NULL;
-	int r = 0;
-
-	if (slow_waiting(s->slow) > 0)
-		slow_check(s);
-	if (dial_waiting(s->dial) > 0)
-		r = dial_check(s, &why);
-	if (r == 0 && inside_waiting(s->socket_waits) > 0)
-		r = inside_check(s);
-	watch_answers(l, s);
-	return r == 0 ? NULL : trap_failed(l, r, why);
-}
-
 /* How long the loop may wait: while calls wait, their callers are looked at. */
 static int wait_ms(const struct session *s)
 {
@@ -232,6 +216,31 @@ static int wait_ms(const struct session *s)
 	if (slow_waiting(s->slow) > 0 || dial_waiting(s->dial) > 0)
 		return SLOW_CHECK_MS < DIAL_CHECK_MS ? SLOW_CHECK_MS : DIAL_CHECK_MS;
 	return -1;
+}
+
+/* Those that wait: callers that are gone, deadlines, what is to be tried again.  `timed_out`: the
+ * loop has waited for nothing else; where much comes, they are looked at as often. */
+static const char *check_waiting(struct loop *l, struct session *s, bool timed_out)
+{
+	int every_ms = wait_ms(s);
+	const char *why = NULL;
+	uint64_t now_ns;
+	int r = 0;
+
+	if (every_ms < 0)
+		return NULL;
+	now_ns = monotonic_ns();
+	if (!timed_out && now_ns < l->check_ns)
+		return NULL;
+	l->check_ns = now_ns + (uint64_t)every_ms * 1000000;
+	if (slow_waiting(s->slow) > 0)
+		slow_check(s);
+	if (dial_waiting(s->dial) > 0)
+		r = dial_check(s, &why);
+	if (r == 0 && inside_waiting(s->socket_waits) > 0)
+		r = inside_check(s);
+	watch_answers(l, s);
+	return r == 0 ? NULL : trap_failed(l, r, why);
 }
 
 /* As whom a signal ends the cell: the worker may tidy up after the first, none waits for it after
@@ -409,7 +418,6 @@ static const char *on_quiet(struct loop *l, struct session *s)
 
 static const char *(*const handlers[])(struct loop *, struct session *) = {
 	[SOURCE_SLOW] = on_slow,
-	[SOURCE_DIAL] = on_dial,
 	[SOURCE_SOCKETS] = on_sockets,
 	[SOURCE_SIGNAL] = on_signal,
 	[SOURCE_WORKER] = on_worker,
@@ -426,9 +434,8 @@ static int watch_all(struct loop *l, struct session *s)
 
 	l->waits[WAIT_TRAP] = (struct pollfd){notify_fd(s->cell->notify), POLLIN, 0};
 	l->waits[WAIT_CHANNEL] = (struct pollfd){s->channel_fd, POLLIN, 0};
+	l->waits[WAIT_DIALER] = (struct pollfd){-1, POLLIN, 0};
 	l->waits[WAIT_REST] = (struct pollfd){l->epoll_fd, POLLIN, 0};
-	if (r == 0 && s->cell->dialer_fd >= 0)
-		r = watch(l, s->cell->dialer_fd, SOURCE_DIAL, EPOLLIN);
 	if (r == 0)
 		r = watch(l, inside_fd(s->socket_waits), SOURCE_SOCKETS, EPOLLIN);
 	if (r == 0)
@@ -491,15 +498,20 @@ const char *loop_run(struct loop *l, struct session *s)
 		return end_session(l, 125, "the cell cannot be watched");
 	}
 	while (!l->over) {
-		int n = poll(l->waits, WAIT__COUNT, wait_ms(s));
+		int n;
 
+		/* -1, where there is none or it has ended: poll(2) passes over it. */
+		l->waits[WAIT_DIALER].fd = s->cell->dialer_fd;
+		n = poll(l->waits, WAIT__COUNT, wait_ms(s));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return loop_failed(l);
-		why = check_waiting(l, s);
+		why = check_waiting(l, s, n == 0);
 		if (!l->over && l->waits[WAIT_REST].revents)
 			why = serve_rest(l, s);
+		if (!l->over && l->waits[WAIT_DIALER].revents)
+			why = on_dialer(l, s);
 		if (!l->over && l->waits[WAIT_TRAP].revents)
 			why = on_trap(l, s);
 		if (!l->over && l->waits[WAIT_CHANNEL].revents)

@@ -11,8 +11,9 @@
 
 #include <poll.h>
 
-/* What the loop waits for.  Both doors stand beside the rest, not in it: see loop.c. */
-enum { WAIT_TRAP, WAIT_CHANNEL, WAIT_REST, WAIT__COUNT };
+/* What the loop waits for.  Both doors and the dialer stand beside the rest, not in it: see
+ * loop.c. */
+enum { WAIT_TRAP, WAIT_CHANNEL, WAIT_DIALER, WAIT_REST, WAIT__COUNT };
 
 struct loop {
 	const struct broker_args *args;
@@ -23,6 +24,7 @@ struct loop {
 	int clients_fd;        /* the broker's end of the clients channel; -1: none, or drained */
 	int control_fd;        /* borrowed; -1: none, or the supervisor closed it */
 	bool waits_to_write;   /* the worker does not read: requests wait until it does */
+	uint64_t check_ns;     /* when those that wait are looked at next */
 	unsigned asked_to_end; /* signals that ask for the end, so far */
 	bool waits_for_worker; /* it has not read its clients: none is taken in until it does */
 	bool drains;           /* the timer is that of the drain */

@@ -24,6 +24,7 @@
 #include "common/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -82,17 +83,13 @@ static int decide_peer(struct session *s, struct request *q)
 
 /* ---- connect --------------------------------------------------------------------------------- */
 
-static int finish_tcp(struct session *s, struct dialled *d, const char **ret_why)
+static int came_tcp(struct session *s, struct dialled *d, struct later *l)
 {
-	struct later *l = ask_waiter(s, d->waiter.id);
-	struct sock k = SOCK_INIT;
 	int r = d->result;
 
-	if (!l)
-		return 0;
 	if (r == 0)
-		r = ask_check_address(s, &d->q, l, &k, false);
-	return ask_finish_socket(s, l, &d->q, r);
+		r = ask_check_address(s, &d->q, l, false);
+	return r < 0 ? r : ask_give_socket(l, &d->q);
 }
 
 /* Notes what a name was found to have, so that rules by name admit it. */
@@ -149,23 +146,18 @@ static int name_result(int r)
 	}
 }
 
-static int finish_names(struct session *s, struct dialled *d, const char **ret_why)
+static int came_names(struct session *s, struct dialled *d, struct later *l)
 {
-	struct later *l = ask_waiter(s, d->waiter.id);
 	struct request *q = &d->q;
 	struct dial_message m;
 	int r = name_result(d->result);
 
-	if (!l)
-		return 0;
+	if (r < 0)
+		return r;
 	ask_dial_message(&m, DIAL_TCP);
-	if (r == 0) {
-		pin(s, &q->peer, d->answer);
-		r = admit(s, q, l, d->answer, &m);
-	}
-	if (r == 0)
-		r = ask_dial_on(s, q, l, &m, NULL, 0, finish_tcp);
-	return r == ANSWER_LATER ? 0 : ask_finish(s, l, q, r);
+	pin(s, &q->peer, d->answer);
+	r = admit(s, q, l, d->answer, &m);
+	return r < 0 ? r : ask_dial_on(s, q, l, &m, NULL, 0, came_tcp);
 }
 
 static void put_name(struct dial_message *m, const struct peer *peer)
@@ -195,20 +187,16 @@ static int connect_tcp(struct session *s, struct request *q)
 	r = ask_time_left(q, &m.timeout_ms);
 	if (r < 0)
 		return r;
-	return ask_dial(s, q, &m, NULL, 0, by_name ? finish_names : finish_tcp, !by_name);
+	return ask_dial(s, q, &m, NULL, 0, by_name ? came_names : came_tcp, !by_name);
 }
 
-static int finish_unix(struct session *s, struct dialled *d, const char **ret_why)
+static int came_unix(struct session *s, struct dialled *d, struct later *l)
 {
-	struct later *l = ask_waiter(s, d->waiter.id);
-	struct sock k = SOCK_INIT;
 	int r = d->result;
 
-	if (!l)
-		return 0;
 	if (r == 0)
-		r = ask_check_unix(s, &d->q, &k);
-	return ask_finish_socket(s, l, &d->q, r);
+		r = ask_check_unix(s, &d->q);
+	return r < 0 ? r : ask_give_socket(l, &d->q);
 }
 
 static int connect_abstract(struct session *s, struct request *q)
@@ -225,33 +213,32 @@ static int connect_abstract(struct session *s, struct request *q)
 		return r;
 	m.type = q->peer.type;
 	put_name(&m, &q->peer);
-	return ask_dial(s, q, &m, NULL, 0, finish_unix, false);
+	return ask_dial(s, q, &m, NULL, 0, came_unix, false);
 }
 
 /* Connects the dialer's loose socket here, for the rule's `as broker`. */
-static int finish_as_broker(struct session *s, struct dialled *d, const char **ret_why)
+static int came_as_broker(struct session *s, struct dialled *d, struct later *l)
 {
-	struct later *l = ask_waiter(s, d->waiter.id);
-	struct inside to = INSIDE_INIT;
 	struct request *q = &d->q;
-	struct sock k = SOCK_INIT;
+	struct sock k = {.fd = q->fd, .domain = AF_UNIX, .nonblock = true}; /* borrowed */
+	struct inside to = INSIDE_INIT;
 	int r = d->result;
 
-	if (!l)
-		return 0;
 	if (r == 0)
-		r = ask_check_kind(s, q, &k);
+		r = ask_check_loose(s, q);
+	if (r == 0 && fcntl(q->fd, F_SETFL, O_NONBLOCK) < 0)
+		r = -errno;
 	if (r == 0)
 		r = record_change(s, q);
-	if (r == 0) {
-		to.path_fd = q->target.fd; /* borrowed */
-		to.as = q->answer.as;
-		r = inside_connect(s, &k, &to);
-		/* That would be waited for with O_NONBLOCK off. */
-		if (r == -EINPROGRESS)
-			r = -EAGAIN;
-	}
-	return ask_finish_socket(s, l, q, r);
+	if (r < 0)
+		return r;
+	to.path_fd = q->target.fd; /* borrowed */
+	to.as = q->answer.as;
+	r = inside_connect(s, &k, &to);
+	/* That would be waited for with O_NONBLOCK off. */
+	if (r == -EINPROGRESS)
+		r = -EAGAIN;
+	return r < 0 ? r : ask_give_socket(l, q);
 }
 
 static int connect_path(struct session *s, struct request *q)
@@ -269,12 +256,12 @@ static int connect_path(struct session *s, struct request *q)
 	m.type = q->peer.type;
 	if (m.op == DIAL_SOCKET) {
 		m.wait = false;
-		return ask_dial(s, q, &m, NULL, 0, finish_as_broker, false);
+		return ask_dial(s, q, &m, NULL, 0, came_as_broker, false);
 	}
 	r = ask_time_left(q, &m.timeout_ms);
 	if (r < 0)
 		return r;
-	return ask_dial(s, q, &m, &q->target.fd, 1, finish_unix, false);
+	return ask_dial(s, q, &m, &q->target.fd, 1, came_unix, false);
 }
 
 int handle_connect(struct session *s, struct request *q, uint8_t *data)
@@ -317,19 +304,15 @@ static int begin_listening(struct session *s, struct request *q)
 	return r;
 }
 
-static int finish_bind(struct session *s, struct dialled *d, const char **ret_why)
+static int came_bind(struct session *s, struct dialled *d, struct later *l)
 {
-	struct later *l = ask_waiter(s, d->waiter.id);
-	struct sock k = SOCK_INIT;
 	int r = d->result;
 
-	if (!l)
-		return 0;
 	if (r == 0)
-		r = ask_check_address(s, &d->q, l, &k, true);
+		r = ask_check_address(s, &d->q, l, true);
 	if (r == 0)
 		r = begin_listening(s, &d->q);
-	return ask_finish_socket(s, l, &d->q, r);
+	return r < 0 ? r : ask_give_socket(l, &d->q);
 }
 
 static int listen_tcp(struct session *s, struct request *q)
@@ -354,24 +337,20 @@ static int listen_tcp(struct session *s, struct request *q)
 	m.options[0] = (struct dial_option){SOL_SOCKET, SO_REUSEADDR, sizeof(on), {0}};
 	memcpy(m.options[0].value, &on, sizeof(on));
 	m.n_options = 1;
-	return ask_dial(s, q, &m, NULL, 0, finish_bind, true);
+	return ask_dial(s, q, &m, NULL, 0, came_bind, true);
 }
 
-static int finish_bind_path(struct session *s, struct dialled *d, const char **ret_why)
+static int came_bind_path(struct session *s, struct dialled *d, struct later *l)
 {
-	struct later *l = ask_waiter(s, d->waiter.id);
-	struct sock k = SOCK_INIT;
 	int r = d->result;
 
-	if (!l)
-		return 0;
 	if (r == 0)
-		r = ask_check_kind(s, &d->q, &k);
+		r = ask_check_loose(s, &d->q);
 	if (r == 0)
 		r = bind_new_socket(s, &d->q, d->q.fd, d->q.mode & d->q.answer.mode_max);
 	if (r == 0)
 		r = begin_listening(s, &d->q);
-	return ask_finish_socket(s, l, &d->q, r);
+	return r < 0 ? r : ask_give_socket(l, &d->q);
 }
 
 static int listen_path(struct session *s, struct request *q)
@@ -384,7 +363,7 @@ static int listen_path(struct session *s, struct request *q)
 	ask_dial_message(&m, DIAL_SOCKET);
 	m.wait = false;
 	m.type = SOCK_STREAM;
-	return ask_dial(s, q, &m, NULL, 0, finish_bind_path, false);
+	return ask_dial(s, q, &m, NULL, 0, came_bind_path, false);
 }
 
 int handle_listen(struct session *s, struct request *q, uint8_t *data)
@@ -404,27 +383,24 @@ int handle_listen(struct session *s, struct request *q, uint8_t *data)
 
 /* ---- resolve --------------------------------------------------------------------------------- */
 
-static int finish_resolve(struct session *s, struct dialled *d, const char **ret_why)
+static int came_resolve(struct session *s, struct dialled *d, struct later *l)
 {
-	struct later *l = ask_waiter(s, d->waiter.id);
 	const struct dial_message *names = d->answer;
 	int r = name_result(d->result);
 	struct enc e;
 
-	if (!l)
-		return 0;
 	if (r == 0 && names->n_addresses == 0)
 		r = -ENOENT;
-	if (r == 0) {
-		pin(s, &d->q.peer, names);
-		e = enc_init(l->data, sizeof(l->data));
-		enc_u32(&e, names->ttl);
-		enc_u16(&e, names->n_addresses);
-		for (size_t i = 0; i < names->n_addresses; i++)
-			enc_bytes(&e, names->addresses[i].bytes, MSG_ADDRESS_SIZE);
-		l->data_size = enc_size(&e);
-	}
-	return ask_finish(s, l, &d->q, r);
+	if (r < 0)
+		return r;
+	pin(s, &d->q.peer, names);
+	e = enc_init(l->data, sizeof(l->data));
+	enc_u32(&e, names->ttl);
+	enc_u16(&e, names->n_addresses);
+	for (size_t i = 0; i < names->n_addresses; i++)
+		enc_bytes(&e, names->addresses[i].bytes, MSG_ADDRESS_SIZE);
+	l->data_size = enc_size(&e);
+	return 0;
 }
 
 int handle_resolve(struct session *s, struct request *q, uint8_t *data)
@@ -443,5 +419,5 @@ int handle_resolve(struct session *s, struct request *q, uint8_t *data)
 	m.wait = false;
 	m.families = (uint8_t)q->flags;
 	put_name(&m, &q->peer);
-	return ask_dial(s, q, &m, NULL, 0, finish_resolve, false);
+	return ask_dial(s, q, &m, NULL, 0, came_resolve, false);
 }

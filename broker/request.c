@@ -10,6 +10,7 @@
 #include "common/fd.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 const char *request_op_name(unsigned op)
@@ -78,6 +79,35 @@ void request_rewind(struct request *q)
 	q->blamed_reached = q->refused = q->truncate = q->by_limit = q->own = false;
 	q->reason[0] = '\0';
 	fd_close(&q->fd);
+}
+
+/* A text and the NUL behind it. */
+static void copy_text(char *to, const char *from, size_t size)
+{
+	if (size > 0)
+		memcpy(to, from, size + 1);
+}
+
+static void target_move(struct target *to, struct target *from)
+{
+	memcpy(to, from, offsetof(struct target, asked));
+	copy_text(to->asked, from->asked, from->asked_size);
+	copy_text(to->raw, from->raw, from->raw_size);
+	copy_text(to->reached, from->reached, from->reached_size);
+	if (from->name)
+		to->name = to->asked + (from->name - from->asked);
+	from->fd = from->given_fd = -1;
+}
+
+void request_move(struct request *to, struct request *from)
+{
+	memcpy(to, from, offsetof(struct request, target));
+	target_move(&to->target, &from->target);
+	target_move(&to->target2, &from->target2);
+	copy_text(to->link_text, from->link_text, from->link_size);
+	if (from->blamed)
+		to->blamed = from->blamed == &from->target2 ? &to->target2 : &to->target;
+	from->fd = -1;
 }
 
 void request_deinit(struct request *q)

@@ -22,18 +22,16 @@
 #include <limits.h>
 #include <sys/stat.h>
 
-/* A path on its way: what was asked, and what it reached. */
+/* A path on its way: what was asked, and what it reached.  The buffers stand last, so that
+ * request_move() can tell them from the rest. */
 struct target {
-	char asked[PATH_MAX]; /* normalised, absolute */
 	size_t asked_size;
-	char raw[PATH_MAX];     /* as it came, where it holds "..": the kernel takes those away */
-	size_t raw_size;        /* 0: `asked` says the same */
-	char reached[PATH_MAX]; /* normalised; valid once resolved */
-	size_t reached_size;    /* 0: not resolved */
-	unsigned rights;        /* enum right set that the operation needs here; 0: no path */
-	int fd;                 /* O_PATH: the inode, or with `name` its parent; -1 */
-	const char *name;       /* last component of `asked`, in `fd`; NULL: fd is the inode */
-	dev_t dev; /* of the inode reached; 0 where there is none yet (mkdir, O_CREAT) */
+	size_t raw_size;     /* 0: `asked` says the same */
+	size_t reached_size; /* 0: not resolved */
+	unsigned rights;     /* enum right set that the operation needs here; 0: no path */
+	int fd;              /* O_PATH: the inode, or with `name` its parent; -1 */
+	const char *name;    /* last component of `asked`, in `fd`; NULL: fd is the inode */
+	dev_t dev;           /* of the inode reached; 0 where there is none yet (mkdir, O_CREAT) */
 	ino_t ino;
 	mode_t mode; /* its st_mode; 0 where there is none */
 	uid_t uid;   /* its owner, for the reason of a denial */
@@ -43,6 +41,9 @@ struct target {
 	bool must_be_directory; /* the path ended in a slash */
 	bool no_symlinks;       /* openat2(2), RESOLVE_NO_SYMLINKS: one on the way is ELOOP */
 	bool ends_in_dots;      /* its last component is "." or "..": no name to make or remove */
+	char asked[PATH_MAX];   /* normalised, absolute */
+	char raw[PATH_MAX];     /* as it came, where it holds "..": the kernel takes those away */
+	char reached[PATH_MAX]; /* normalised; valid once resolved */
 };
 
 #define PEER_NAME_SIZE 254 /* a host's name, or an abstract one, and a NUL */
@@ -95,10 +96,7 @@ struct request {
 	mode_t mode;
 	uint64_t offset;
 	struct timespec times[2];
-	struct target target;
-	struct target target2;    /* rename, link, symlink: the new name */
-	struct peer peer;         /* connect, bind, resolve: instead of a target, or with one */
-	char link_text[PATH_MAX]; /* symlink: what it is to hold */
+	struct peer peer; /* connect, bind, resolve: instead of a target, or with one */
 	size_t link_size;
 	uid_t owner; /* chown; -1: as it is */
 	gid_t group;
@@ -124,6 +122,11 @@ struct request {
 	int fd;            /* to hand over; -1: none */
 	size_t data_size;  /* bytes of answer in the session's scratch */
 	uint64_t began_ns; /* CLOCK_MONOTONIC, for the record's `us` */
+
+	/* Last, as in a target. */
+	struct target target;
+	struct target target2;    /* rename, link, symlink: the new name */
+	char link_text[PATH_MAX]; /* symlink: what it is to hold */
 };
 
 /* `limit requests` and `limit held`. */
@@ -228,6 +231,9 @@ struct session {
 void request_init(struct request *q, enum door door, unsigned op, pid_t tid);
 /* Back to what was asked, for another way through the pipeline; what was paid stays paid. */
 void request_rewind(struct request *q);
+/* Moves a request with its descriptors: of the buffers what they hold, which is little of 28 KiB.
+ */
+void request_move(struct request *to, struct request *from);
 /* Closes what is left open. */
 void request_deinit(struct request *q);
 

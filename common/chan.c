@@ -78,33 +78,40 @@ static long send_once(int sock, const void *buf, size_t size, const int *fds, si
 	return sent < 0 ? -errno : sent;
 }
 
-int chan_send(int sock, const void *buf, size_t size, int *fds, size_t n_fds, bool wait)
+/* One datagram: whole, or not at all. */
+static int send_whole(
+	int sock, const void *buf, size_t size, const int *fds, size_t n_fds, int flags)
 {
 	long sent;
 
-	if (n_fds > CHAN_FDS_MAX) {
-		fd_close_many(fds, n_fds);
+	if (n_fds > CHAN_FDS_MAX)
 		return -EMSGSIZE;
-	}
-	sent = send_once(sock, buf, size, fds, n_fds, wait ? 0 : MSG_DONTWAIT);
-	fd_close_many(fds, n_fds);
+	sent = send_once(sock, buf, size, fds, n_fds, flags);
 	if (sent < 0)
 		return (int)sent;
 	return (size_t)sent == size ? 0 : -EMSGSIZE;
 }
 
+int chan_send(int sock, const void *buf, size_t size, int *fds, size_t n_fds, bool wait)
+{
+	int r = send_whole(sock, buf, size, fds, n_fds, wait ? 0 : MSG_DONTWAIT);
+
+	fd_close_many(fds, n_fds);
+	return r;
+}
+
 int chan_try_send(int sock, const void *buf, size_t size, int *fds, size_t n_fds)
 {
-	long sent = -EMSGSIZE;
+	int r = send_whole(sock, buf, size, fds, n_fds, MSG_DONTWAIT);
 
-	if (n_fds <= CHAN_FDS_MAX)
-		sent = send_once(sock, buf, size, fds, n_fds, MSG_DONTWAIT);
-	if (sent == -EAGAIN || sent == -ETOOMANYREFS)
-		return (int)sent;
-	fd_close_many(fds, n_fds);
-	if (sent < 0)
-		return (int)sent;
-	return (size_t)sent == size ? 0 : -EMSGSIZE;
+	if (r != -EAGAIN && r != -ETOOMANYREFS)
+		fd_close_many(fds, n_fds);
+	return r;
+}
+
+int chan_lend(int sock, const void *buf, size_t size, const int *fds, size_t n_fds)
+{
+	return send_whole(sock, buf, size, fds, n_fds, MSG_DONTWAIT);
 }
 
 /* Collects the descriptors of one control message.  False: it is not one we take. */

@@ -36,6 +36,11 @@ int chan_send(int sock, const void *buf, size_t size, int *fds, size_t n_fds, bo
 int chan_try_send(int sock, const void *buf, size_t size, int *fds, size_t n_fds);
 
 /*
+ * The same without waiting, of descriptors that stay the caller's whatever comes of it.
+ */
+int chan_lend(int sock, const void *buf, size_t size, const int *fds, size_t n_fds);
+
+/*
  * Receives one datagram of at most `size` bytes and at most `n_max` descriptors, all
  * close-on-exec.  *ret_n is how many came; the caller owns them.
  * Returns the size; 0 at end-of-file, or for an empty datagram, which no peer of ours sends;

@@ -80,7 +80,8 @@ enum dial_field {
  *   verdict  i32 result: 0 or -errno                     answers lookup, found, flow, first
  *
  * Dialer to broker:
- *   done     i32 result: 0 or -errno  u8 which address           for 0 the socket, where there is
+ *   done     i32 result: 0 or -errno  u8 which address           for 0 the socket, where there is;
+ *            it does not block
  *   names    i32 result  u32 ttl in s  u8 n, addresses           port 0
  *            -ENOENT: there is no such name; -ENODATA: it has no address of those families;
  *            -EAGAIN: the name servers do not answer, or cannot; -EIO: anything else

@@ -19,8 +19,6 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define AT_ONCE 16 /* messages taken in before others are served */
-
 static struct {
 	struct watch w;
 	bool started;
@@ -273,26 +271,25 @@ static void serve(const struct dial_message *m, int *fds, size_t n)
 	}
 }
 
+/* One message: where another waits, epoll says so, for less than a look in vain costs all the
+ * others. */
 static void on_channel(struct watch *w, uint32_t events)
 {
-	for (int i = 0; i < AT_ONCE; i++) {
-		int fds[CHAN_FDS_MAX];
-		size_t n = 0;
-		long size =
-			chan_recv(w->fd, chan.buf, sizeof(chan.buf), fds, CHAN_FDS_MAX, &n, false);
+	int fds[CHAN_FDS_MAX];
+	size_t n = 0;
+	long size = chan_recv(w->fd, chan.buf, sizeof(chan.buf), fds, CHAN_FDS_MAX, &n, false);
 
-		if (size == -EAGAIN)
-			return;
-		if (size == 0 || size == -ECONNRESET) {
-			datagrams_last();
-			_exit(0);
-		}
-		if (size < 0)
-			give_up("cannot read from the broker", (int)size);
-		if (dial_decode(chan.buf, (size_t)size, &chan.in) < 0)
-			give_up("the broker sent what is no message", 0);
-		serve(&chan.in, fds, n);
+	if (size == -EAGAIN)
+		return;
+	if (size == 0 || size == -ECONNRESET) {
+		datagrams_last();
+		_exit(0);
 	}
+	if (size < 0)
+		give_up("cannot read from the broker", (int)size);
+	if (dial_decode(chan.buf, (size_t)size, &chan.in) < 0)
+		give_up("the broker sent what is no message", 0);
+	serve(&chan.in, fds, n);
 }
 
 int channel_init(int sock)

