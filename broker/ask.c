@@ -310,7 +310,7 @@ static int send_answer(struct session *s)
 		return r;
 	if (r == 0)
 		a->unread += n;
-	fd_close_many(a->fds, a->n_fds);
+	/* Sent or not, the descriptors are closed. */
 	a->n_fds = 0;
 	a->out_size = 0;
 	return r;

@@ -61,16 +61,30 @@ static bool is_own(const struct session *s, const struct target *t, bool reached
 	return owner == OWNER_WORKER || (rights & ~(unsigned)RIGHTS_SHARED) == 0;
 }
 
-static enum verdict check(struct session *s, struct request *q, const struct target *t,
-	bool reached, struct policy_answer *all)
+/* The policy's word.  What it said of `asked` is kept in the target: it is asked again once more is
+ * known of what was reached, and mostly that is the same. */
+static struct policy_answer ask_policy(struct session *s, struct target *t, bool reached)
 {
 	struct policy_answer a;
-	enum verdict v = policy_check(s->policy, reached ? t->reached : t->asked,
-		reached ? t->reached_size : t->asked_size, t->rights, &a);
 
-	if (v == VERDICT_ALLOW) {
+	if (reached) {
+		policy_check(s->policy, t->reached, t->reached_size, t->rights, &a);
+		return a;
+	}
+	if (t->decided_for != t->rights)
+		policy_check(s->policy, t->asked, t->asked_size, t->rights, &t->decided);
+	t->decided_for = t->rights;
+	return t->decided;
+}
+
+static enum verdict check(struct session *s, struct request *q, struct target *t, bool reached,
+	struct policy_answer *all)
+{
+	const struct policy_answer a = ask_policy(s, t, reached);
+
+	if (a.verdict == VERDICT_ALLOW) {
 		merge(all, &a);
-		return v;
+		return VERDICT_ALLOW;
 	}
 	if (is_own(s, t, reached, t->rights))
 		return VERDICT_ALLOW;
@@ -83,13 +97,13 @@ static enum verdict check(struct session *s, struct request *q, const struct tar
 
 enum verdict decide(struct session *s, struct request *q)
 {
-	const struct target *targets[] = {&q->target, &q->target2};
+	struct target *targets[] = {&q->target, &q->target2};
 	struct policy_answer all = {.rule = NULL};
 	bool any = false;
 
 	q->own = false;
 	for (size_t i = 0; i < 2; i++) {
-		const struct target *t = targets[i];
+		struct target *t = targets[i];
 
 		if (t->rights == 0)
 			continue;

@@ -73,6 +73,7 @@ int ledger_init(struct ledger *l, int *fd)
 	l->lost = 0;
 	l->torn = false;
 	l->second = -1;
+	l->head.size = 0;
 	l->used = 0;
 	l->buffer[0] = '\n';
 	l->fd = fd_take(&file);
@@ -139,15 +140,13 @@ static void put_time(struct ledger *l, struct jsonl *j)
 {
 	char text[sizeof(l->clock) + 10];
 	struct timespec now;
-	long ns;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	clock_text(l, now.tv_sec);
-	memcpy(text, l->clock, sizeof(l->clock));
-	ns = now.tv_nsec;
-	for (size_t i = 9; i-- > 0; ns /= 10)
-		text[sizeof(l->clock) + i] = (char)('0' + ns % 10);
 	text[sizeof(text) - 1] = 'Z';
+	/* Nine digits, zeros in front too: the one before them makes way for the clock's dot. */
+	jsonl_digits(text + sizeof(text) - 1, 1000000000u + (uint64_t)now.tv_nsec);
+	memcpy(text, l->clock, sizeof(l->clock));
 	jsonl_own(j, "time", text, sizeof(text));
 }
 
@@ -171,6 +170,21 @@ static INLINE void put_number(struct jsonl *j, const char *name, uint64_t v)
 {
 	if (v > 0)
 		jsonl_u64(j, name, v);
+}
+
+/* What was reached is nearly always what was asked; and what needed no escape needs none again. */
+static INLINE void put_paths(struct jsonl *j, const struct record *r)
+{
+	const size_t around = strlen(",\"asked\":\"\"");
+	const char *from = j->at;
+
+	put_bytes(j, "asked", r->asked, r->asked_size);
+	if (r->reached_size > 0 && r->reached_size == r->asked_size &&
+		(size_t)(j->at - from) == r->asked_size + around &&
+		memcmp(r->reached, r->asked, r->asked_size) == 0)
+		jsonl_own(j, "reached", r->reached, r->reached_size);
+	else
+		put_bytes(j, "reached", r->reached, r->reached_size);
 }
 
 static void put_client(struct jsonl *j, const struct record *r)
@@ -201,9 +215,7 @@ static void put_error(struct jsonl *j, int error)
 /* What was asked, and what it was. */
 static void put_request(struct jsonl *j, const struct record *r)
 {
-	put_word(j, "op", r->op);
-	put_bytes(j, "asked", r->asked, r->asked_size);
-	put_bytes(j, "reached", r->reached, r->reached_size);
+	put_paths(j, r);
 	put_bytes(j, "asked2", r->asked2, r->asked2_size);
 	put_bytes(j, "reached2", r->reached2, r->reached2_size);
 	if (r->has_inode) {
@@ -219,6 +231,36 @@ static void put_request(struct jsonl *j, const struct record *r)
 	jsonl_string(j, "rule", r->rule);
 }
 
+/* Who asked, and for what: the same as in the line before, mostly, so that its bytes are kept. */
+static void put_head(struct ledger *l, struct jsonl *j, const struct record *r)
+{
+	struct ledger_head *h = &l->head;
+	const char *from = j->at;
+	size_t size;
+
+	if (h->size > 0 && !r->has_client && h->event == r->event && h->door == r->door &&
+		h->pid == r->pid && h->op == r->op) {
+		jsonl_again(j, h->text, h->size);
+		return;
+	}
+	put_word(j, "event", event_names[r->event]);
+	put_word(j, "session", l->session);
+	if (r->pid > 0)
+		jsonl_i64(j, "pid", r->pid);
+	put_client(j, r);
+	put_word(j, "door", door_names[r->door]);
+	put_word(j, "op", r->op);
+	size = (size_t)(j->at - from);
+	if (r->has_client || j->overrun || size > sizeof(h->text))
+		return;
+	h->event = r->event;
+	h->door = r->door;
+	h->pid = r->pid;
+	h->op = r->op;
+	h->size = size;
+	memcpy(h->text, from, size);
+}
+
 int ledger_add(struct ledger *l, const struct record *r)
 {
 	struct jsonl j = jsonl_begin(l->buffer + 1 + l->used, sizeof(l->buffer) - 1 - l->used);
@@ -226,12 +268,7 @@ int ledger_add(struct ledger *l, const struct record *r)
 
 	jsonl_u64(&j, "seq", l->next);
 	put_time(l, &j);
-	put_word(&j, "event", event_names[r->event]);
-	put_word(&j, "session", l->session);
-	if (r->pid > 0)
-		jsonl_i64(&j, "pid", r->pid);
-	put_client(&j, r);
-	put_word(&j, "door", door_names[r->door]);
+	put_head(l, &j, r);
 	put_request(&j, r);
 	put_error(&j, r->error);
 	jsonl_string(&j, "reason", r->reason);

@@ -35,7 +35,7 @@ enum ledger_event {
 struct record {
 	enum ledger_event event;
 	enum door door;
-	const char *op;
+	const char *op; /* a literal, which is told by its address */
 	pid_t pid;
 	bool has_client;
 	uint64_t client_number;
@@ -87,6 +87,15 @@ struct ledger {
 	bool torn;        /* a write stopped half way and could not be cut off */
 	int64_t second;   /* whose text stands in `clock` */
 	char clock[20];   /* "2026-01-31T23:59:59." */
+	/* What the last line said of who asked, and for what, as it stands there. */
+	struct ledger_head {
+		enum ledger_event event;
+		enum door door;
+		pid_t pid;
+		const char *op;
+		size_t size; /* 0: nothing yet */
+		char text[256];
+	} head;
 	size_t used;
 	char buffer[LEDGER_BUFFER]; /* a newline, for after a torn line; then the lines */
 };

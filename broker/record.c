@@ -110,6 +110,7 @@ static char *append(char *at, char *end, const char *text)
 	return at + n;
 }
 
+/* With `buf` for what is no single word. */
 static const char *flags_text(const struct request *q, char buf[NAMES_MAX])
 {
 	static const char *const access_mode[] = {"O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"};
@@ -118,9 +119,11 @@ static const char *flags_text(const struct request *q, char buf[NAMES_MAX])
 	uint32_t left = q->flags;
 	char rest[16];
 
-	buf[0] = '\0';
 	if (!name)
 		return NULL;
+	if (q->op == MSG_OPEN && !(left & ~(uint32_t)O_ACCMODE))
+		return access_mode[left];
+	buf[0] = '\0';
 	if (q->op == MSG_OPEN) {
 		at = append(at, end, access_mode[left & O_ACCMODE]);
 		left &= ~(uint32_t)O_ACCMODE;

@@ -26,12 +26,15 @@
  * request_move() can tell them from the rest. */
 struct target {
 	size_t asked_size;
-	size_t raw_size;     /* 0: `asked` says the same */
-	size_t reached_size; /* 0: not resolved */
-	unsigned rights;     /* enum right set that the operation needs here; 0: no path */
-	int fd;              /* O_PATH: the inode, or with `name` its parent; -1 */
-	const char *name;    /* last component of `asked`, in `fd`; NULL: fd is the inode */
-	dev_t dev;           /* of the inode reached; 0 where there is none yet (mkdir, O_CREAT) */
+	size_t raw_size;      /* 0: `asked` says the same */
+	size_t reached_size;  /* 0: not resolved */
+	unsigned rights;      /* enum right set that the operation needs here; 0: no path */
+	unsigned decided_for; /* rights for which `decided` is the policy's word on `asked`; 0: none
+			       */
+	struct policy_answer decided;
+	int fd;           /* O_PATH: the inode, or with `name` its parent; -1 */
+	const char *name; /* last component of `asked`, in `fd`; NULL: fd is the inode */
+	dev_t dev;        /* of the inode reached; 0 where there is none yet (mkdir, O_CREAT) */
 	ino_t ino;
 	mode_t mode; /* its st_mode; 0 where there is none */
 	uid_t uid;   /* its owner, for the reason of a denial */

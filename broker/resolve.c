@@ -28,7 +28,7 @@
 void target_init(struct target *t)
 {
 	t->asked_size = t->raw_size = t->reached_size = 0;
-	t->rights = 0;
+	t->rights = t->decided_for = 0;
 	t->fd = -1;
 	t->name = NULL;
 	t->dev = 0;
@@ -71,7 +71,10 @@ int target_ask(struct target *t, const char *path, size_t size)
 	if (n < 0)
 		return n;
 	t->asked_size = (size_t)n;
+	t->decided_for = 0;
 	t->must_be_directory = path[size - 1] == '/';
+	if ((size_t)n == size) /* nothing was taken away: it was normal */
+		return 0;
 	while (size > 1 && path[size - 1] == '/')
 		size--;
 	t->ends_in_dots = ends_with(path, size, "/.") || ends_with(path, size, "/..");

@@ -92,34 +92,49 @@ uint8_t dec_u8(struct dec *d)
 	return p ? *p : 0;
 }
 
+static uint16_t get_u16(const uint8_t *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le16toh(v);
+}
+
+static uint32_t get_u32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le32toh(v);
+}
+
+static uint64_t get_u64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le64toh(v);
+}
+
 uint16_t dec_u16(struct dec *d)
 {
 	const void *p = dec_bytes(d, 2);
-	uint16_t v = 0;
 
-	if (p)
-		memcpy(&v, p, sizeof(v));
-	return le16toh(v);
+	return p ? get_u16(p) : 0;
 }
 
 uint32_t dec_u32(struct dec *d)
 {
 	const void *p = dec_bytes(d, 4);
-	uint32_t v = 0;
 
-	if (p)
-		memcpy(&v, p, sizeof(v));
-	return le32toh(v);
+	return p ? get_u32(p) : 0;
 }
 
 uint64_t dec_u64(struct dec *d)
 {
 	const void *p = dec_bytes(d, 8);
-	uint64_t v = 0;
 
-	if (p)
-		memcpy(&v, p, sizeof(v));
-	return le64toh(v);
+	return p ? get_u64(p) : 0;
 }
 
 int dec_end(const struct dec *d)
@@ -189,18 +204,21 @@ static bool path_is_sound(const char *path, size_t size, bool named)
 int msg_get_request(struct dec *d, enum msg_op op, struct msg_request *ret)
 {
 	unsigned fields = msg_rows[op].fields;
+	const uint8_t *p = dec_bytes(d, MSG_REQUEST_SIZE);
 	struct msg_request q;
 	bool times;
 
-	q.flags = dec_u32(d);
-	q.mode = dec_u32(d);
-	q.offset = dec_u64(d);
-	q.atime = (int64_t)dec_u64(d);
-	q.mtime = (int64_t)dec_u64(d);
-	q.atime_ns = dec_u32(d);
-	q.mtime_ns = dec_u32(d);
-	q.path_size = dec_u16(d);
-	q.path2_size = dec_u16(d);
+	if (!p)
+		return -EBADMSG;
+	q.flags = get_u32(p);
+	q.mode = get_u32(p + 4);
+	q.offset = get_u64(p + 8);
+	q.atime = (int64_t)get_u64(p + 16);
+	q.mtime = (int64_t)get_u64(p + 24);
+	q.atime_ns = get_u32(p + 32);
+	q.mtime_ns = get_u32(p + 36);
+	q.path_size = get_u16(p + 40);
+	q.path2_size = get_u16(p + 42);
 	q.path = dec_bytes(d, q.path_size);
 	q.path2 = dec_bytes(d, q.path2_size);
 	if (d->error)

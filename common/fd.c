@@ -15,23 +15,13 @@
 
 #define RUN_MIN 3 /* descriptors that are worth a close_range(2) */
 
-void fd_close(int *fd)
+void fd_close_open(int fd)
 {
 	int saved = errno;
 
 	/* close(2): on Linux the descriptor is gone even after EINTR. */
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
+	close(fd);
 	errno = saved;
-}
-
-int fd_take(int *fd)
-{
-	int taken = *fd;
-
-	*fd = -1;
-	return taken;
 }
 
 /* How many descriptors from fds[0] on follow one another without a gap: whatever lies in such a

@@ -15,10 +15,23 @@
 
 struct stat;
 
+/* Closes a descriptor.  Keeps errno. */
+void fd_close_open(int fd);
 /* Closes *fd unless it is negative, and sets it to -1.  Keeps errno. */
-void fd_close(int *fd);
+static inline void fd_close(int *fd)
+{
+	if (*fd >= 0)
+		fd_close_open(*fd);
+	*fd = -1;
+}
 /* Returns *fd and leaves -1: ownership moves to the caller. */
-int fd_take(int *fd);
+static inline int fd_take(int *fd)
+{
+	int taken = *fd;
+
+	*fd = -1;
+	return taken;
+}
 /* Closes n descriptors of an array, each set to -1. */
 void fd_close_many(int *fds, size_t n);
 

@@ -116,6 +116,8 @@ JSONL_INLINE void jsonl_bool(struct jsonl *j, const char *name, bool v)
 		memcpy(at, v ? "true" : "false", v ? 4 : 5);
 }
 
+/* Whole fields as they stand in another line, of which they were not the first. */
+void jsonl_again(struct jsonl *j, const char *text, size_t size);
 /* An object as a field's value; ended by jsonl_close(). */
 void jsonl_open(struct jsonl *j, const char *name);
 void jsonl_close(struct jsonl *j);

@@ -5,6 +5,7 @@
 #ifndef WARDER_PATH_H
 #define WARDER_PATH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -17,5 +18,9 @@
  * -ENAMETOOLONG: it does not fit, or a component is longer than NAME_MAX.
  */
 int path_normalise(const char *path, size_t size, char *buf, size_t buf_size);
+
+/* Whether that would change nothing: "/", or components between single slashes of which none is "."
+ * or "..".  Says nothing of a NUL, nor of how long a component is. */
+bool path_is_normal(const char *path, size_t size);
 
 #endif

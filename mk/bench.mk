@@ -16,6 +16,11 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(TEST_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(WARDER_LIBS) $(JSON_LIBS)
 
+# Its session is the unit tests'.
+$(BUILD)/bench/pipeline: $(BUILD)/obj/tests/bench/pipeline.o $(TEST_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(WARDER_LIBS) $(JSON_LIBS) -lcmocka
+
 .PHONY: bench bench-build soak
 bench-build: all $(BENCH_BINS)
 

@@ -11,6 +11,8 @@
  */
 #include "policy/trie.h"
 
+#include "common/path.h"
+
 #include <errno.h>
 
 /* ---- walk ------------------------------------------------------------------------------------ */
@@ -166,14 +168,20 @@ static size_t step(
 	struct tally *t, const uint32_t *from, size_t n_from, uint32_t *to, const char *s, size_t n)
 {
 	const struct matcher *m = &t->p->matcher;
-	uint32_t name_hash = trie_hash(s, n);
+	uint32_t name_hash = 0;
+	bool hashed = false;
 	size_t n_to = 0;
 
 	next_stamp(m);
 	for (size_t i = 0; i < n_from; i++) {
 		const struct node *node = &m->nodes[from[i]];
 
-		n_to = enter(t, to, n_to, trie_find(m, from[i], name_hash, s, n));
+		if (node->has_literals) {
+			if (!hashed)
+				name_hash = trie_hash(s, n);
+			hashed = true;
+			n_to = enter(t, to, n_to, trie_find(m, from[i], name_hash, s, n));
+		}
 		if (node->affix)
 			n_to = step_globs(t, &m->affixes[node->affix], to, n_to, s, n);
 		if (node->is_deep)
@@ -244,11 +252,9 @@ static void decide(const struct tally *t, struct policy_answer *a)
 	uint32_t deny = 0, ask = 0, allow = 0;
 
 	*a = (struct policy_answer){.as = AS_BROKER, .types = ~0u, .mode_max = 0777};
-	for (unsigned i = 0; i < MARKS_COUNT; i++) {
-		const struct claim *c = &t->of[i];
+	for (unsigned left = t->wanted; left; left &= left - 1) {
+		const struct claim *c = &t->of[__builtin_ctz(left)];
 
-		if (!(t->wanted & 1u << i))
-			continue;
 		if (c->deny) {
 			keep_first(&deny, c->deny - 1);
 		} else if (c->ask) {
@@ -259,7 +265,7 @@ static void decide(const struct tally *t, struct policy_answer *a)
 			a->types &= c->types;
 			a->mode_max &= c->mode_max;
 		} else {
-			a->missing |= 1u << i;
+			a->missing |= left & -left;
 		}
 	}
 	if (t->protected)
@@ -277,30 +283,12 @@ static void decide(const struct tally *t, struct policy_answer *a)
 	}
 }
 
-/* "/", or components between single slashes of which none is "." or "..". */
-static bool is_normal(const char *path, size_t size)
-{
-	if (size == 0 || path[0] != '/')
-		return false;
-	for (size_t i = 0; size > 1 && i < size; i++) {
-		size_t left = size - i - 1;
-		const char *s = path + i + 1;
-
-		if (path[i] != '/')
-			continue;
-		if (left == 0 || s[0] == '/' || (s[0] == '.' && (left == 1 || s[1] == '/')) ||
-			(left >= 2 && s[0] == '.' && s[1] == '.' && (left == 2 || s[2] == '/')))
-			return false;
-	}
-	return true;
-}
-
 enum verdict policy_check(const struct policy *p, const char *path, size_t size, unsigned rights,
 	struct policy_answer *ret_answer)
 {
 	struct tally t = {.p = p, .wanted = rights & MARKS_ALL, .longest = SIZE_MAX};
 
-	if (!p->compiled || !t.wanted || t.wanted != rights || !is_normal(path, size)) {
+	if (!p->compiled || !t.wanted || t.wanted != rights || !path_is_normal(path, size)) {
 		*ret_answer = (struct policy_answer){.verdict = VERDICT_DENY, .missing = rights};
 		return VERDICT_DENY;
 	}
@@ -333,7 +321,7 @@ bool policy_names(const struct policy *p, const char *path, size_t size)
 	const char *end = path + size;
 	uint32_t node = TRIE_ROOT;
 
-	if (!p->compiled || !is_normal(path, size))
+	if (!p->compiled || !path_is_normal(path, size))
 		return false;
 	for (path++; path < end && node && !m->nodes[node].inside;) {
 		const char *slash = memchr(path, '/', (size_t)(end - path));

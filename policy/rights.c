@@ -92,17 +92,15 @@ char *policy_rights_name(unsigned rights, char *buf, size_t size)
 	if (size > 0)
 		buf[0] = '\0';
 	left = left == RIGHTS_ALL ? left : right_open(left);
-	for (unsigned i = 0; i < MARKS_COUNT; i++) {
-		size_t more;
+	for (; left; left &= left - 1) {
+		const char *name = right_name((unsigned)__builtin_ctz(left));
+		size_t more = strlen(name);
 
-		if (!(left & 1u << i))
-			continue;
-		more = strlen(right_name(i));
 		if (n + more + 2 > size) /* a comma before, a NUL behind */
 			break;
 		if (n > 0)
 			buf[n++] = ',';
-		memcpy(buf + n, right_name(i), more + 1);
+		memcpy(buf + n, name, more + 1);
 		n += more;
 	}
 	return buf;

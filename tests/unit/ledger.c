@@ -134,12 +134,109 @@ static void a_record_has_the_fields_that_it_was_given(void **state)
 }
 
 /* The date is our own arithmetic: compared with the C library's. */
+static void assert_text(json_t *line, const char *name, const char *want)
+{
+	const char *is = json_string_value(json_object_get(line, name));
+
+	if (!want)
+		assert_null(json_object_get(line, name));
+	else
+		assert_string_equal(is ? is : "", want);
+}
+
+/* What is kept of the line before is taken only where it is the same. */
+static void each_line_says_who_asked_and_for_what(void **state)
+{
+	static const struct {
+		enum ledger_event event;
+		enum door door;
+		pid_t pid;
+		const char *op;
+		bool has_client;
+	} asked[] = {
+		{EVENT_GRANT, DOOR_ASK, 7, "open", false},
+		{EVENT_GRANT, DOOR_ASK, 7, "open", false},
+		{EVENT_DENY, DOOR_ASK, 7, "open", false},
+		{EVENT_DENY, DOOR_TRAP, 7, "open", false},
+		{EVENT_DENY, DOOR_TRAP, 8, "open", false},
+		{EVENT_DENY, DOOR_TRAP, 8, "mkdir", false},
+		{EVENT_DENY, DOOR_TRAP, 8, NULL, false},
+		{EVENT_DENY, DOOR_TRAP, 0, NULL, false},
+		{EVENT_DENY, DOOR_NONE, 0, NULL, false},
+		{EVENT_DENY, DOOR_NONE, 0, NULL, true},
+		{EVENT_DENY, DOOR_NONE, 0, NULL, false},
+		{EVENT_GRANT, DOOR_ASK, 7, "open", false},
+	};
+	static const char *const events[] = {[EVENT_GRANT] = "grant", [EVENT_DENY] = "deny"};
+	static const char *const doors[] = {NULL, "ask", "trap"};
+	struct book *b = *state;
+	const size_t n = sizeof(asked) / sizeof(asked[0]);
+	json_t *all;
+
+	for (size_t i = 0; i < n; i++) {
+		struct record r = grant;
+
+		r.event = asked[i].event;
+		r.door = asked[i].door;
+		r.pid = asked[i].pid;
+		r.op = asked[i].op;
+		r.has_client = asked[i].has_client;
+		assert_int_equal(ledger_write(b->l, &r), 0);
+	}
+	all = lines(b);
+	assert_int_equal(json_array_size(all), n);
+	for (size_t i = 0; i < n; i++) {
+		json_t *line = json_array_get(all, i);
+
+		assert_text(line, "event", events[asked[i].event]);
+		assert_text(line, "session", b->l->session);
+		assert_text(line, "door", doors[asked[i].door]);
+		assert_text(line, "op", asked[i].op);
+		assert_int_equal(json_integer_value(json_object_get(line, "pid")), asked[i].pid);
+		assert_int_equal(json_object_get(line, "client") != NULL, asked[i].has_client);
+		assert_text(line, "reached", "/data/b");
+	}
+	json_decref(all);
+}
+
+/* Both paths are escaped, whether they are the same or not. */
+static void a_path_that_was_reached_reads_as_it_is(void **state)
+{
+	static const char *const paths[] = {
+		"/data/a", "/data/a\n", "/data/\xff", "/d\"", "/data/b"};
+	struct book *b = *state;
+	const size_t n = sizeof(paths) / sizeof(paths[0]);
+	json_t *all;
+
+	for (size_t i = 0; i < n * n; i++) {
+		struct record r = grant;
+
+		r.asked = paths[i / n];
+		r.asked_size = strlen(r.asked);
+		r.reached = paths[i % n];
+		r.reached_size = strlen(r.reached);
+		assert_int_equal(ledger_write(b->l, &r), 0);
+	}
+	all = lines(b);
+	assert_int_equal(json_array_size(all), n * n);
+	for (size_t i = 0; i < n * n; i++) {
+		json_t *line = json_array_get(all, i);
+		bool asked = strchr(paths[i / n], 0xff), reached = strchr(paths[i % n], 0xff);
+
+		assert_text(line, "asked", asked ? "/data/\u00ff" : paths[i / n]);
+		assert_text(line, "reached", reached ? "/data/\u00ff" : paths[i % n]);
+		assert_int_equal(json_is_true(json_object_get(line, "asked_bytes")), asked);
+		assert_int_equal(json_is_true(json_object_get(line, "reached_bytes")), reached);
+	}
+	json_decref(all);
+}
+
 static void the_time_is_the_clocks(void **state)
 {
 	struct book *b = *state;
 	json_t *all;
 	time_t before = time(NULL), after;
-	char from[32], to[32], got[20];
+	char from[32], to[32], got[32];
 	struct tm tm;
 
 	assert_int_equal(ledger_write(b->l, &grant), 0);
@@ -149,6 +246,11 @@ static void the_time_is_the_clocks(void **state)
 		json_string_value(json_object_get(json_array_get(all, 0), "time")));
 	strftime(from, sizeof(from), "%Y-%m-%dT%H:%M:%S", gmtime_r(&before, &tm));
 	strftime(to, sizeof(to), "%Y-%m-%dT%H:%M:%S", gmtime_r(&after, &tm));
+	assert_int_equal(strlen(got), strlen("2026-01-31T23:59:59.123456789Z"));
+	assert_int_equal(got[19], '.');
+	assert_int_equal(strspn(got + 20, "0123456789"), 9);
+	assert_int_equal(got[29], 'Z');
+	got[19] = '\0';
 	assert_true(strcmp(got, from) >= 0 && strcmp(got, to) <= 0);
 	json_decref(all);
 }
@@ -325,6 +427,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		T(a_record_has_the_fields_that_it_was_given),
+		T(each_line_says_who_asked_and_for_what),
+		T(a_path_that_was_reached_reads_as_it_is),
 		T(the_time_is_the_clocks),
 		T(errors_are_named_and_clients_are_objects),
 		T(hostile_names_stay_on_one_line),

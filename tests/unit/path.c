@@ -71,15 +71,17 @@ static void what_is_no_absolute_path_is_refused(void **state)
 /* Random paths of few letters against the plain definition: a stack of components. */
 static void random_paths_agree_with_the_definition(void **state)
 {
-	static const char letters[] = "//..ab";
+	/* Half of them with few dots, so that most of those are normal already. */
+	static const char *const letters[] = {"//..ab", "/.abcdefghijkl"};
 	unsigned seed = 11;
 
-	for (int i = 0; i < 100000; i++) {
-		char path[24] = "/", buf[64], want[64] = "", copy[24];
-		size_t n = 1 + (size_t)rand_r(&seed) % 22;
+	for (int i = 0; i < 200000; i++) {
+		const char *among = letters[i % 2];
+		char path[48] = "/", buf[64], want[64] = "", copy[48];
+		size_t n = 1 + (size_t)rand_r(&seed) % (i % 4 < 2 ? 22 : 45);
 
 		for (size_t k = 1; k < n; k++)
-			path[k] = letters[(size_t)rand_r(&seed) % 6];
+			path[k] = among[(size_t)rand_r(&seed) % strlen(among)];
 		path[n] = '\0';
 		strcpy(copy, path);
 		for (char *save, *c = strtok_r(copy, "/", &save); c;
@@ -98,7 +100,11 @@ static void random_paths_agree_with_the_definition(void **state)
 			strcpy(want, "/");
 		assert_int_equal(path_normalise(path, n, buf, sizeof(buf)), strlen(want));
 		assert_string_equal(buf, want);
+		assert_int_equal(path_is_normal(path, n), strcmp(path, want) == 0);
 	}
+	assert_false(path_is_normal("", 0));
+	assert_false(path_is_normal("a/b", 3));
+	assert_false(path_is_normal("abcdefgh/b", 10));
 }
 
 int main(void)
