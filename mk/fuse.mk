@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 # A file system whose server sleeps, for tests/e2e/fuse.sh; without libfuse3 that test says so.
 
-FUSE_FOUND := $(shell $(PKG_CONFIG) --exists fuse3 2>/dev/null && echo yes)
+FUSE_LIBS := $(shell $(PKG_CONFIG) --cflags --libs fuse3 2>/dev/null)
+# Whether it is there for the machine that is built for.
+FUSE_FOUND := $(if $(FUSE_LIBS),$(call probe,$(FUSE_LIBS)))
 
 ifneq ($(FUSE_FOUND),)
 SLEEPY := $(BUILD)/tests/fuse/sleepy

@@ -22,3 +22,5 @@ $(BUILD)/tests/cell/paths: $(call obj,sandbox/tables/worker.c)
 
 # What makes the filters, for the test that what it makes shorter stays the same.
 $(BUILD)/tests/unit/filter_shrink: $(call obj,$(filter-out %/make.c,$(wildcard sandbox/tables/*.c)))
+# The table itself, and what makes a program of it.
+$(BUILD)/tests/cell/filter_tables: $(call obj,sandbox/tables/worker.c sandbox/tables/compile.c)

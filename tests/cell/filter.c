@@ -4,10 +4,9 @@
  *
  * Every number from 0 to 600 is called under the loaded program.  A second filter, loaded first,
  * hands whatever the first would allow to this test, which answers instead of the kernel: nothing
- * is carried out.  The result is compared with a file that stands beside this one; UPDATE_GOLDEN=1
- * writes it anew.
+ * is carried out.  The result is compared with a file that stands beside this one (golden.h).
  */
-#include "tests/cell/cell.h"
+#include "tests/cell/golden.h"
 #include "broker/trap.h"
 #include "sandbox/filter.h"
 
@@ -21,24 +20,9 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <sys/utsname.h>
 
-#define NUMBERS 601
 #define ALLOWED 4242 /* an answer that no call gives for zeros */
 #define THE_END 0x77
-
-enum kind { VIEW, APPEND, HOST, KINDS };
-static const char *const kind_names[] = {"view", "append", "host"};
-
-/* Specs that lead to each kind of cell. */
-static void kind_spec(enum kind kind, struct cell_spec *spec, struct cell_tree *tree)
-{
-	*tree = (struct cell_tree){.path = "/srv"};
-	*spec = (struct cell_spec){.trees = tree, .n_trees = 1, .tty_fd = -1, .uid = worker_uid()};
-	tree->access = kind == APPEND ? CELL_APPEND : CELL_WRITE;
-	if (kind == HOST)
-		spec->root = CELL_HOST;
-}
 
 static int load(enum kind kind)
 {
@@ -63,17 +47,6 @@ struct shared {
 	int error[NUMBERS];
 };
 
-/* uretprobe and uprobe (Linux 6.11, 6.18): no filter sees them, and from anywhere but the kernel's
- * own trampoline they are a SIGILL or SIGSEGV. */
-static bool kernel_only(int nr)
-{
-#ifdef __x86_64__
-	return nr == 335 || nr == 336;
-#else
-	return false;
-#endif
-}
-
 static void try_all(struct shared *s, enum kind kind)
 {
 	const struct sock_filter notify[] = {{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_USER_NOTIF}};
@@ -88,7 +61,7 @@ static void try_all(struct shared *s, enum kind kind)
 		syscall(SYS_exit_group, 1);
 	__atomic_store_n(&s->armed, 1, __ATOMIC_SEQ_CST);
 	for (int nr = 0; nr < NUMBERS; nr++) {
-		if (kernel_only(nr))
+		if (golden_is_kernel_only(seccomp_arch_native(), nr))
 			continue;
 		s->result[nr] = (int)syscall(nr, 0, 0, 0, 0, 0, 0);
 		s->error[nr] = errno;
@@ -147,7 +120,7 @@ static const char *verdict(const struct shared *s, int nr)
 {
 	bool goes_on;
 
-	if (kernel_only(nr))
+	if (golden_is_kernel_only(seccomp_arch_native(), nr))
 		return "kernel";
 	if (s->result[nr] == ALLOWED)
 		return "allow";
@@ -156,31 +129,7 @@ static const char *verdict(const struct shared *s, int nr)
 	/* No broker holds a listener here: seccomp_unotify(2). */
 	if (s->error[nr] == ENOSYS && trap_name(nr, &goes_on))
 		return goes_on ? "trap, may go on" : "trap";
-	return s->error[nr] == EPERM        ? "EPERM"
-	       : s->error[nr] == EACCES     ? "EACCES"
-	       : s->error[nr] == ENOSYS     ? "ENOSYS"
-	       : s->error[nr] == EOPNOTSUPP ? "EOPNOTSUPP"
-					    : "?";
-}
-
-static void write_line(char *line, size_t size, int nr, const char *const verdicts[KINDS])
-{
-	char *name = seccomp_syscall_resolve_num_arch(seccomp_arch_native(), nr);
-
-	snprintf(line, size, "%3d %-24s %-16s %-16s %s\n", nr, name ? name : "-", verdicts[0],
-		verdicts[1], verdicts[2]);
-	free(name);
-}
-
-static FILE *golden(const char *mode)
-{
-	const char *top = getenv("TOP");
-	struct utsname host;
-	char path[512];
-
-	uname(&host);
-	snprintf(path, sizeof(path), "%s/tests/cell/filter.%s", top ? top : ".", host.machine);
-	return fopen(path, mode);
+	return golden_error(s->error[nr]);
 }
 
 static void every_number_answers_as_the_golden_file_says(void **state)
@@ -188,29 +137,15 @@ static void every_number_answers_as_the_golden_file_says(void **state)
 	static const char *verdicts[NUMBERS][KINDS];
 	struct shared *s =
 		mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	bool update = getenv("UPDATE_GOLDEN") != NULL;
-	FILE *file = golden(update ? "we" : "re");
-	char line[128], want[128];
 
 	assert_ptr_not_equal(s, MAP_FAILED);
-	if (!file) {
-		print_message("no golden file for this machine; make one with UPDATE_GOLDEN=1\n");
-		skip();
-	}
 	for (int kind = 0; kind < KINDS; kind++) {
 		try_kind((enum kind)kind, s);
 		for (int nr = 0; nr < NUMBERS; nr++)
 			verdicts[nr][kind] = verdict(s, nr);
 	}
-	for (int nr = 0; nr < NUMBERS; nr++) {
-		write_line(line, sizeof(line), nr, verdicts[nr]);
-		if (update)
-			fputs(line, file);
-		else if (!fgets(want, sizeof(want), file) || strcmp(want, line) != 0)
-			flunk("the file says\n%sthe filter does\n%s", want, line);
-	}
-	fclose(file);
 	munmap(s, sizeof(*s));
+	golden_compare(seccomp_arch_native(), verdicts);
 }
 
 /* ---- rows with conditions: each attempt works without the filter --------------------------------
