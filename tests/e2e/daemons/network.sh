@@ -2,12 +2,13 @@
 # network.sh COMMAND... - makes the network that the test runs in, and runs it there without the
 # capabilities that this took.
 #
-# Sourced by nobody: it is what unshare starts.  192.0.2.1 is an address of no loopback kind that leads
-# nowhere (RFC 5737).
+# Sourced by nobody: it is what unshare starts.  192.0.2.1 and 2001:db8::7 are addresses of no loopback
+# kind that lead nowhere (RFC 5737, RFC 3849); of a kernel without IPv6 the second is not asked for.
 
 set -eu
 ip link set lo up
 ip address add 192.0.2.1/32 dev lo
+[ ! -e /proc/sys/net/ipv6 ] || ip -6 address add 2001:db8::7/128 dev lo nodad || true
 # The name server's port is an ordinary one here.
 echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
 # A directory that holds nothing, so that a file system of ours hides nothing.
