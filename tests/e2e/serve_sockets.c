@@ -6,6 +6,7 @@
  * This program is its own worker: called with --serve it does for its clients what their frames
  * say, one a frame, and tells what came of it.  The servers that it meets stand in the test.
  */
+#include "tests/e2e/processes.h"
 #include "tests/e2e/server.h"
 #include "tests/hostile/inside.h"
 
@@ -343,68 +344,9 @@ static void expect_dialed_again(void)
 
 /* ---- processes ------------------------------------------------------------------------------- */
 
-static pid_t parent_of(pid_t pid)
-{
-	char path[64], text[2048];
-	autofd fd = -1;
-	const char *at;
-	long n;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? 0 : fd_read_all(fd, text, sizeof(text) - 1);
-	text[n < 0 ? 0 : n] = '\0';
-	at = strstr(text, "\nPPid:");
-	return at ? (pid_t)atoi(at + 6) : -1;
-}
-
-/* One that has ended and waits for its parent has no program any more. */
-static bool is_dialer(pid_t pid)
-{
-	char path[64], text[64] = "";
-	autofd fd = -1;
-
-	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd >= 0 && fd_read_all(fd, text, sizeof(text) - 1) > 0 &&
-	       strcmp(text, "warder-dialer") == 0;
-}
-
-/* The processes that `is` holds for and whose ancestor of that degree is the server. */
-static int processes(bool (*is)(pid_t pid), int degree, pid_t *ret)
-{
-	DIR *proc = opendir("/proc");
-	const struct dirent *e;
-	int n = 0;
-
-	assert_non_null(proc);
-	while ((e = readdir(proc))) {
-		pid_t pid = (pid_t)atoi(e->d_name), up = pid;
-
-		for (int i = 0; i < degree && up > 0; i++)
-			up = parent_of(up);
-		if (pid <= 0 || up != w.server.pid || (is && !is(pid)))
-			continue;
-		assert_in_range(n, 0, N_DIALERS - 1);
-		ret[n++] = pid;
-	}
-	closedir(proc);
-	return n;
-}
-
 static int dialers(pid_t ret[N_DIALERS])
 {
-	return processes(is_dialer, 2, ret);
-}
-
-static bool is_running(pid_t pid)
-{
-	char path[64], text[8];
-	autofd fd = -1;
-
-	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd >= 0 && fd_read_all(fd, text, sizeof(text)) > 0;
+	return processes_of(w.server.pid, 2, is_dialer, ret, N_DIALERS);
 }
 
 static void expect_gone(const pid_t *pids, int n)
