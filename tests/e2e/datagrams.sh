@@ -2,52 +2,20 @@
 # SPDX-License-Identifier: MIT
 # datagrams.sh - Unix datagrams to peers of the host: what arrives, where, and what the book says.
 . "$(dirname "$0")/lib.sh"
+. "$TOP/tests/e2e/datagrams/peers.sh"
 
-python=/usr/bin/python3
-[ -x "$python" ] || { echo "1..0 # SKIP $python is missing; install python3"; exit 0; }
-
-mkdir data run/log
 ln -s log/dev-log run/dev-log
-chmod 755 run run/log data
-cat >server.py <<'END'
-# Each datagram is a line of NAME.got: the sender's uid, descriptors that came along, its text.
-import os, socket, struct, sys
-name = sys.argv[1]
-s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-s.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-s.bind(name)
-os.chmod(name, 0o777)
-out = open(sys.argv[2], "w", 1)
-while True:
-    data, extra, _, _ = s.recvmsg(300000, 1000)
-    uid, fds = -1, 0
-    for level, kind, c in extra:
-        if kind == 2: uid = struct.unpack("3i", c[:12])[1]
-        if kind == 1: fds += len(c) // 4
-    out.write("uid=%d fds=%d %s\n" % (uid, fds, data.decode() if len(data) < 200 else len(data)))
-END
-serve() { # path, what it gets
-	"$python" server.py "$1" "$2" & pids="$pids $!"
-	wait_until test -S "$1" || echo "# no server at $1"
-}
-log=$dir/run/log/dev-log notify=$dir/run/log/notify other=$dir/data/other
-serve "$log" "$dir/log.got"
+notify=$dir/run/log/notify
 serve "$notify" "$dir/notify.got"
-serve "$other" "$dir/other.got"
 "$python" -c 'import socket,sys,time; s=socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); time.sleep(600)' \
 	"$dir/run/log/stream" & pids="$pids $!"
 wait_until test -S "$dir/run/log/stream"
 chmod 777 "$dir/run/log/stream"
 
 cat >data/worker.py <<'END'
-import errno, logging, logging.handlers, os, socket, sys
+import logging, logging.handlers, os, socket, sys
+from common import *
 what, path, other = sys.argv[1:4]
-D = socket.SOCK_DGRAM
-def sock(): return socket.socket(socket.AF_UNIX, D)
-def error(f, *a):
-    try: f(*a)
-    except OSError as e: return errno.errorcode[e.errno]
-    return "0"
 if what == "syslog":
     h = logging.handlers.SysLogHandler(address=path)
     log = logging.getLogger(); log.addHandler(h); log.warning("from a handler"); log.error("and another")
@@ -77,27 +45,6 @@ elif what == "flags":
     s = socket.socket(socket.AF_UNIX, D)
     print(bool(fcntl.fcntl(s, 3) & os.O_NONBLOCK))
 END
-run_worker() { # name, status, policy lines on standard input, word [path]
-	cat >policy
-	echo "allow read $dir/data/" >>policy
-	ledger=$dir/ledger.$n_tests.$3
-	expect_status "$1" "$2" "$warder" run -q -p policy --ledger "$ledger" --time 60s -- \
-		"$python" "$dir/data/worker.py" "$3" "${4:-$log}" "$other"
-}
-got() { # name, file, line, how often
-	wait_until test "$(grep -cx "$3" "$dir/$2")" -ge "$4"
-	n=$(grep -cx "$3" "$dir/$2")
-	if [ "$n" -eq "$4" ]; then ok "$1"; else not_ok "$1" "$n times $3 in:" "$(tail -5 "$dir/$2")"; fi
-}
-recorded() { # name, how often, patterns...
-	name=$1 wanted=$2
-	shift 2
-	cp "$ledger" lines
-	for p in "$@"; do grep "$p" lines >lines.new; mv lines.new lines; done
-	n=$(grep -c . lines)
-	if [ "$n" -eq "$wanted" ]; then ok "$name"; else not_ok "$name" "$n lines, not $wanted:" "$(cat "$ledger")"; fi
-}
-uid=$([ "$(id -u)" = 0 ] && echo 65534 || id -u)
 
 run_worker "a syslog handler connects and sends" 0 syslog <<END
 allow connect $log type dgram

@@ -1,52 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # datagrams.sh - Unix datagrams of a worker that wants more than its rule gives.
-. "$(dirname "$0")/../e2e/lib.sh"
+. "$TOP/tests/e2e/lib.sh"
+. "$TOP/tests/e2e/datagrams/peers.sh"
 
-python=/usr/bin/python3
-[ -x "$python" ] || { echo "1..0 # SKIP $python is missing; install python3"; exit 0; }
-
-mkdir data run/log
-chmod 755 run run/log data
-cat >server.py <<'END'
-# Each datagram is a line of NAME.got: the sender's uid, descriptors that came along, its text.
-import os, socket, struct, sys
-name = sys.argv[1]
-s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-s.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-s.bind(name)
-os.chmod(name, 0o777)
-out = open(sys.argv[2], "w", 1)
-while True:
-    data, extra, _, _ = s.recvmsg(300000, 1000)
-    uid, fds = -1, 0
-    for level, kind, c in extra:
-        if kind == 2: uid = struct.unpack("3i", c[:12])[1]
-        if kind == 1: fds += len(c) // 4
-    out.write("uid=%d fds=%d %s\n" % (uid, fds, data.decode() if len(data) < 200 else len(data)))
-END
-serve() { # path, what it gets
-	"$python" server.py "$1" "$2" & pids="$pids $!"
-	server=$!; wait_until test -S "$1" || echo "# no server at $1"
-}
-log=$dir/run/log/dev-log notify=$dir/run/log/notify other=$dir/data/other
-log=$dir/run/log/dev-log deaf=$dir/run/log/deaf mortal=$dir/run/log/mortal other=$dir/data/other
-serve "$log" "$dir/log.got"
-serve "$other" "$dir/other.got"
+deaf=$dir/run/log/deaf mortal=$dir/run/log/mortal
 serve "$deaf" "$dir/deaf.got"
 deaf_pid=$server
 serve "$mortal" "$dir/mortal.got"
 mortal_pid=$server
 
 cat >data/worker.py <<'END'
-import array, ctypes, errno, os, resource, select, signal, socket, sys, time
+import array, ctypes, os, resource, select, sys, time
+from common import *
 what, path, other = sys.argv[1:4]
-D = socket.SOCK_DGRAM
-def sock(): return socket.socket(socket.AF_UNIX, D)
-def error(f, *a):
-    try: f(*a)
-    except OSError as e: return errno.errorcode[e.errno]
-    return "0"
 def until(word):
     for i in range(300):
         if os.path.exists(os.path.dirname(other) + "/" + word): return
@@ -106,27 +73,6 @@ elif what == "dialer":
     e = [error(s.send, b"after") for i in range(200) if not time.sleep(0.01)]
     print(e[-1], error(sock), error(s.connect, path))
 END
-run_worker() { # name, status, policy lines on standard input, word [path]
-	cat >policy
-	echo "allow read $dir/data/" >>policy
-	ledger=$dir/ledger.$n_tests.$3
-	expect_status "$1" "$2" "$warder" run -q -p policy --ledger "$ledger" --time 60s -- \
-		"$python" "$dir/data/worker.py" "$3" "${4:-$log}" "$other"
-}
-got() { # name, file, line, how often
-	wait_until test "$(grep -cx "$3" "$dir/$2")" -ge "$4"
-	n=$(grep -cx "$3" "$dir/$2")
-	if [ "$n" -eq "$4" ]; then ok "$1"; else not_ok "$1" "$n times $3 in:" "$(tail -5 "$dir/$2")"; fi
-}
-recorded() { # name, how often, patterns...
-	name=$1 wanted=$2
-	shift 2
-	cp "$ledger" lines
-	for p in "$@"; do grep "$p" lines >lines.new; mv lines.new lines; done
-	n=$(grep -c . lines)
-	if [ "$n" -eq "$wanted" ]; then ok "$name"; else not_ok "$name" "$n lines, not $wanted:" "$(cat "$ledger")"; fi
-}
-uid=$([ "$(id -u)" = 0 ] && echo 65534 || id -u)
 
 "$python" data/worker.py names "$log" "$other" >out 2>&1
 got "outside the cell names of sendto, sendmsg and sendmmsg lead elsewhere" other.got "uid=[0-9]* fds=0 send.*" 4
@@ -153,7 +99,6 @@ run_worker "a full table of descriptors" 0 table <<END
 allow connect $log type dgram
 END
 expect_text "is the worker's own error" "EMFILE True" out
-
 
 # The worker waits inside for what the script does outside.
 begin() { # word, path
