@@ -6,6 +6,7 @@
 #define WARDER_TEST_PROCESSES_H
 
 #include "common/fd.h"
+#include "tests/descriptors.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -70,23 +71,6 @@ static inline int processes_of(pid_t of, int degree, bool (*is)(pid_t pid), pid_
 	if (proc)
 		closedir(proc);
 	return n;
-}
-
-/* How many descriptors a process has; -1: this user is not told. */
-static inline int count_fds_of(pid_t pid)
-{
-	char path[64];
-	DIR *dir;
-	int n = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	dir = opendir(path);
-	if (!dir)
-		return -1;
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n - 2;
 }
 
 #endif

@@ -3,6 +3,7 @@
  * serve_clients.c - clients of warder serve: workers that die, descriptors that run out, the end.
  */
 #include "tests/e2e/server.h"
+#include "tests/descriptors.h"
 
 #include <dirent.h>
 #include <sys/resource.h>
@@ -99,21 +100,6 @@ static void worker_that_dies_again_and_again_comes_back_less_often(void **state)
 	assert_int_equal(server_stop(&server, SIGTERM), 0);
 }
 
-static int count_fds(pid_t pid)
-{
-	char path[64];
-	DIR *dir;
-	int n = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	dir = opendir(path);
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n - 2;
-}
-
 /* Processor time of a process so far, in ms. */
 static long cpu_ms(pid_t pid)
 {
@@ -187,7 +173,7 @@ static void flood_of_clients_leaks_nothing(void **state)
 	fd = dial(&server);
 	assert_true(ask(fd));
 	close(fd);
-	base = count_fds(server.pid);
+	base = count_fds_of(server.pid);
 	for (int i = 0; i < 1000; i++) {
 		fd = dial(&server);
 		assert_true(fd >= 0);
@@ -198,9 +184,9 @@ static void flood_of_clients_leaks_nothing(void **state)
 	assert_in_range(served, 90, 100);
 	/* Those who left while they waited for a slot are still being passed on.  The first one's
 	 * answer may have come before the supervisor closed its copy, and `base` counts it. */
-	for (long began = now_ms(); count_fds(server.pid) > base && now_ms() - began < WAIT_MS;)
+	for (long began = now_ms(); count_fds_of(server.pid) > base && now_ms() - began < WAIT_MS;)
 		usleep(20000);
-	assert_in_range(count_fds(server.pid), 0, base);
+	assert_in_range(count_fds_of(server.pid), 0, base);
 	assert_int_equal(server_stop(&server, SIGTERM), 0);
 }
 

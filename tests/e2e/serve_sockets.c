@@ -189,7 +189,7 @@ static int set_up(void **state)
 {
 	char path[200];
 
-	*state = (void *)(uintptr_t)count_open_fds();
+	*state = (void *)(intptr_t)count_fds();
 	memset(&w, 0, sizeof(w));
 	w.server.status_fd = -1;
 	snprintf(w.dir, sizeof(w.dir), "%s/sock.XXXXXX",
@@ -227,7 +227,7 @@ static int tear_down(void **state)
 	fd_close_many((int[]){w.tcp, w.other, w.local, w.slow, w.slow_local}, 5);
 	snprintf(command, sizeof(command), "rm -rf '%s'", w.dir);
 	assert_int_equal(system(command), 0);
-	return count_open_fds() == (size_t)(uintptr_t)*state ? 0 : -1;
+	return count_fds() == (int)(intptr_t)*state ? 0 : -1;
 }
 
 /* The service with all the rules; `workers` as a number. */

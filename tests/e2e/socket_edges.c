@@ -239,7 +239,7 @@ static struct world {
 
 static int set_up(void **state)
 {
-	*state = (void *)(uintptr_t)count_open_fds();
+	*state = (void *)(intptr_t)count_fds();
 	memset(&w, 0, sizeof(w));
 	w.in = w.out = -1;
 	make_directory(w.dir, sizeof(w.dir));
@@ -262,7 +262,7 @@ static int tear_down(void **state)
 	json_decref(w.records);
 	snprintf(command, sizeof(command), "rm -rf '%s'", w.dir);
 	assert_int_equal(system(command), 0);
-	return count_open_fds() == (size_t)(uintptr_t)*state ? 0 : -1;
+	return count_fds() == (int)(intptr_t)*state ? 0 : -1;
 }
 
 static void start(const char *rule, const char *mode, const char *a, const char *b, const char *c)

@@ -3,6 +3,7 @@
  * spawn.c - warder_spawn() from an ordinary program, with the real warder.
  */
 #include "sandbox/warder.h"
+#include "tests/descriptors.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,17 +25,6 @@
 #include <cmocka.h>
 
 static char warder[4096];
-
-static int count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 static long long now_ms(void)
 {

@@ -10,6 +10,7 @@
 #ifndef WARDER_HOSTILE_INSIDE_H
 #define WARDER_HOSTILE_INSIDE_H
 
+#include "tests/descriptors.h"
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -294,28 +295,16 @@ static inline void compare(const struct attack *table, size_t n, const struct ou
 		fail_msg("%d of %zu attacks; inside, warder said:\n%s", bad, n, inside->out);
 }
 
-static inline size_t count_open_fds(void)
-{
-	size_t n = 0;
-	DIR *d = opendir("/proc/self/fd");
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 /* Setup and teardown of each test: no descriptor stays behind. */
 static inline int fds_before(void **state)
 {
-	*state = (void *)(uintptr_t)count_open_fds();
+	*state = (void *)(intptr_t)count_fds();
 	return 0;
 }
 
 static inline int fds_after(void **state)
 {
-	return count_open_fds() == (size_t)(uintptr_t)*state ? 0 : -1;
+	return count_fds() == (int)(intptr_t)*state ? 0 : -1;
 }
 
 #endif

@@ -7,6 +7,7 @@
 #define TESTS_UNIT_CLI_LIB_H
 
 #include "common/fd.h"
+#include "tests/descriptors.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -26,17 +27,6 @@
 static char test_dir[256];
 static int test_fds;
 
-static inline int open_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
-
 static inline int test_begin(void **state)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -46,14 +36,14 @@ static inline int test_begin(void **state)
 		return -1;
 	setenv("XDG_STATE_HOME", test_dir, 1);
 	setenv("XDG_RUNTIME_DIR", test_dir, 1);
-	test_fds = open_fds();
+	test_fds = count_fds();
 	return 0;
 }
 
 static inline int test_end(void **state)
 {
 	char command[300];
-	int now = open_fds();
+	int now = count_fds();
 
 	snprintf(command, sizeof(command), "rm -rf '%s'", test_dir);
 	if (chdir("/") < 0 || system(command) != 0)

@@ -9,6 +9,7 @@
 #include "common/codec.h"
 #include "common/fd.h"
 #include "sandbox/warder.h"
+#include "tests/descriptors.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -25,17 +26,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static int count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 /* What the broker's child does with one message: fills the answer and its descriptors. */
 struct heard {

@@ -4,6 +4,7 @@
  */
 #include "broker/policy_find.h"
 #include "broker/policy_load.h"
+#include "tests/descriptors.h"
 
 #include "tests/unit/policy_lib.h" /* cmocka's fail() comes after ours */
 
@@ -16,19 +17,7 @@
 #include <unistd.h>
 
 static char top[PATH_MAX];
-static size_t at_start;
-
-static size_t count_open_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	size_t n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
+static int at_start;
 
 static const char *in_top(const char *name)
 {
@@ -65,7 +54,7 @@ static int setup(void **state)
 	const char *tmp = getenv("TMPDIR");
 	char path[PATH_MAX];
 
-	at_start = count_open_fds();
+	at_start = count_fds();
 	snprintf(path, sizeof(path), "%s/policy.XXXXXX", tmp ? tmp : "/tmp");
 	if (!mkdtemp(path) || !realpath(path, top))
 		return -1;
@@ -82,7 +71,7 @@ static int teardown(void **state)
 	snprintf(command, sizeof(command), "rm -rf '%s'", top);
 	if (system(command) != 0)
 		return -1;
-	return count_open_fds() == at_start ? 0 : -1;
+	return count_fds() == at_start ? 0 : -1;
 }
 
 /* Loads a file of the directory, with ./ and ~ there.  Returns the result, and what was printed. */

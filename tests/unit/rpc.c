@@ -5,6 +5,7 @@
  */
 #include "common/fd.h"
 #include "sandbox/files.h"
+#include "tests/descriptors.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -251,17 +252,6 @@ static void a_refusal_says_what_and_why(void **state)
 		"{\"error\":{\"code\":13,\"data\":{\"errno\":\"EACCES\",\"path\":\"/etc/shadow\"},"
 		"\"message\":\"/etc/shadow: the policy does not grant this\"},\"id\":1," RPC "}");
 	free(text);
-}
-
-static int count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 static void a_descriptor_goes_with_one_answer_only(void **state)

@@ -9,6 +9,7 @@
 #include "common/fd.h"
 #include "common/frame.h"
 #include "sandbox/warder.h"
+#include "tests/descriptors.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -34,18 +35,6 @@
 #else
 #define SLOW 1
 #endif
-
-static int count_fds(const char *dir)
-{
-	DIR *d = opendir(dir);
-	int n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 static long long now_ms(void)
 {
@@ -96,7 +85,6 @@ struct server {
 	pid_t pid;
 	int channel;
 	uint64_t number;
-	char fd_dir[32];
 	int fds, base; /* open here before; open there when idle */
 };
 
@@ -105,7 +93,7 @@ static void start_with(struct server *s, const struct warder_serve *api, void (*
 	int theirs;
 
 	memset(s, 0, sizeof(*s));
-	s->fds = count_fds("/proc/self/fd");
+	s->fds = count_fds();
 	assert_int_equal(chan_pair(&s->channel, &theirs), 0);
 	s->pid = fork();
 	if (s->pid == 0) {
@@ -115,7 +103,6 @@ static void start_with(struct server *s, const struct warder_serve *api, void (*
 		_exit(warder_serve_fd(api, &theirs) == 0 ? 0 : 1);
 	}
 	close(theirs);
-	snprintf(s->fd_dir, sizeof(s->fd_dir), "/proc/%d/fd", s->pid);
 }
 
 static const struct warder_serve plain = {.handle = echo};
@@ -180,7 +167,7 @@ static void stop(struct server *s)
 	fd_close(&s->channel);
 	assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
 	assert_int_equal(status, 0);
-	assert_int_equal(count_fds("/proc/self/fd"), s->fds);
+	assert_int_equal(count_fds(), s->fds);
 }
 
 /* ---- ordinary clients ------------------------------------------------------------------------ */
@@ -370,7 +357,7 @@ static void end_of_the_channel_finishes_what_is_in_flight(void **state)
 	assert_int_equal(status, 0);
 	close(a);
 	close(b);
-	assert_int_equal(count_fds("/proc/self/fd"), s.fds);
+	assert_int_equal(count_fds(), s.fds);
 }
 
 static void half_close_is_answered_before_the_end(void **state)
@@ -671,7 +658,7 @@ static void descriptors_of_clients_never_land(void **state)
 	start(&s);
 	c = client(&s);
 	expect_echo(c, "before");
-	before = count_fds(s.fd_dir);
+	before = count_fds_of(s.pid);
 	for (int i = 0; i < 200; i++) {
 		ssize_t n = send_fds(c, frame, 8, 1 + i % 16);
 
@@ -682,7 +669,7 @@ static void descriptors_of_clients_never_land(void **state)
 		}
 		expect_answer(c, "abcd", 4);
 	}
-	assert_int_equal(count_fds(s.fd_dir), before);
+	assert_int_equal(count_fds_of(s.pid), before);
 	expect_echo(c, "after");
 	close(c);
 	stop(&s);
@@ -764,7 +751,7 @@ static void expect_protocol_end(struct server *s)
 	assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
 	fd_close(&s->channel);
-	assert_int_equal(count_fds("/proc/self/fd"), s->fds);
+	assert_int_equal(count_fds(), s->fds);
 }
 
 /* A3, A5, A14 */
@@ -801,7 +788,7 @@ static void a_channel_that_carries_something_else_ends_the_server(void **state)
 
 static void serve_takes_nothing_but_its_channel(void **state)
 {
-	int fds = count_fds("/proc/self/fd"), fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int fds = count_fds(), fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	assert_int_equal(warder_serve_fd(&plain, &fd), -1);
 	assert_int_equal(errno, EINVAL);
@@ -809,7 +796,7 @@ static void serve_takes_nothing_but_its_channel(void **state)
 	unsetenv("WARDER_CLIENTS_FD");
 	assert_int_equal(warder_serve(&plain), -1);
 	assert_int_equal(errno, ENXIO);
-	assert_int_equal(count_fds("/proc/self/fd"), fds);
+	assert_int_equal(count_fds(), fds);
 }
 
 #ifndef WARDER_SANITIZE /* the sanitizers' own calls are not in the table */
@@ -847,7 +834,7 @@ static void serves_under_lockdown(void **state)
 	fd_close(&s.channel);
 	assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
 	assert_int_equal(status, 0);
-	assert_int_equal(count_fds("/proc/self/fd"), s.fds);
+	assert_int_equal(count_fds(), s.fds);
 }
 
 #endif

@@ -13,6 +13,7 @@
 #include "common/chan.h"
 #include "common/codec.h"
 #include "common/fd.h"
+#include "tests/descriptors.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -48,17 +49,6 @@ struct world {
 	int fds[MSG_COUNT_MAX];
 	size_t n_fds;
 };
-
-static inline int count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 /* ---- the directory --------------------------------------------------------------------------- */
 
