@@ -15,16 +15,16 @@
 static inline int count_fds_of(pid_t pid)
 {
 	char path[64];
-	DIR *dir;
+	DIR *d;
 	int n = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	dir = opendir(pid ? path : "/proc/self/fd");
-	if (!dir)
+	d = opendir(pid ? path : "/proc/self/fd");
+	if (!d)
 		return -1;
-	for (const struct dirent *e; (e = readdir(dir));)
+	for (const struct dirent *e; (e = readdir(d));)
 		n += e->d_name[0] != '.';
-	closedir(dir);
+	closedir(d);
 	return n;
 }
 

@@ -67,6 +67,16 @@ static inline size_t bench_count(const char *name, size_t otherwise)
 	return n > 0 ? (size_t)n : otherwise;
 }
 
+#define ROUNDS_MAX 1001
+
+/* How often everything is measured. */
+static inline size_t bench_rounds(void)
+{
+	size_t n = bench_count("BENCH_ROUNDS", 31);
+
+	return n > ROUNDS_MAX ? ROUNDS_MAX : n;
+}
+
 /* One figure: `value` and `reference` in the same unit, at most `goal` times the reference. */
 static inline void bench_ratio(const char *what, double value, const char *unit,
 	const char *reference_name, double reference, double goal)

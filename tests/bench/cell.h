@@ -132,4 +132,21 @@ static inline void stop(struct worker *w)
 	waitpid(w->pid, NULL, 0);
 }
 
+/* Everything on one CPU first, then where the kernel puts it. */
+static inline void bench_phases(char *program, char *worker, size_t *ret_rounds,
+	void (*phase)(char *program, char *worker, bool one_cpu))
+{
+	cpu_set_t all;
+
+	*ret_rounds = bench_rounds();
+	signal(SIGPIPE, SIG_IGN);
+	sched_getaffinity(0, sizeof(all), &all);
+	make_files();
+	atexit(remove_files);
+	bench_one_cpu();
+	phase(program, worker, true);
+	sched_setaffinity(0, sizeof(all), &all);
+	phase(program, worker, false);
+}
+
 #endif

@@ -25,9 +25,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#define FRAME      68 /* a head and 64 bytes */
-#define WINDOW     128
-#define ROUNDS_MAX 1001
+#define FRAME  68 /* a head and 64 bytes */
+#define WINDOW 128
 
 static void minimal_echo(int sock)
 {

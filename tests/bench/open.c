@@ -9,71 +9,14 @@
  *     usage: open WARDER WORKER       BENCH_ROUNDS=31  BENCH_TIMES=2000
  */
 #include "tests/bench/cell.h"
-
-#include <limits.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-
-#define ROUNDS_MAX 1001
+#include "tests/bench/minimal.h"
 
 static size_t rounds;
 
-static void minimal_answer(int sock, int fd)
+/* The reference. */
+static int minimal_open(const char *path)
 {
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	int result = fd < 0 ? -errno : 0;
-	struct iovec iov = {.iov_base = &result, .iov_len = sizeof(result)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	struct cmsghdr *c;
-
-	if (fd >= 0) {
-		msg.msg_control = control.buf;
-		msg.msg_controllen = sizeof(control.buf);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
-	if (sendmsg(sock, &msg, MSG_NOSIGNAL) < 0)
-		_exit(1);
-}
-
-/* The reference: no policy, no check, no record. */
-static void minimal_serve(int sock)
-{
-	char path[PATH_MAX];
-
-	for (;;) {
-		ssize_t n = recv(sock, path, sizeof(path), 0);
-		int fd;
-
-		if (n <= 0)
-			_exit(0);
-		fd = openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-		minimal_answer(sock, fd);
-		if (fd >= 0)
-			close(fd);
-	}
-}
-
-static int start_minimal(void)
-{
-	int pair[2];
-	pid_t pid;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0 || (pid = fork()) < 0)
-		err(2, "minimal broker");
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(pair[0]);
-		minimal_serve(pair[1]);
-	}
-	close(pair[1]);
-	return pair[0];
+	return openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 }
 
 static struct worker start_outside(char *program, int minimal)
@@ -135,7 +78,7 @@ static void measure(const struct worker *in, const struct worker *out, bool pinn
 
 static void phase(char *warder, char *program, bool pinned)
 {
-	int minimal = start_minimal();
+	int minimal = minimal_start(minimal_open);
 	struct worker out = start_outside(program, minimal);
 	struct worker in = start_inside(warder, program);
 
@@ -147,20 +90,8 @@ static void phase(char *warder, char *program, bool pinned)
 
 int main(int argc, char **argv)
 {
-	cpu_set_t all;
-
 	if (argc != 3)
 		errx(2, "usage: open WARDER WORKER");
-	rounds = bench_count("BENCH_ROUNDS", 31);
-	if (rounds > ROUNDS_MAX)
-		rounds = ROUNDS_MAX;
-	signal(SIGPIPE, SIG_IGN);
-	sched_getaffinity(0, sizeof(all), &all);
-	make_files();
-	atexit(remove_files);
-	bench_one_cpu();
-	phase(argv[1], argv[2], true);
-	sched_setaffinity(0, sizeof(all), &all);
-	phase(argv[1], argv[2], false);
+	bench_phases(argv[1], argv[2], &rounds, phase);
 	return 0;
 }

@@ -10,8 +10,7 @@
  */
 #include "tests/bench/cell.h"
 
-#define ROUNDS_MAX 1001
-#define TAR_FILES  "5000"
+#define TAR_FILES "5000"
 
 static size_t rounds;
 static char data[64], made[64];

@@ -9,24 +9,7 @@
  */
 #include "tests/bench/cell.h"
 
-#include <dirent.h>
-
-/* Descriptors of a process; negative where its table may not be read. */
-static int count_fds(pid_t pid)
-{
-	char path[64];
-	int n = 0;
-	DIR *d;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	d = opendir(path);
-	if (!d)
-		return -1;
-	for (struct dirent *e; (e = readdir(d));)
-		n += e->d_name[0] != '.';
-	closedir(d);
-	return n;
-}
+#include "tests/descriptors.h"
 
 /* A row of smaps_rollup in KiB; negative where it may not be read. */
 static long memory_kib(pid_t pid, const char *row)
@@ -50,11 +33,11 @@ static long memory_kib(pid_t pid, const char *row)
 /* The worker may have an answer before the broker has closed its own copies of what is in it. */
 static int settled_fds(pid_t pid, int wanted)
 {
-	int n = count_fds(pid);
+	int n = count_fds_of(pid);
 
 	for (int i = 0; n > wanted && i < 1000; i++) {
 		usleep(1000);
-		n = count_fds(pid);
+		n = count_fds_of(pid);
 	}
 	return n;
 }
@@ -63,7 +46,7 @@ static int settled_fds(pid_t pid, int wanted)
 static void soak(
 	const struct worker *w, const char *door, const char *commands, size_t each, size_t grants)
 {
-	int fds = count_fds(w->pid), fds_most = 0;
+	int fds = count_fds_of(w->pid), fds_most = 0;
 	long before = memory_kib(w->pid, "Rss:"), after, most = 0;
 	int left;
 
@@ -71,7 +54,7 @@ static void soak(
 		for (const char *c = commands; *c; c++)
 			ask(w, *c);
 		if (i % (grants / each / 10 + 1) == 0) {
-			int n = count_fds(w->pid);
+			int n = count_fds_of(w->pid);
 			long kib = memory_kib(w->pid, "Rss:");
 
 			fds_most = n > fds_most ? n : fds_most;
@@ -99,7 +82,7 @@ int main(int argc, char **argv)
 	atexit(remove_files);
 	w = start_inside(argv[1], argv[2]);
 	ask(&w, 'o');
-	if (count_fds(w.pid) < 0 || memory_kib(w.pid, "Rss:") < 0) {
+	if (count_fds_of(w.pid) < 0 || memory_kib(w.pid, "Rss:") < 0) {
 		puts("soak: not measured, /proc of the broker may be read by root alone");
 		stop(&w);
 		return 0;

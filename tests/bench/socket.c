@@ -17,18 +17,16 @@
  */
 #include "sandbox/warder.h"
 #include "tests/bench/cell.h"
+#include "tests/bench/minimal.h"
+#include "tests/e2e/processes.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <netinet/in.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/un.h>
 
-#define ROUNDS_MAX 1001
-#define CARRIED    64 /* MiB a time */
-#define HELD_MAX   20000
+#define CARRIED  64 /* MiB a time */
+#define HELD_MAX 20000
 
 static char unix_path[64];
 
@@ -106,57 +104,11 @@ static int connect_tcp(const char *text)
 	return fd;
 }
 
-union control {
-	char buf[CMSG_SPACE(sizeof(int))];
-	struct cmsghdr align;
-};
-
-static void minimal_serve(int sock)
-{
-	char path[PATH_MAX];
-
-	while (recv(sock, path, sizeof(path), 0) > 0) {
-		int fd = connect_unix(path), result = 0;
-		struct iovec iov = {.iov_base = &result, .iov_len = sizeof(result)};
-		union control control;
-		struct msghdr msg = {.msg_iov = &iov,
-			.msg_iovlen = 1,
-			.msg_control = control.buf,
-			.msg_controllen = sizeof(control.buf)};
-		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-		if (sendmsg(sock, &msg, MSG_NOSIGNAL) < 0)
-			_exit(1);
-		close(fd);
-	}
-	_exit(0);
-}
-
-static int start_minimal(void)
-{
-	int pair[2];
-	pid_t pid;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0 || (pid = fork()) < 0)
-		err(2, "minimal broker");
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(pair[0]);
-		minimal_serve(pair[1]);
-	}
-	close(pair[1]);
-	return pair[0];
-}
-
 static int minimal_connect(int sock, const char *path)
 {
 	int answer, fd = -1;
 	struct iovec iov = {.iov_base = &answer, .iov_len = sizeof(answer)};
-	union control control;
+	union minimal_control control;
 	struct msghdr msg = {.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.buf,
@@ -290,40 +242,14 @@ static void turns(const struct worker *a, char a_command, const struct worker *b
 	*ret_b = bench_median(y, rounds);
 }
 
-/* Descriptors of a process and of its children, the dialer among them; negative where its table may
- * not be read. */
-static int count_fds(pid_t pid)
+/* Descriptors of a process and of its dialer; negative where its table may not be read. */
+static int count_all_fds(pid_t pid)
 {
-	char path[64], line[4096] = "", *next = line;
-	int n = 0;
-	FILE *f;
-	DIR *d;
+	pid_t dialer;
+	int n = count_fds_of(pid);
 
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	d = opendir(path);
-	if (!d)
-		return -1;
-	for (struct dirent *e; (e = readdir(d));)
-		n += e->d_name[0] != '.';
-	closedir(d);
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
-	f = fopen(path, "re");
-	if (f && fgets(line, sizeof(line), f)) {
-		for (char *word; (word = strtok_r(next, " \n", &next));) {
-			char comm[64] = "", is[64];
-			FILE *c;
-
-			snprintf(is, sizeof(is), "/proc/%s/comm", word);
-			c = fopen(is, "re");
-			if (c && fgets(comm, sizeof(comm), c) && strstr(comm, "dialer"))
-				n += count_fds((pid_t)atoi(word));
-			if (c)
-				fclose(c);
-		}
-	}
-	if (f)
-		fclose(f);
-	return n;
+	return n > 0 && processes_of(pid, 1, is_dialer, &dialer, 1) == 1 ? n + count_fds_of(dialer)
+									 : n;
 }
 
 static void held(const struct worker *in)
@@ -332,16 +258,16 @@ static void held(const struct worker *in)
 	double n;
 
 	ask(in, 's');
-	before = count_fds(in->pid);
+	before = count_all_fds(in->pid);
 	if (before < 0) {
 		puts("held connections: not measured, /proc of the broker may be read by root "
 		     "alone");
 		return;
 	}
 	n = ask(in, 'h');
-	most = count_fds(in->pid);
+	most = count_all_fds(in->pid);
 	ask(in, 'z');
-	after = count_fds(in->pid);
+	after = count_all_fds(in->pid);
 	printf("%.0f TCP connections handed over and held: descriptors of broker and dialer %d "
 	       "before, "
 	       "%d while held, %d after\n",
@@ -388,7 +314,7 @@ static void phase(char *warder, const char *self, const char *sink, const char *
 		"--runtime", self, "-e", unix_rule, "-e", sink_rule, "-e", holder_rule, "--ledger",
 		ledger, "--", self, "--worker", unix_path, sink, holder, NULL};
 	const char *outside[] = {self, "--worker", unix_path, sink, holder, number, NULL};
-	int minimal = start_minimal();
+	int minimal = minimal_start(connect_unix);
 	struct worker in, out;
 
 	snprintf(unix_rule, sizeof(unix_rule), "allow connect %s", unix_path);
@@ -414,9 +340,7 @@ int main(int argc, char **argv)
 		return worker_main(argv + 2);
 	if (argc != 2 || !realpath(argv[0], self))
 		errx(2, "usage: socket WARDER");
-	rounds = bench_count("BENCH_ROUNDS", 31);
-	if (rounds > ROUNDS_MAX)
-		rounds = ROUNDS_MAX;
+	rounds = bench_rounds();
 	signal(SIGPIPE, SIG_IGN);
 	raise_files();
 	sched_getaffinity(0, sizeof(all), &all);

@@ -13,9 +13,8 @@
 #include <glob.h>
 #include <spawn.h>
 
-#define ROUNDS_MAX 1001
-#define ARGS_MAX   256
-#define FILES_MAX  32
+#define ARGS_MAX  256
+#define FILES_MAX 32
 
 static int copied[FILES_MAX]; /* files that bwrap reads from inherited descriptors */
 static size_t n_copied;

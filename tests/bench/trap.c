@@ -20,7 +20,6 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
-#define ROUNDS_MAX    1001
 #define SET_FLAGS     SECCOMP_IOW(4, __u64) /* Linux 6.6, as the next */
 #define SYNC_WAKE_UP_ (1ULL << 0)
 
@@ -225,22 +224,10 @@ static void phase(char *warder, char *program, bool pinned)
 
 int main(int argc, char **argv)
 {
-	cpu_set_t all;
-
 	if (argc > 2 && strcmp(argv[1], "minimal") == 0)
 		return minimal(argv + 2);
 	if (argc != 3)
 		errx(2, "usage: trap WARDER WORKER");
-	rounds = bench_count("BENCH_ROUNDS", 31);
-	if (rounds > ROUNDS_MAX)
-		rounds = ROUNDS_MAX;
-	signal(SIGPIPE, SIG_IGN);
-	sched_getaffinity(0, sizeof(all), &all);
-	make_files();
-	atexit(remove_files);
-	bench_one_cpu();
-	phase(argv[1], argv[2], true);
-	sched_setaffinity(0, sizeof(all), &all);
-	phase(argv[1], argv[2], false);
+	bench_phases(argv[1], argv[2], &rounds, phase);
 	return 0;
 }
