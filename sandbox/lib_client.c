@@ -293,9 +293,15 @@ static void feed(struct serve *s, struct client *c, const uint8_t *p, size_t siz
 		c->frame_ms = s->now_ms;
 }
 
+/* The end of one that is full is told whether it is watched or not: what it has sent stays unread,
+ * since there is no room for what would come of it. */
 bool client_read(struct serve *s, struct client *c)
 {
-	ssize_t n = recv(c->fd, s->in, sizeof(s->in), MSG_DONTWAIT);
+	ssize_t n;
+
+	if (client_is_full(s, c))
+		return false;
+	n = recv(c->fd, s->in, sizeof(s->in), MSG_DONTWAIT);
 
 	if (n > 0)
 		feed(s, c, s->in, (size_t)n);

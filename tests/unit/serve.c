@@ -736,7 +736,15 @@ static void a_descriptor_hog_leaves_the_others_theirs(void **state)
 	assert_true(fd >= 0);
 	close(fd);
 	free(data);
+	/* By now no more of its replies are taken, and what it still sends waits: its end must not
+	 * make that be read, which would want a place for one more descriptor. */
+	for (int i = 0; i < 2000; i++)
+		if (send(hog, "\0\0\0\3!fd", 7, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+			break;
+	shutdown(hog, SHUT_RDWR);
+	expect_echo(good, "still here");
 	close(hog);
+	expect_echo(good, "still here");
 	close(good);
 	stop(&s);
 }
