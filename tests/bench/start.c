@@ -2,7 +2,9 @@
 /*
  * start.c - how long /bin/true takes in the whole cell, beside bubblewrap with an equal view.
  *
- * As the kernel places the processes, which is how people start them, then all on one CPU.
+ * As the kernel places the processes, which is how people start them, then all on one CPU.  A run
+ * ends when its command returns.  What it leaves behind then, as bubblewrap does its sandbox's
+ * first process, is waited for before the next begins, which would have it in its time.
  *
  *     usage: start WARDER             BENCH_ROUNDS=101
  */
@@ -12,6 +14,7 @@
 
 #include <glob.h>
 #include <spawn.h>
+#include <sys/prctl.h>
 
 #define ARGS_MAX  256
 #define FILES_MAX 32
@@ -89,13 +92,17 @@ static double run(const char *const *argv)
 {
 	uint64_t begin = bench_ns();
 	int status;
+	double ms;
 	pid_t pid;
 
 	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ) != 0)
 		return -1;
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	return status == 0 ? (double)(bench_ns() - begin) / 1e6 : -1;
+	ms = (double)(bench_ns() - begin) / 1e6;
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) /* what was left to this process */
+		;
+	return status == 0 ? ms : -1;
 }
 
 /* The same through the library, from a program that holds nothing of warder's. */
@@ -175,6 +182,8 @@ int main(int argc, char **argv)
 		errx(2, "usage: start WARDER");
 	if (rounds > ROUNDS_MAX)
 		rounds = ROUNDS_MAX;
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		err(2, "cannot wait for what others leave behind");
 	make_files();
 	atexit(remove_files);
 	turns(argv[1], rounds, "");
