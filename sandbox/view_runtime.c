@@ -22,7 +22,8 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-#define CLONE_TREE (OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)
+#define PATTERNS_MAX 16
+#define CLONE_TREE   (OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)
 
 static const char *const devices[] = {"null", "zero", "full", "random", "urandom", "tty"};
 #define DEVICES (sizeof(devices) / sizeof(*devices))
@@ -36,23 +37,57 @@ static bool whole(const struct view *v, const char *path)
 
 /* Where one part of the runtime is put together: a directory of the host's and the view's own. */
 struct corner {
+	const char *path; /* of both, each below its root */
 	int host_fd, view_fd;
 	unsigned use; /* rule of each entry; 0: one on the directory covers them */
 	bool named;   /* by the policy: it must be there, and its own permissions decide */
 };
 
+/* A place to mount upon.  0, or 1: something is there already. */
+static int entry_place(const struct corner *c, const char *name, bool is_dir)
+{
+	int r = is_dir ? mkdirat(c->view_fd, name, 0755)
+		       : mknodat(c->view_fd, name, S_IFREG | 0444, 0);
+
+	return r == 0 ? 0 : errno == EEXIST ? 1 : -errno;
+}
+
+/* Without a descriptor of the mount, for which there is no rule to make: one call instead of
+ * three. */
+static int bind_entry(const struct corner *c, const char *name, bool is_dir)
+{
+	char from[PATH_MAX];
+	int made = entry_place(c, name, is_dir);
+	int r;
+
+	snprintf(from, sizeof(from), "%s/%s", c->path, name);
+	if (made < 0)
+		return made;
+	if (fchdir(c->view_fd) == 0 && mount(from, name, NULL, MS_BIND | MS_REC, NULL) == 0)
+		return 0;
+	r = -errno;
+	if (made == 0)
+		unlinkat(c->view_fd, name, is_dir ? AT_REMOVEDIR : 0);
+	return r;
+}
+
 /* Mounts a clone of the host's entry `name`. */
 static int mount_entry(struct view *v, const struct corner *c, const char *name, bool is_dir)
 {
-	autofd fd = abi_open_tree(c->host_fd, name, CLONE_TREE);
+	autofd fd = -1;
 	int r;
 
+	if (!c->use)
+		return bind_entry(c, name, is_dir);
+	fd = abi_open_tree(c->host_fd, name, CLONE_TREE);
 	if (fd < 0)
 		return -errno;
-	r = is_dir ? mkdirat(c->view_fd, name, 0755) : mknodat(c->view_fd, name, S_IFREG | 0444, 0);
-	if ((r < 0 && errno != EEXIST) || abi_move_mount(fd, c->view_fd, name) < 0)
+	r = entry_place(c, name, is_dir);
+	if (r < 0)
+		return r;
+	if (abi_move_mount(fd, c->view_fd, name) < 0)
 		return -errno;
-	return c->use ? rules_worker(&v->rules, fd, is_dir, c->use) : 0;
+	return rules_worker(&v->rules, fd, is_dir, c->use);
 }
 
 /* A mount costs what the copy of a file of some kilobytes does, whatever the file's size. */
@@ -130,12 +165,13 @@ static int runtime_entry(
 	const char *first = near ? strchr(path + 1, '/') + 1 : NULL;
 	char parent[PATH_MAX];
 	autofd host_fd = -1, view_fd = -1;
-	struct corner far = {-1, -1, near ? near->use : RULES_READ | RULES_RUN, named};
+	struct corner far = {parent, -1, -1, near ? near->use : RULES_READ | RULES_RUN, named};
 	int depth = 0;
 	int r;
 
 	for (const char *p = path + 1; *p; p++)
 		depth += *p == '/';
+	snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
 	if (near && slash + 1 == first) {
 		r = place_entry(v, near, first, depth);
 	} else if (slash == path) {
@@ -143,7 +179,6 @@ static int runtime_entry(
 		far.view_fd = v->root_fd;
 		r = place_entry(v, &far, slash + 1, depth);
 	} else {
-		snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
 		host_fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (host_fd < 0)
 			return named ? fail(f, -errno, "the cell's runtime: cannot open %s: %m",
@@ -158,21 +193,39 @@ static int runtime_entry(
 	return r < 0 ? fail(f, r, "the cell's runtime: cannot bring in %s: %m", path) : 0;
 }
 
-/* The entries of a directory that a name with '*' stands for. */
+/* Whether a name with '*' stands for an entry of /etc, as all of them do. */
+static bool matches(const char *pattern, const char *name)
+{
+	pattern += sizeof("/etc/") - 1;
+	while (*pattern == *name && *name) {
+		pattern++;
+		name++;
+	}
+	return *pattern == '*';
+}
+
+/* The entries that names with '*' stand for. */
 static int runtime_patterns(struct view *v, const struct corner *c, struct failure *f)
 {
-	char path[PATH_MAX];
+	const char *patterns[PATTERNS_MAX];
+	char path[sizeof("/etc/") + NAME_MAX];
 	struct dirent *e;
+	size_t n = 0;
 	int r = 0;
-	DIR *dir = opendir("/etc"); /* all names with '*' are of /etc */
+	DIR *dir = opendir("/etc");
 
+	for (size_t i = 0; runtime_etc[i]; i++) {
+		if (strchr(runtime_etc[i], '*') && n == PATTERNS_MAX)
+			r = fail(f, -E2BIG, "the cell's /etc: too many names with '*'");
+		else if (strchr(runtime_etc[i], '*'))
+			patterns[n++] = runtime_etc[i];
+	}
 	while (dir && r == 0 && (e = readdir(dir))) {
-		snprintf(path, sizeof(path), "/etc/%s", e->d_name);
-		for (size_t i = 0; r == 0 && runtime_etc[i]; i++) {
-			size_t n = strlen(runtime_etc[i]) - 1;
-
-			if (runtime_etc[i][n] == '*' && strncmp(runtime_etc[i], path, n) == 0)
-				r = runtime_entry(v, c, path, false, f);
+		for (size_t i = 0; r == 0 && i < n; i++) {
+			if (!matches(patterns[i], e->d_name))
+				continue;
+			snprintf(path, sizeof(path), "/etc/%s", e->d_name);
+			r = runtime_entry(v, c, path, false, f);
 		}
 	}
 	if (dir)
@@ -184,7 +237,8 @@ static int runtime_etc_entries(struct view *v, struct failure *f)
 {
 	autofd host_fd = open("/etc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	autofd view_fd = -1;
-	struct corner c = {host_fd, -1, whole(v, "/etc") ? 0 : RULES_READ | RULES_RUN, false};
+	struct corner c = {
+		"/etc", host_fd, -1, whole(v, "/etc") ? 0 : RULES_READ | RULES_RUN, false};
 	int r;
 
 	if (host_fd < 0)
@@ -349,7 +403,7 @@ int view_dev(struct view *v, struct failure *f)
 	bool all = whole(v, "/dev");
 	autofd host_fd = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	autofd dev_fd = -1;
-	struct corner c = {host_fd, -1, all ? 0 : RULES_CHAR, false};
+	struct corner c = {"/dev", host_fd, -1, all ? 0 : RULES_CHAR, false};
 	int r;
 
 	if (is_in_tree(v, "/dev"))
