@@ -37,8 +37,10 @@ int reach_socket(struct session *s, struct request *q);
  * told nothing of it, but who started it is, since a rule may be what it lacks. */
 bool host_has_path(const struct request *q);
 int reach_new_socket(struct session *s, struct request *q, bool for_fd);
-/* Then makes that name of the socket `fd`, recorded before.  0 or -errno. */
-int bind_new_socket(struct session *s, struct request *q, int fd, mode_t mode);
+/* Then makes that name of the socket `fd`, recorded before.  `given`: the name as the program wrote
+ * it, which getsockname(2) tells it if it is one of its working directory; or NULL.  0 or -errno.
+ */
+int bind_new_socket(struct session *s, struct request *q, int fd, mode_t mode, const char *given);
 
 /* Between these two a change is made: written down, and with the authority of the rule.  `made` is
  * what the system call returned, with its errno. */

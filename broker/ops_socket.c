@@ -347,7 +347,7 @@ static int came_bind_path(struct session *s, struct dialled *d, struct later *l)
 	if (r == 0)
 		r = ask_check_loose(s, &d->q);
 	if (r == 0)
-		r = bind_new_socket(s, &d->q, d->q.fd, d->q.mode & d->q.answer.mode_max);
+		r = bind_new_socket(s, &d->q, d->q.fd, d->q.mode & d->q.answer.mode_max, NULL);
 	if (r == 0)
 		r = begin_listening(s, &d->q);
 	return r < 0 ? r : ask_give_socket(l, &d->q);

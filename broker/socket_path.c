@@ -17,9 +17,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 /* A rule holds for the path as it is written and for where its fixed part led at load: there, on
  * the host, without a symlink.  The socket need not be in any view. */
@@ -115,16 +117,37 @@ int reach_new_socket(struct session *s, struct request *q, bool for_fd)
 	return r < 0 ? r : kernel_fs_check(s, q, target, st.st_dev, target->fd);
 }
 
-/* Within the O_PATH descriptor of its resolved parent, where no symlink can come before the name.
- * The inode gets the mode of the socket, less the umask, which here is 0: unix(7), "Pathname socket
- * ownership and permissions". */
-int bind_new_socket(struct session *s, struct request *q, int fd, mode_t mode)
+/* A name alone, from within its directory; nothing else of the broker's rests on where it stands.
+ */
+static int bind_within(const struct session *s, const struct target *t, int fd, const void *un)
+{
+	int r = fchdir(t->fd) < 0 ? -1 : bind(fd, un, sizeof(struct sockaddr_un));
+	int error = errno;
+
+	if (fchdir(s->cell->view_fd) < 0)
+		abort();
+	errno = error;
+	return r;
+}
+
+/*
+ * Within its resolved parent, where no symlink can come before the name; so a path of several names
+ * is never the kernel's to follow, and what getsockname(2) tells then is the descriptor's.  The
+ * inode gets the mode of the socket, less the umask, which here is 0: unix(7), "Pathname socket
+ * ownership and permissions".
+ */
+int bind_new_socket(struct session *s, struct request *q, int fd, mode_t mode, const char *given)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	const struct target *t = &q->target;
+	bool plain = given && strcmp(given, t->name) == 0;
 	int n, r;
 
-	n = snprintf(un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d/%s", t->fd, t->name);
+	if (plain)
+		n = snprintf(un.sun_path, sizeof(un.sun_path), "%s", t->name);
+	else
+		n = snprintf(
+			un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d/%s", t->fd, t->name);
 	if ((size_t)n >= sizeof(un.sun_path))
 		return refuse(q, ENAMETOOLONG, "a socket's name has at most %zu bytes here",
 			sizeof(un.sun_path) - (size_t)n + strlen(t->name) - 1);
@@ -132,7 +155,9 @@ int bind_new_socket(struct session *s, struct request *q, int fd, mode_t mode)
 	if (r < 0)
 		return r;
 	r = fchmod(fd, mode);
-	if (r == 0)
+	if (r == 0 && plain)
+		r = bind_within(s, t, fd, &un);
+	else if (r == 0)
 		r = bind(fd, (const struct sockaddr *)&un, sizeof(un));
 	return change_end(s, q, r, t);
 }

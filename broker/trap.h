@@ -80,6 +80,15 @@
 #define GO_ON        2 /* the kernel carries it out */
 #define BEGIN_SLOWLY 3 /* a child serves it from the beginning; slow.h */
 
+/* A path that getsockname(2) tells of a socket, where that is not the path it was bound to, which
+ * stands beside it: whoever connects to the one means the other. */
+#define TOLD_MAX 16 /* the last so many */
+struct told {
+	char path[108];
+	char meant[PATH_MAX];
+	size_t size; /* of `meant`; 0: none */
+};
+
 /* One trapped call on its way; `q` and the buffers are the session's. */
 struct trap {
 	struct notice notice;
@@ -98,6 +107,8 @@ struct trap {
 	char path[PATH_MAX];
 	char text[2 * PATH_MAX];
 	uint8_t value_buffer[XATTR_VALUE_SIZE];
+	struct told told[TOLD_MAX];
+	size_t next_told;
 	/* The umask last read: whose, and when.  Dropped when anyone changes his. */
 	pid_t umask_tid;
 	mode_t umask;

@@ -29,7 +29,9 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
 /* ---- copying --------------------------------------------------------------------------------- */
 
@@ -72,9 +74,52 @@ static bool is_special(struct trap *t)
 	       t->sock.domain == AF_NETLINK;
 }
 
+/* Whether the thread has a directory of its own under the number that such a path begins with. */
+static bool is_its_own(const struct session *s, pid_t tid, int number)
+{
+	char name[48];
+	struct stat st;
+
+	snprintf(name, sizeof(name), "%d/fd/%d", (int)tid, number);
+	return fstatat(s->cell->procs_fd, name, &st, 0) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* A path that getsockname(2) has told is that of the socket it was told of. */
+static const struct told *find_told(const struct session *s, const struct trap *t, const char *path)
+{
+	int number;
+
+	if (t->q.peer.bind || sscanf(path, "/proc/self/fd/%d/", &number) != 1 ||
+		is_its_own(s, t->notice.tid, number))
+		return NULL;
+	for (size_t i = 1; i <= TOLD_MAX; i++) {
+		const struct told *told = &t->told[(t->next_told - i) % TOLD_MAX];
+
+		if (told->size > 0 && strcmp(told->path, path) == 0)
+			return told;
+	}
+	return NULL;
+}
+
+static void note_told(struct trap *t)
+{
+	struct told *told = &t->told[t->next_told % TOLD_MAX];
+	const struct target *target = &t->q.target;
+	struct sockaddr_un un = {0};
+	socklen_t size = sizeof(un);
+
+	if (getsockname(t->sock.fd, (struct sockaddr *)&un, &size) < 0 || un.sun_path[0] != '/')
+		return;
+	snprintf(told->path, sizeof(told->path), "%.107s", un.sun_path);
+	memcpy(told->meant, target->asked, target->asked_size + 1);
+	told->size = target->asked_size;
+	t->next_told++;
+}
+
 static int take_peer(const struct session *s, struct trap *t)
 {
 	struct request *q = &t->q;
+	const struct told *told;
 	char path[108];
 	size_t size;
 	int r;
@@ -83,9 +128,11 @@ static int take_peer(const struct session *s, struct trap *t)
 	if (is_special(t))
 		return 0;
 	r = sock_peer(&t->sock, &t->address, t->address_size, &q->peer, path, &size);
-	if (r == 0 && q->peer.kind == PEER_PATH)
-		r = take_text(s, t, &q->target, AT_FDCWD, path, size);
-	return r;
+	if (r < 0 || q->peer.kind != PEER_PATH)
+		return r;
+	told = find_told(s, t, path);
+	return take_text(
+		s, t, &q->target, AT_FDCWD, told ? told->meant : path, told ? told->size : size);
 }
 
 static int take_own(const struct session *s, struct trap *t, unsigned op)
@@ -394,7 +441,10 @@ static int bind_path(struct session *s, struct trap *t)
 	if (r < 0)
 		return r;
 	mode = take_new_mode(s, t, 0777) & (q->own ? 0777 : q->answer.mode_max);
-	return bind_new_socket(s, q, t->sock.fd, mode);
+	r = bind_new_socket(s, q, t->sock.fd, mode, ((struct sockaddr_un *)&t->address)->sun_path);
+	if (r == 0)
+		note_told(t);
+	return r;
 }
 
 static int bind_abstract(struct session *s, struct trap *t)

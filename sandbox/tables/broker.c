@@ -117,6 +117,7 @@ static const struct table_row rows[] = {
 	 * socket(2) it has none of its own */
 	ALLOW(connect, "inside the cell; Unix sockets `as broker`"),
 	ALLOW(bind, "inside the cell; a Unix socket's path under the twin; op listen"),
+	ALLOW(fchdir, "a Unix socket's name, bound from within its directory"),
 	ALLOW(listen, "a socket bound by a rule or inside the cell; op listen"),
 	ALLOW(getsockname, "what a socket is bound to"),
 	ALLOW(getpeername, "what the dialer connected; it is checked"),

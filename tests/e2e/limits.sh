@@ -16,7 +16,7 @@ inside() { # command...
 }
 
 # What a line of Python prints in the cell; `call` is syscall(2) and gives the errno's name or "ok".
-python() { # name wanted code
+python() { # name wanted code [rule]
 	name=$1 wanted=$2
 	cat >call.py <<-'PY'
 		import ctypes, errno, fcntl, os, platform, socket, stat, struct
@@ -39,7 +39,7 @@ python() { # name wanted code
 		    return call(NR["openat2"], -100, path.encode(), how, len(how))
 	PY
 	printf '%s\n' "$3" >>call.py
-	got=$(inside python3 -c "$(cat call.py)" 2>&1)
+	got=$(inside ${4:+-e} ${4:+"$4"} python3 -c "$(cat call.py)" 2>&1)
 	if [ "$got" = "$wanted" ]; then
 		ok "$name"
 	else
@@ -102,7 +102,8 @@ fill = socket.create_connection(l.getsockname())
 with open("hole.new", "w") as f: f.write(str(l.getsockname()[1]))
 os.rename("hole.new", "hole")
 while not os.path.exists(sys.argv[1]): time.sleep(0.05)
-fill = [l.accept() for i in range(4)]
+held = []
+while True: held.append(l.accept())
 END
 cat >data/wait.py <<'END'
 import os, signal, socket, struct, sys, time
@@ -140,6 +141,14 @@ connect_to_hole() { # name wanted how
 connect_to_hole "a signal that is handled ends connect's wait" "the signal" alone
 connect_to_hole "but of a socket that another process holds too" "the signal then True" signal
 connect_to_hole "whose SO_SNDTIMEO does not end it either" "0 then True" patience
+python "a Unix socket's path is told by the descriptor that it was bound by" "True ok ENOENT" '
+s = socket.socket(socket.AF_UNIX); s.bind(os.environ.get("TMPDIR", "/tmp") + "/told"); s.listen(1)
+told = s.getsockname()
+print(told.startswith("/proc/self/fd/"), attempt(socket.socket(socket.AF_UNIX).connect, told), attempt(os.unlink, told))'
+python "a connection that leads out is not dissolved" "EACCES" '
+s = socket.socket(); attempt(s.connect, ("127.0.0.1", '"$(cat hole)"'))
+print(call(42 if platform.machine() == "x86_64" else 203, s.fileno(), struct.pack("=H14x", 0), 16))' \
+	"allow connect 127.0.0.1:$(cat hole)"
 python "what is sent where no rule leads is told, not written down" "ENETUNREACH" \
 	'print(attempt(socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto, b"x", ("192.0.2.7", 9)))'
 

@@ -32,7 +32,7 @@ while True:
     d.sendto(b"answer to " + data, who)
 END
 cat >data/worker.py <<'END'
-import asyncio, os, select, socket, subprocess, sys, threading
+import asyncio, errno, os, select, socket, subprocess, sys, threading
 what, tcp, udp, free = sys.argv[1], *map(int, sys.argv[2:5])
 def read(s):
     s.settimeout(20)
@@ -76,6 +76,28 @@ elif what == "bindpath":
     os.umask(0o007)
     s = socket.socket(socket.AF_UNIX); s.bind("out/w.sock"); s.listen(5); print(oct(os.stat("out/w.sock").st_mode & 0o777))
     s.settimeout(20); c, _ = s.accept(); c.sendall(b"served from inside")
+elif what == "names":
+    def bound(name):
+        s = socket.socket(socket.AF_UNIX); s.bind(name); s.listen(5); return s
+    def leads(name, s):
+        c = socket.socket(socket.AF_UNIX); c.connect(name); s.settimeout(20)
+        a, _ = s.accept(); a.sendall(b"x"); return c.recv(1) == b"x"
+    os.chdir("out"); s = bound("w.sock"); print(s.getsockname())
+    os.chdir(os.environ.get("TMPDIR", "/tmp")); os.mkdir("d"); os.symlink("elsewhere", "link")
+    s = bound("own"); print(s.getsockname(), leads("own", s), os.path.exists("own"))
+    for name in "own", "link":
+        try: bound(name)
+        except OSError as e: print(name, e.errno == errno.EADDRINUSE, os.path.exists("elsewhere"))
+    s = [bound(os.getcwd() + "/one"), bound("d/two"), bound("./three"), bound("d/one")]
+    print(len({x.getsockname() for x in s}), *(leads(x.getsockname(), x) for x in s[1:]))
+    d = os.open("d", os.O_RDONLY) # its own descriptors come first
+    while d < 60: d = os.dup(d)
+    try: leads(s[2].getsockname(), s[2])
+    except OSError as e: print(e.errno == errno.ENOENT, leads("/proc/self/fd/%d/two" % d, s[1]))
+elif what == "manager":
+    import multiprocessing
+    with multiprocessing.Manager() as m:
+        shared = m.dict(); shared["key"] = "managed"; print(shared["key"])
 elif what == "nobodys":
     for a in ("0.0.0.0", "127.0.0.2", "10.0.0.1", "100.64.0.1", "169.254.169.254", "172.16.0.1", "192.168.0.1",
             "192.88.99.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fd00::1", "ff02::1",
@@ -158,6 +180,13 @@ in_cell "a server at a path of the host" bindpath "0o770"
 wait "$client"
 [ "$(id -u)" = 0 ] && check "and its client" grep -qx "served from inside" client.out
 recorded "made" '"op":"bind","asked":".*w.sock"'
+rm -f data/out/w.sock
+in_cell "a name that is bound is told as it was given" names "w.sock"
+check "in the cell's own places too" grep -qx "own True True" out
+check "it is never followed" test "$(grep -cx '\(own\|link\) True False' out)" -eq 2
+check "what is told of a path leads to the socket" grep -qx "[34] True True True" out
+check "unless it is the program's own descriptor" grep -qx "True True" out
+in_cell "a program that hands on what it is told" manager "managed"
 in_cell "its own loopback" inside "within"
 check "which nobody writes down" test "$(grep -c '"op":"\(connect\|bind\|listen\)"' "$ledger")" -eq 0
 "$python" -c 'import socket; s = socket.socket(socket.AF_UNIX); s.bind("apart.sock")'
