@@ -236,7 +236,7 @@ static int add_request(struct session *s, const struct request *q, enum ledger_e
 		.type = type_text(t->mode),
 		.flags = flags_text(q, flags),
 		.rule = q->answer.rule,
-		.error = event == EVENT_GRANT ? 0 : -q->result,
+		.error = event == EVENT_GRANT || q->unheard ? 0 : -q->result,
 		.reason = event != EVENT_GRANT && q->reason[0] ? q->reason : NULL,
 		.has_fd = event == EVENT_GRANT && q->fd >= 0,
 		.of = event == EVENT_GRANT ? 0 : q->grant,

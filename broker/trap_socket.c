@@ -415,10 +415,38 @@ static int bind_inside(struct session *s, struct trap *t)
 	return bind(t->sock.fd, (void *)&t->address, t->address_size) < 0 ? -errno : 0;
 }
 
+/* Whoever binds another address than a rule gives for that port is heard inside alone, and natively
+ * would be heard: its caller cannot be told, so that who started it is. */
+static void note_unheard(struct session *s, struct request *q)
+{
+	static const uint8_t others[][16] = {
+		{[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1},
+		{[15] = 1},
+		{[10] = 0xff, [11] = 0xff},
+		{[15] = 0},
+	};
+	struct policy_answer a = {.rule = NULL};
+	struct policy_socket at = {.bind = true, .protocol = PROTOCOL_TCP, .port = q->peer.port};
+
+	for (size_t i = 0; q->peer.kind == PEER_TCP && i < sizeof(others) / sizeof(*others); i++) {
+		at.address = others[i];
+		if (policy_check_socket(s->policy, &at, &a) != VERDICT_ALLOW)
+			continue;
+		q->unheard = true;
+		trap_record(s, q,
+			refuse(q, EACCES, "heard inside the cell alone: %s is for another address",
+				a.rule ? a.rule : "a rule"));
+		q->refused = q->unheard = false;
+		q->reason[0] = '\0';
+		return;
+	}
+}
+
 static int bind_inet(struct session *s, struct trap *t)
 {
 	struct request *q = &t->q;
 	bool allowed = dial_decide(s, q) == VERDICT_ALLOW;
+	int r;
 
 	if (!t->sock.inner && (q->peer.kind != PEER_TCP || s->cell->net_cookie != 0))
 		return -EINVAL; /* it has an address already */
@@ -426,8 +454,12 @@ static int bind_inet(struct session *s, struct trap *t)
 		return outer_bind(s, t);
 	if (is_ruled_out(&q->answer) && !allowed)
 		return dial_refuse(s, q);
-	if (t->sock.inner && peer_is_loopback(&q->peer))
-		return bind_inside(s, t);
+	if (t->sock.inner && peer_is_loopback(&q->peer)) {
+		r = bind_inside(s, t);
+		if (r == 0 && q->peer.port != 0)
+			note_unheard(s, q);
+		return r;
+	}
 	dial_refuse(s, q);
 	return -EADDRNOTAVAIL; /* as where no interface has it */
 }

@@ -76,6 +76,12 @@ elif what == "bindpath":
     os.umask(0o007)
     s = socket.socket(socket.AF_UNIX); s.bind("out/w.sock"); s.listen(5); print(oct(os.stat("out/w.sock").st_mode & 0o777))
     s.settimeout(20); c, _ = s.accept(); c.sendall(b"served from inside")
+elif what == "unheard":
+    for a in "::", "0.0.0.0":
+        s = socket.socket(socket.AF_INET6 if ":" in a else socket.AF_INET)
+        s.setsockopt(1, 2, 1); s.bind((a, free)); s.listen(5)
+        c = socket.create_connection(("::1" if ":" in a else "127.0.0.2", free)); s.accept(); c.close(); s.close()
+    print("heard")
 elif what == "names":
     def bound(name):
         s = socket.socket(socket.AF_UNIX); s.bind(name); s.listen(5); return s
@@ -180,6 +186,12 @@ in_cell "a server at a path of the host" bindpath "0o770"
 wait "$client"
 [ "$(id -u)" = 0 ] && check "and its client" grep -qx "served from inside" client.out
 recorded "made" '"op":"bind","asked":".*w.sock"'
+in_cell "a server at another address than its rule's" unheard heard
+check "is told so in the book, without an error" test "$(grep '"event":"deny"' "$ledger" |
+	grep -c '"op":"bind","type":"tcp","local":"\(\[::\]\|0.0.0.0\):'"$free"'","reason":"heard inside')" -eq 2
+"$warder" run -v -p policy --ledger "$dir/ledger.unheard" -C "$dir/data" -- \
+	"$python" worker.py unheard "$tcp" "$udp" "$free" >out 2>err
+expect_text "and in the summary" "to allow it: allow bind [::]:$free"
 rm -f data/out/w.sock
 in_cell "a name that is bound is told as it was given" names "w.sock"
 check "in the cell's own places too" grep -qx "own True True" out
