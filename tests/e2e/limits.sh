@@ -141,6 +141,17 @@ connect_to_hole() { # name wanted how
 connect_to_hole "a signal that is handled ends connect's wait" "the signal" alone
 connect_to_hole "but of a socket that another process holds too" "the signal then True" signal
 connect_to_hole "whose SO_SNDTIMEO does not end it either" "0 then True" patience
+python "a call that a signal comes to may be EINTR, where SA_RESTART is not said" "EINTR ok" '
+import signal
+def opens(n):
+    for i in range(n):
+        fd = libc.open(b"file", os.O_RDONLY)
+        if fd < 0: return errno.errorcode[ctypes.get_errno()]
+        libc.close(fd)
+    return "ok"
+signal.signal(signal.SIGALRM, lambda *a: None); signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+first = opens(1000000)
+signal.siginterrupt(signal.SIGALRM, False); print(first, opens(2000))'
 python "a Unix socket's path is told by the descriptor that it was bound by" "True ok ENOENT" '
 s = socket.socket(socket.AF_UNIX); s.bind(os.environ.get("TMPDIR", "/tmp") + "/told"); s.listen(1)
 told = s.getsockname()

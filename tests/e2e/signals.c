@@ -89,7 +89,13 @@ static void open_gate(void)
 /* The other end of the FIFO, which need not wait; kept. */
 static void open_end(void)
 {
-	if (open("fifo", O_RDWR | O_NONBLOCK | O_CLOEXEC) < 0)
+	int fd;
+
+	/* A signal that comes before the broker has taken the call in ends that in a cell too. */
+	do
+		fd = open("fifo", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	while (fd < 0 && errno == EINTR);
+	if (fd < 0)
 		say("end", -1);
 }
 
@@ -522,6 +528,57 @@ static void of_one_thread_alone(void)
 	say_ticks(3);
 }
 
+/* ---- many at once ---------------------------------------------------------------------------- */
+
+static void *open_in_storm(void *strange)
+{
+	while (!over) {
+		int fd = open("fifo", O_RDONLY);
+
+		if (fd < 0 && errno != EINTR)
+			*(int *)strange = errno;
+		close(fd);
+	}
+	return NULL;
+}
+
+/* Signals of the process and of each thread, handled with SA_RESTART and without. */
+static void storm_in_child(void)
+{
+	pthread_t t[3], sends;
+	int strange[3] = {0};
+
+	handle(open_fifo);
+	third_tick = NULL;
+	pthread_create(&sends, NULL, signal_process, NULL);
+	for (int i = 0; i < 3; i++)
+		pthread_create(&t[i], NULL, open_in_storm, &strange[i]);
+	for (int i = 0; i < 60; i++) {
+		if (i % 15 == 0)
+			handle(i % 2 ? NULL : open_fifo);
+		third_tick = NULL;
+		pthread_kill(t[i % 3], SIGALRM);
+		usleep(TICK_US);
+	}
+	over = true;
+	open_end();
+	for (int i = 0; i < 3; i++) {
+		pthread_join(t[i], NULL);
+		say_number("strange", strange[i]);
+	}
+	pthread_join(sends, NULL);
+}
+
+static void a_storm(void)
+{
+	pid_t pids[4];
+
+	for (int i = 0; i < 4; i++)
+		pids[i] = in_child(storm_in_child);
+	for (int i = 0; i < 4; i++)
+		say_end("a process", pids[i]);
+}
+
 /* ---- SO_SNDTIMEO ----------------------------------------------------------------------------- */
 
 static void set_patience(int s, long us)
@@ -611,6 +668,7 @@ static void mapped(void)
 	X(of_several_threads, 1) \
 	X(of_another_thread, 0) \
 	X(of_one_thread_alone, 0) \
+	X(a_storm, 0) \
 	X(patience, 4) \
 	X(patience_within, 0) \
 	X(patience_and_signals, 1) \
