@@ -267,6 +267,19 @@ static void on_attempt(struct watch *w, uint32_t events)
 	attempts_go_on(job);
 }
 
+/* What is on this host has answered before the first call returns, and the second one tells: there
+ * is nothing to wait for then.  0; -EINPROGRESS; or -errno. */
+static int connect_tcp(int fd, const struct sockaddr_storage *to, socklen_t size)
+{
+	for (int i = 0; i < 2; i++) {
+		if (connect(fd, (const struct sockaddr *)to, size) == 0)
+			return 0;
+		if (errno != EINPROGRESS)
+			break;
+	}
+	return errno == EALREADY ? -EINPROGRESS : -errno;
+}
+
 /* Starts the next one.  1: it is connected already; 0: it goes on; or -errno. */
 static int attempt_start(struct job *job)
 {
@@ -284,12 +297,12 @@ static int attempt_start(struct job *job)
 	if (fd < 0)
 		return fd;
 	take_patience(job, fd);
-	r = connect(fd, (struct sockaddr *)&address, size) < 0 ? -errno : 1;
+	r = connect_tcp(fd, &address, size);
 	if (r < 0 && r != -EINPROGRESS)
 		return r;
 	a->w.fd = fd_take(&fd);
 	job->running++;
-	if (r > 0)
+	if (r == 0)
 		return 1;
 	r = watch_set(&a->w, EPOLLOUT);
 	if (r < 0)
