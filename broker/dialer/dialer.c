@@ -124,15 +124,24 @@ int dialer_pair(int ret[2])
 	return socketpair(AF_UNIX, type, 0, ret) < 0 ? -errno : 0;
 }
 
-int dialer_datagram(int inode)
+/* Of an inode that was resolved, whatever has its name by now.  The dialer's directory is
+ * /proc/self/fd: from there it is one step. */
+static struct sockaddr_un inode_address(int inode)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
+
+	snprintf(to.sun_path, sizeof(to.sun_path), "%d", inode);
+	return to;
+}
+
+int dialer_datagram(int inode)
+{
+	const struct sockaddr_un to = inode_address(inode);
 	autofd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return -errno;
-	snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", inode);
-	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0)
 		return -errno;
 	return fd_take(&fd);
 }
@@ -198,6 +207,9 @@ static void take_patience(struct job *job, int fd)
 	struct timeval t = {0};
 	socklen_t size = sizeof(t);
 
+	/* One that was made here has it by the message alone. */
+	if (!job->borrowed && job->m.n_options == 0)
+		return;
 	if (job->m.op == DIAL_RELAY || getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, &size) < 0 ||
 		(t.tv_sec == 0 && t.tv_usec == 0))
 		return;
@@ -432,7 +444,7 @@ static int unix_try(const struct job *job)
 		memcpy(to.sun_path + 1, m->name, m->name_size);
 		return connect_now(job->socket_fd, &to, (socklen_t)(head + 1 + m->name_size));
 	}
-	snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d", job->inode);
+	to = inode_address(job->inode);
 	return (job->borrowed ? connect_borrowed : connect_now)(job->socket_fd, &to, sizeof(to));
 }
 
