@@ -4,7 +4,8 @@
  * thousand of them leave anything behind.
  *
  * The reference of one connection is a broker that does the least there is to do, in one process:
- * receive a path, connect, answer with SCM_RIGHTS.  The reference of what is carried is a socket
+ * receive a path, connect, answer with SCM_RIGHTS.  Beside it stands one that has a third process
+ * connect, and does no more than that needs either.  The reference of what is carried is a socket
  * that this program has connected itself.  This program is its own worker, inside the cell and out.
  *
  *     usage: socket WARDER       BENCH_ROUNDS=31  BENCH_TIMES=1000  BENCH_HELD=10000
@@ -104,7 +105,8 @@ static int connect_tcp(const char *text)
 	return fd;
 }
 
-static int minimal_connect(int sock, const char *path)
+/* What comes on a minimal broker's socket, or a minimal dialer's; -1: nothing more does. */
+static int take(int sock)
 {
 	int answer, fd = -1;
 	struct iovec iov = {.iov_base = &answer, .iov_len = sizeof(answer)};
@@ -115,12 +117,57 @@ static int minimal_connect(int sock, const char *path)
 		.msg_controllen = sizeof(control.buf)};
 	struct cmsghdr *c;
 
-	if (send(sock, path, strlen(path) + 1, 0) < 0 || recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) < 0)
+	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) < 0)
 		err(2, "minimal broker");
 	c = CMSG_FIRSTHDR(&msg);
 	if (c && c->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(&fd, CMSG_DATA(c), sizeof(int));
 	return fd;
+}
+
+static int minimal_connect(int sock, const char *path)
+{
+	if (send(sock, path, strlen(path) + 1, 0) < 0)
+		err(2, "minimal broker");
+	return take(sock);
+}
+
+/* The least that a dialer can do: an inode in, a socket that is connected to it out. */
+static int start_minimal_dialer(void)
+{
+	char path[32];
+	int pair[2], inode;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0 || (pid = fork()) < 0)
+		err(2, "minimal dialer");
+	if (pid > 0) {
+		close(pair[1]);
+		return pair[0];
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close(pair[0]);
+	while ((inode = take(pair[1])) >= 0) {
+		int fd;
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", inode);
+		fd = connect_unix(path);
+		close(inode);
+		minimal_answer(pair[1], fd);
+		close(fd);
+	}
+	_exit(0);
+}
+
+static int minimal_dialer;
+
+static int connect_by_dialer(const char *path)
+{
+	int inode = open(path, O_PATH | O_CLOEXEC);
+
+	minimal_answer(minimal_dialer, inode);
+	close(inode);
+	return take(minimal_dialer);
 }
 
 /* ---- the worker ------------------------------------------------------------------------------ */
@@ -252,6 +299,18 @@ static int count_all_fds(pid_t pid)
 									 : n;
 }
 
+/* The same once the last connection's are closed: its answer may be here before they are. */
+static int count_at_rest(pid_t pid, int before)
+{
+	int n = count_all_fds(pid);
+
+	for (int i = 0; i < 1000 && n > before; i++) {
+		usleep(1000);
+		n = count_all_fds(pid);
+	}
+	return n;
+}
+
 static void held(const struct worker *in)
 {
 	int before, most, after;
@@ -265,9 +324,9 @@ static void held(const struct worker *in)
 		return;
 	}
 	n = ask(in, 'h');
-	most = count_all_fds(in->pid);
+	most = count_at_rest(in->pid, before);
 	ask(in, 'z');
-	after = count_all_fds(in->pid);
+	after = count_at_rest(in->pid, before);
 	printf("%.0f TCP connections handed over and held: descriptors of broker and dialer %d "
 	       "before, "
 	       "%d while held, %d after\n",
@@ -275,7 +334,9 @@ static void held(const struct worker *in)
 	bench_limit("descriptors left behind by connections", most - before, "", 0);
 }
 
-static void measure(const struct worker *in, const struct worker *out, bool pinned)
+/* `three`: outside, beside the broker that has a third process connect. */
+static void measure(
+	const struct worker *in, const struct worker *out, const struct worker *three, bool pinned)
 {
 	double a, b;
 
@@ -286,6 +347,9 @@ static void measure(const struct worker *in, const struct worker *out, bool pinn
 	else
 		bench_note("ask door, one Unix connect, not pinned", a / 1e3, "us",
 			"minimal SEQPACKET broker", b / 1e3);
+	turns(in, 'k', three, 'k', &a, &b);
+	bench_note(pinned ? "ask door, one Unix connect" : "the same, not pinned", a / 1e3, "us",
+		"minimal broker with a dialer", b / 1e3);
 	b = ask(out, 'c');
 	bench_note(pinned ? "ask door, one Unix connect" : "the same, not pinned", a / 1e3, "us",
 		"bare socket+connect+close", b / 1e3);
@@ -314,19 +378,27 @@ static void phase(char *warder, const char *self, const char *sink, const char *
 		"--runtime", self, "-e", unix_rule, "-e", sink_rule, "-e", holder_rule, "--ledger",
 		ledger, "--", self, "--worker", unix_path, sink, holder, NULL};
 	const char *outside[] = {self, "--worker", unix_path, sink, holder, number, NULL};
-	int minimal = minimal_start(connect_unix);
-	struct worker in, out;
+	int minimal = minimal_start(connect_unix), with_dialer;
+	struct worker in, out, three;
 
 	snprintf(unix_rule, sizeof(unix_rule), "allow connect %s", unix_path);
 	snprintf(sink_rule, sizeof(sink_rule), "allow connect %s", sink);
 	snprintf(holder_rule, sizeof(holder_rule), "allow connect %s", holder);
 	snprintf(number, sizeof(number), "%d", minimal);
+	/* Before any worker: they would hold its pipes. */
+	minimal_dialer = start_minimal_dialer();
+	with_dialer = minimal_start(connect_by_dialer);
 	out = start(outside, minimal);
+	snprintf(number, sizeof(number), "%d", with_dialer);
+	three = start(outside, with_dialer);
 	in = start(inside, -1);
 	close(minimal);
-	measure(&in, &out, pinned);
+	close(with_dialer);
+	close(minimal_dialer);
+	measure(&in, &out, &three, pinned);
 	stop(&in);
 	stop(&out);
+	stop(&three);
 }
 
 int main(int argc, char **argv)
