@@ -16,25 +16,22 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-int exec_find(const char *name, char *buf, size_t size, bool *ret_installed)
+int exec_find(const char *name, char *buf, size_t size)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	bool installed;
 	char *slash;
 
 	if (n < 0)
 		return -errno;
 	self[n] = '\0';
-	installed = strcmp(self, WARDER_BINDIR "/warder") == 0;
-	if (ret_installed)
-		*ret_installed = installed;
-	slash = strrchr(self, '/');
-	*slash = '\0';
-	if (installed)
+	if (strcmp(self, WARDER_BINDIR "/warder") == 0) {
 		n = snprintf(buf, size, WARDER_LIBEXECDIR "/warder/%s", name);
-	else
+	} else {
+		slash = strrchr(self, '/');
+		*slash = '\0';
 		n = snprintf(buf, size, "%s/%s", self, name);
+	}
 	if ((size_t)n >= size)
 		return -ENAMETOOLONG;
 	return access(buf, X_OK) < 0 ? -errno : 0;
@@ -42,7 +39,7 @@ int exec_find(const char *name, char *buf, size_t size, bool *ret_installed)
 
 const char *exec_dialer(const struct policy *p, char *buf, size_t size)
 {
-	if (policy_socket_use(p) == 0 || exec_find("warder-dialer", buf, size, NULL) < 0)
+	if (policy_socket_use(p) == 0 || exec_find("warder-dialer", buf, size) < 0)
 		return NULL;
 	return buf;
 }
@@ -50,7 +47,7 @@ const char *exec_dialer(const struct policy *p, char *buf, size_t size)
 int exec_json(int argc, char **argv)
 {
 	char path[PATH_MAX];
-	int r = exec_find("warder-json", path, sizeof(path), NULL);
+	int r = exec_find("warder-json", path, sizeof(path));
 
 	if (r == 0) {
 		execv(path, argv);

@@ -7,13 +7,12 @@
 
 #include "policy/policy.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 /* Where a program of warder's own stands ("warder-json"): WARDER_LIBEXECDIR/warder, or, while this
- * binary is not the installed one, beside it.  *ret_installed may be NULL.  0 or -errno. */
-int exec_find(const char *name, char *buf, size_t size, bool *ret_installed);
+ * binary is not the installed one, beside it.  0 or -errno. */
+int exec_find(const char *name, char *buf, size_t size);
 
 /* Where the dialer stands, if the policy names sockets: buf.  NULL: it does not, or it was not
  * found, which the broker says. */

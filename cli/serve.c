@@ -19,6 +19,7 @@
 #include "common/chan.h"
 #include "common/fd.h"
 #include "common/place.h"
+#include "common/runtime.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -463,20 +464,19 @@ static int take_options(struct serve *s, struct options *o)
 /* The worker's command; warder's own file server unless told. */
 static int find_worker(struct serve *s, char **command, struct failure *f)
 {
-	bool installed;
 	int r;
 
 	s->plan.argv = command;
 	if (command[0])
 		return 0;
-	r = exec_find("warder-files", s->worker, sizeof(s->worker), &installed);
+	r = exec_find("warder-files", s->worker, sizeof(s->worker));
 	if (r < 0)
 		return fail(f, r,
 			"cannot find the built-in worker %s: %m; is warder installed "
 			"completely?",
 			s->worker);
-	/* Where it was built it stands outside the runtime. */
-	if (!installed)
+	/* Where it was built, and where PREFIX is no system's, it stands outside the runtime. */
+	if (!runtime_find(s->worker, strlen(s->worker)))
 		policy_options_flag(&s->policy, "runtime", s->worker);
 	s->default_argv[0] = s->worker;
 	s->plan.argv = s->default_argv;

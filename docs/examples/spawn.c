@@ -3,7 +3,7 @@
  * spawn.c - runs a command in a cell that may read one directory, and tells what came of it.
  *
  *     cc spawn.c $(pkg-config --cflags --libs warder) -o spawn
- *     ./spawn md5sum /usr/share/dict/words
+ *     ./spawn md5sum /etc/hosts
  */
 #include <stdio.h>
 #include <warder.h>

@@ -3,7 +3,7 @@
  * worker.c - a worker that opens one file, gives up the rest, and answers clients from it.
  *
  *     cc worker.c $(pkg-config --cflags --libs warder) -o worker
- *     warder serve -p demo.policy -n hosts -- ./worker /etc/services
+ *     warder serve -p demo.policy -e "runtime $PWD/worker" -n hosts -- "$PWD/worker" /etc/hosts
  */
 #include <fcntl.h>
 #include <unistd.h>

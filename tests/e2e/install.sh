@@ -42,6 +42,20 @@ check "LIBDIR and LIBEXECDIR are honoured" sh -c \
 		grep -E "/d/usr/lib64/libwarder.a|/d/usr/le/warder" | wc -l | grep -qx "[2-9]"' \
 	sh "$TOP" "$BUILD"
 
+# ---- a PREFIX that is no system's ---------------------------------------------------------------
+
+check "make install works with a PREFIX in a home" env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS \
+	make -s -j2 -C "$TOP" BUILD="$dir/b" PREFIX="$dir/home/warder" install
+rm -rf b
+"$dir/home/warder/bin/warder" serve -n home --allow "read $TOP/" --status-fd 3 >serve.out 2>&1 3>status &
+server=$!
+pids="$pids $server"
+wait_until grep -q '"event":"start"' status
+check "the built-in worker runs from there" grep -q '"status":"ok"' status
+expect_status "and serves" 0 "$dir/home/warder/bin/warder" call -n home stat "{\"path\":\"$TOP/Makefile\"}"
+kill "$server"
+expect_status "and its dialer starts" 0 "$dir/home/warder/bin/warder" run -q -e "allow connect 127.0.0.1:1" -- true
+
 # ---- make deps ----------------------------------------------------------------------------------
 
 # With a pkg-config that knows nothing everything seems to be missing; fakeroot is not root.

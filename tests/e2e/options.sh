@@ -8,7 +8,7 @@ long_options() {
 	grep -oE '(^|[^a-z-])--[a-z]+(-[a-z]+)*' | grep -oE -- '--[a-z-]+' | sort -u
 }
 
-for command in run serve "policy check" "policy explain"; do
+for command in run serve call doctor "ledger show" "policy check" "policy explain"; do
 	page=$TOP/docs/man/warder-${command%% *}.1
 	"$warder" $command --help | grep -E '^ +(-|--)' | long_options >help.options
 	grep -E '^\.(It )?Fl ' "$page" | grep -oE '(Fl|, Fl) -[a-z]+(-[a-z]+)*' |
