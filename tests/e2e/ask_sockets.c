@@ -5,6 +5,7 @@
  * This program is its own worker: called with --ask it takes the words that follow one by one, and
  * prints a line for each.  The servers stand in the test, on this host's loopback.
  */
+#include "tests/e2e/peers.h"
 #include "tests/hostile/inside.h"
 
 #include "sandbox/warder.h"
@@ -111,7 +112,6 @@ static struct server serve(int fd)
 {
 	struct server s = {fd, fork()};
 
-	assert_int_equal(listen(fd, 16), 0);
 	if (s.pid == 0) {
 		alarm(120);
 		for (;;) {
@@ -135,25 +135,12 @@ static void end(struct server *s)
 
 static struct server serve_loopback(uint16_t *ret_port)
 {
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(in);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &size), 0);
-	*ret_port = ntohs(in.sin_port);
-	return serve(fd);
+	return serve(listen_port(16, ret_port));
 }
 
 static struct server serve_path(const char *path, int type)
 {
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-
-	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
-	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
-	assert_int_equal(chmod(path, 0777), 0);
-	return serve(fd);
+	return serve(listen_name(path, type, 16));
 }
 
 /* ---- tests ----------------------------------------------------------------------------------- */

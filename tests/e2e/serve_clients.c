@@ -2,10 +2,9 @@
 /*
  * serve_clients.c - clients of warder serve: workers that die, descriptors that run out, the end.
  */
-#include "tests/e2e/server.h"
+#include "tests/e2e/slots.h"
 #include "tests/descriptors.h"
 
-#include <dirent.h>
 #include <sys/resource.h>
 
 static struct server server = {.status_fd = -1};
@@ -14,24 +13,6 @@ static int clean(void **state)
 {
 	server_clean(&server);
 	return 0;
-}
-
-/* The newest pid that a ledger names as started: of slot `slot`. */
-static pid_t worker_of(int slot)
-{
-	char command[512], line[64] = "";
-	FILE *out;
-
-	snprintf(command, sizeof(command),
-		"cat '%s'/warder/serve/t/*slot%d-*.jsonl | grep '\"spawn\"' | tail -n 1 | "
-		"sed 's/.*\"pid\": *\\([0-9]*\\).*/\\1/'",
-		server.dir, slot);
-	out = popen(command, "r");
-	assert_non_null(out);
-	if (!fgets(line, sizeof(line), out))
-		line[0] = '\0';
-	pclose(out);
-	return (pid_t)atoi(line);
 }
 
 static void killed_worker_gives_end_of_file_and_is_replaced(void **state)
@@ -44,7 +25,7 @@ static void killed_worker_gives_end_of_file_and_is_replaced(void **state)
 	server_start(&server, none);
 	fd = dial(&server);
 	assert_true(ask(fd));
-	worker = worker_of(1);
+	worker = slot_worker(&server, 1);
 	assert_true(worker > 1);
 	began = now_ms();
 	assert_int_equal(kill(worker, SIGKILL), 0);
@@ -58,7 +39,7 @@ static void killed_worker_gives_end_of_file_and_is_replaced(void **state)
 		close(again);
 	} while (!served && now_ms() - began < WAIT_MS);
 	assert_true(served);
-	assert_int_not_equal(worker_of(1), worker);
+	assert_int_not_equal(slot_worker(&server, 1), worker);
 	assert_int_equal(server_stop(&server, SIGTERM), 0);
 	assert_true(log_count(&server, "ended with status 137") == 1);
 }
@@ -73,7 +54,7 @@ static void other_slots_notice_nothing(void **state)
 		fds[i] = dial(&server);
 		assert_true(ask(fds[i]));
 	}
-	assert_int_equal(kill(worker_of(2), SIGKILL), 0);
+	assert_int_equal(kill(slot_worker(&server, 2), SIGKILL), 0);
 	assert_true(hung_up(fds[1], 1000));
 	assert_true(ask(fds[0]));
 	assert_true(ask(fds[2]));
@@ -279,7 +260,7 @@ static void killed_server_takes_its_workers_along(void **state)
 	pid_t worker;
 
 	server_start(&server, stubborn);
-	worker = worker_of(1);
+	worker = slot_worker(&server, 1);
 	assert_int_equal(kill(worker, 0), 0);
 	assert_int_equal(server_stop(&server, SIGKILL), 137);
 	began = now_ms();

@@ -6,14 +6,11 @@
  * This program is its own worker: called with --serve it does for its clients what their frames
  * say, one a frame, and tells what came of it.  The servers that it meets stand in the test.
  */
+#include "tests/e2e/peers.h"
 #include "tests/e2e/processes.h"
-#include "tests/e2e/server.h"
-#include "tests/hostile/inside.h"
+#include "tests/e2e/slots.h"
 
 #include "sandbox/warder.h"
-
-#include <glob.h>
-#include <netinet/in.h>
 
 /* ---- the worker ------------------------------------------------------------------------------ */
 
@@ -106,32 +103,6 @@ static int serve_main(void)
 
 /* ---- peers that stand outside ---------------------------------------------------------------- */
 
-/* A socket that listens on this host's loopback. */
-static int tcp_listener(int backlog, uint16_t *ret_port)
-{
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(in);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &size), 0);
-	assert_int_equal(listen(fd, backlog), 0);
-	*ret_port = ntohs(in.sin_port);
-	return fd;
-}
-
-static int unix_listener(const char *path, int backlog)
-{
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
-	assert_int_equal(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
-	assert_int_equal(chmod(path, 0777), 0);
-	assert_int_equal(listen(fd, backlog), 0);
-	return fd;
-}
-
 /* Says pong to whoever comes, while the test lives. */
 static pid_t answer_all(int fd)
 {
@@ -151,23 +122,17 @@ static pid_t answer_all(int fd)
 
 static int to_path(const char *path)
 {
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
-	assert_return_code(connect(fd, (struct sockaddr *)&un, sizeof(un)), errno);
+	assert_int_equal(connect_name(fd, path), 0);
 	return fd;
 }
 
-static int to_port(unsigned port, int flags)
+static int to_port(unsigned port)
 {
-	struct sockaddr_in in = {.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-		.sin_port = htons((uint16_t)port)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	if (connect(fd, (struct sockaddr *)&in, sizeof(in)) < 0)
-		assert_int_equal(errno, EINPROGRESS);
+	assert_int_equal(connect_port(fd, port), 0);
 	return fd;
 }
 
@@ -196,16 +161,14 @@ static int set_up(void **state)
 		getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	assert_non_null(mkdtemp(w.dir));
 	assert_int_equal(chmod(w.dir, 0777), 0);
-	w.tcp = tcp_listener(16, &w.port);
-	w.other = tcp_listener(16, &w.other_port);
+	w.tcp = listen_port(16, &w.port);
+	w.other = listen_port(16, &w.other_port);
 	snprintf(path, sizeof(path), "%s/s", w.dir);
-	w.local = unix_listener(path, 16);
+	w.local = listen_name(path, SOCK_STREAM, 16);
 	/* Two that take nobody in: their queues are full. */
-	w.slow = tcp_listener(0, &w.slow_port);
+	w.slow = listen_full_port(w.filler, 5, &w.slow_port);
 	snprintf(path, sizeof(path), "%s/slow", w.dir);
-	w.slow_local = unix_listener(path, 0);
-	for (int i = 0; i < 5; i++)
-		w.filler[i] = to_port(w.slow_port, SOCK_NONBLOCK);
+	w.slow_local = listen_name(path, SOCK_STREAM, 0);
 	w.filler[5] = to_path(path);
 	w.answers[0] = answer_all(w.tcp);
 	w.answers[1] = answer_all(w.other);
@@ -361,54 +324,6 @@ static void expect_gone(const pid_t *pids, int n)
 	}
 }
 
-/* ---- ledgers --------------------------------------------------------------------------------- */
-
-/* All records of one slot, of each worker that it has had. */
-static json_t *slot_ledger(int slot)
-{
-	char pattern[400];
-	json_t *all = json_array();
-	glob_t found;
-
-	snprintf(pattern, sizeof(pattern), "%s/warder/serve/t/*slot%d-*.jsonl", w.server.dir, slot);
-	if (glob(pattern, 0, NULL, &found) != 0)
-		fail_msg("no ledger %s", pattern);
-	for (size_t i = 0; i < found.gl_pathc; i++) {
-		json_t *one = ledger_load(found.gl_pathv[i]);
-
-		json_array_extend(all, one);
-		json_decref(one);
-	}
-	globfree(&found);
-	return all;
-}
-
-static int slot_count(int slot, const char *event, const char *key, const char *value)
-{
-	json_t *all = slot_ledger(slot);
-	int n = ledger_count(all, event, key, value);
-
-	json_decref(all);
-	return n;
-}
-
-static pid_t newest_worker(int slot)
-{
-	json_t *all = slot_ledger(slot);
-	pid_t pid = 0;
-	json_t *r;
-	size_t i;
-
-	json_array_foreach(all, i, r)
-	{
-		if (strcmp(json_string_value(json_object_get(r, "event")), "spawn") == 0)
-			pid = (pid_t)json_integer_value(json_object_get(r, "pid"));
-	}
-	json_decref(all);
-	assert_true(pid > 1);
-	return pid;
-}
-
 /* ---- tests ----------------------------------------------------------------------------------- */
 
 static void a_worker_reaches_for_its_clients_what_the_policy_names(void **state)
@@ -430,13 +345,13 @@ static void a_worker_reaches_for_its_clients_what_the_policy_names(void **state)
 	snprintf(peer, sizeof(peer), "127.0.0.1:%u", (unsigned)w.other_port);
 	snprintf(question, sizeof(question), "connect %s", peer);
 	expect_reply(fd, question, "EACCES");
-	assert_int_equal(slot_count(1, "deny", "peer", peer), 1);
+	assert_int_equal(slot_count(&w.server, 1, "deny", "peer", peer), 1);
 	snprintf(peer, sizeof(peer), "127.0.0.1:%u", (unsigned)w.port);
-	assert_int_equal(slot_count(1, "grant", "peer", peer), 2);
+	assert_int_equal(slot_count(&w.server, 1, "grant", "peer", peer), 2);
 	snprintf(question, sizeof(question), "%s/s", w.dir);
-	assert_int_equal(slot_count(1, "grant", "asked", question), 1);
-	assert_int_equal(slot_count(1, "grant", "op", "resolve"), 1);
-	assert_int_equal(slot_count(1, "deny", "name", "other.example"), 1);
+	assert_int_equal(slot_count(&w.server, 1, "grant", "asked", question), 1);
+	assert_int_equal(slot_count(&w.server, 1, "grant", "op", "resolve"), 1);
+	assert_int_equal(slot_count(&w.server, 1, "deny", "name", "other.example"), 1);
 	close(fd);
 	assert_int_equal(server_stop(&w.server, SIGTERM), 0);
 }
@@ -461,13 +376,13 @@ static void a_worker_listens_for_its_clients(void **state)
 	send_frame(fd, "listen 127.0.0.1:0");
 	assert_true(recv_frame(fd, own));
 	assert_memory_equal(own, "127.0.0.1:", 10);
-	expect_served(fd, to_port((unsigned)atoi(own + 10), 0));
-	assert_int_equal(slot_count(1, "grant", "local", own), 1);
+	expect_served(fd, to_port((unsigned)atoi(own + 10)));
+	assert_int_equal(slot_count(&w.server, 1, "grant", "local", own), 1);
 	snprintf(path, sizeof(path), "%s/own", w.dir);
 	snprintf(question, sizeof(question), "listen %s", path);
 	expect_reply(fd, question, path);
 	expect_served(fd, to_path(path));
-	assert_int_equal(slot_count(1, "grant", "asked", path), 1);
+	assert_int_equal(slot_count(&w.server, 1, "grant", "asked", path), 1);
 	snprintf(question, sizeof(question), "listen 127.0.0.1:%u", (unsigned)w.other_port);
 	expect_reply(fd, question, "EACCES");
 	close(fd);
@@ -488,7 +403,7 @@ static void each_slot_has_a_dialer_and_a_book_of_its_own(void **state)
 			expect_dialed(fds[i]);
 	}
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(slot_count(i + 1, "grant", "peer", peer), i + 1);
+		assert_int_equal(slot_count(&w.server, i + 1, "grant", "peer", peer), i + 1);
 	assert_int_equal(dialers(found), 3);
 	for (int i = 0; i < 3; i++) {
 		brokers[i] = parent_of(found[i]);
@@ -523,7 +438,7 @@ static void who_comes_after_a_killed_worker_can_dial(void **state)
 	fd = client();
 	expect_dialed(fd);
 	assert_int_equal(dialers(before), 1);
-	assert_int_equal(kill(newest_worker(1), SIGKILL), 0);
+	assert_int_equal(kill(slot_worker(&w.server, 1), SIGKILL), 0);
 	expect_end(fd);
 	expect_dialed_again();
 	expect_gone(before, 1);
@@ -543,7 +458,7 @@ static void a_killed_broker_takes_its_dialer_along_and_is_replaced(void **state)
 	start("1");
 	fd = client();
 	expect_dialed(fd);
-	worker = newest_worker(1);
+	worker = slot_worker(&w.server, 1);
 	assert_int_equal(dialers(before), 1);
 	/* In the midst of a connect. */
 	snprintf(question, sizeof(question), "connect 127.0.0.1:%u", (unsigned)w.slow_port);
@@ -582,7 +497,7 @@ static void expect_pending(int fd, int slot, const char *question)
 	expect_dialed(fd);
 	send_frame(fd, question);
 	assert_int_equal(poll(&p, 1, 300), 0);
-	assert_int_equal(slot_count(slot, "fail", NULL, NULL), 0);
+	assert_int_equal(slot_count(&w.server, slot, "fail", NULL, NULL), 0);
 }
 
 static void the_drain_waits_for_a_connection_that_is_being_made(void **state)
@@ -611,7 +526,7 @@ static void the_drain_waits_for_a_connection_that_is_being_made(void **state)
 	expect_end(fd);
 	assert_int_equal(server_stop(&w.server, SIGURG), 0);
 	snprintf(question, sizeof(question), "%s/slow", w.dir);
-	assert_int_equal(slot_count(1, "grant", "asked", question), 1);
+	assert_int_equal(slot_count(&w.server, 1, "grant", "asked", question), 1);
 	expect_gone(found, 2);
 }
 
@@ -625,14 +540,14 @@ static void the_drain_does_not_wait_for_one_that_never_comes(void **state)
 	fd = client();
 	snprintf(question, sizeof(question), "connect 127.0.0.1:%u", (unsigned)w.slow_port);
 	expect_pending(fd, 1, question);
-	worker = newest_worker(1);
+	worker = slot_worker(&w.server, 1);
 	assert_int_equal(dialers(found), 2);
 	/* In that order of magnitude: the worker was asked to wait for a minute. */
 	assert_int_equal(server_stop(&w.server, SIGTERM), 0);
 	expect_end(fd);
 	snprintf(question, sizeof(question), "127.0.0.1:%u", (unsigned)w.slow_port);
-	assert_int_equal(slot_count(1, "grant", "peer", question), 0);
-	assert_int_equal(slot_count(1, "end", NULL, NULL), 1);
+	assert_int_equal(slot_count(&w.server, 1, "grant", "peer", question), 0);
+	assert_int_equal(slot_count(&w.server, 1, "end", NULL, NULL), 1);
 	expect_gone(found, 2);
 	expect_gone(&worker, 1);
 }
@@ -647,7 +562,7 @@ static void a_killed_service_leaves_no_dialer(void **state)
 	fd = client();
 	snprintf(question, sizeof(question), "connect 127.0.0.1:%u", (unsigned)w.slow_port);
 	expect_pending(fd, 1, question);
-	worker = newest_worker(1);
+	worker = slot_worker(&w.server, 1);
 	assert_int_equal(dialers(found), 3);
 	assert_int_equal(server_stop(&w.server, SIGKILL), 137);
 	expect_gone(found, 3);

@@ -7,17 +7,14 @@
  * descriptors of broker and dialer before and after, where it may look into them, as root; and
  * whoever listens sees the end of a connection that nobody has.
  */
+#include "tests/e2e/peers.h"
 #include "tests/e2e/processes.h"
 #include "tests/hostile/inside.h"
 
 #include "sandbox/warder.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #define WAITING_MAX 64 /* DIAL_WAITING_MAX */
 #define PATIENCE_MS 60000
@@ -43,39 +40,12 @@ static const char *error_of(int r)
 	return r < 0 ? strerrorname_np(errno) : "connected";
 }
 
-static socklen_t unix_address(const char *name, struct sockaddr_un *ret)
-{
-	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
-	snprintf(ret->sun_path, sizeof(ret->sun_path), "%s", name);
-	if (*name != '@')
-		return sizeof(*ret);
-	ret->sun_path[0] = '\0';
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
-}
-
-static int connect_unix(int fd, const char *name)
-{
-	struct sockaddr_un un;
-	socklen_t size = unix_address(name, &un);
-
-	return connect(fd, (struct sockaddr *)&un, size);
-}
-
-static int connect_port(int fd, const char *port)
-{
-	struct sockaddr_in in = {.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-		.sin_port = htons((uint16_t)atoi(port))};
-
-	return connect(fd, (struct sockaddr *)&in, sizeof(in));
-}
-
 /* Says that it is ready once the dialer is, which has all its sockets by then: it has dialled. */
 static void say_ready(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	connect_port(fd, "1");
+	connect_port(fd, 1);
 	close(fd);
 	say("ready");
 	await_go();
@@ -91,7 +61,7 @@ static int peer_main(char **args)
 	for (int i = 0; i < 2; i++) {
 		if (i == 1)
 			fd = warder_connect(w, args[0], 0, 5000, NULL);
-		if (fd < 0 || (i == 0 && connect_unix(fd, args[0]) < 0)) {
+		if (fd < 0 || (i == 0 && connect_name(fd, args[0]) < 0)) {
 			say(error_of(-1));
 			continue;
 		}
@@ -115,7 +85,7 @@ static int many_main(char **args)
 	for (int i = 0; i < n; i++) {
 		if (fork() == 0) {
 			fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-			say(error_of(connect_unix(fd, args[0])));
+			say(error_of(connect_name(fd, args[0])));
 			_exit(0);
 		}
 	}
@@ -124,7 +94,7 @@ static int many_main(char **args)
 	fd = warder_open(w, args[2], O_RDONLY, 0);
 	say(fd < 0 ? "no file" : "a file");
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	say(connect_port(fd, "9") < 0 && errno == ECONNREFUSED ? "inside" : "not inside");
+	say(connect_port(fd, 9) < 0 && errno == ECONNREFUSED ? "inside" : "not inside");
 	fd = warder_connect(w, args[0], 0, 5000, NULL);
 	say(fd < 0 && errno == EAGAIN ? "a message too" : error_of(fd));
 	while (wait(NULL) > 0)
@@ -155,7 +125,7 @@ static int high_main(char **args)
 		return 7;
 	say_ready();
 	limit_fds(100);
-	r = connect_unix(200, args[0]);
+	r = connect_name(200, args[0]);
 	limit_fds(300);
 	say(error_of(r));
 	/* And by a message, where there is no number at all. */
@@ -180,7 +150,7 @@ static struct {
 
 static void *connect_slowly(void *unused)
 {
-	slow.r = connect_port(slow.fd, slow.port);
+	slow.r = connect_port(slow.fd, (unsigned)atoi(slow.port));
 	return NULL;
 }
 
@@ -214,7 +184,8 @@ static int killed_main(char **args)
 	say_ready();
 	pid = fork();
 	if (pid == 0) {
-		connect_port(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), args[0]);
+		connect_port(
+			socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), (unsigned)atoi(args[0]));
 		_exit(0);
 	}
 	await_go();
@@ -365,37 +336,8 @@ static const char *own_name(void)
 	return name;
 }
 
-static int unix_listener(const char *name, int backlog)
-{
-	struct sockaddr_un un;
-	socklen_t size = unix_address(name, &un);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_return_code(bind(fd, (struct sockaddr *)&un, size), errno);
-	assert_int_equal(listen(fd, backlog), 0);
-	return fd;
-}
-
-/* One whose queue is full: the rest of those who connect waits. */
-static int full_port(int fillers[4], char ret_port[16])
-{
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof(in);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &size), 0);
-	assert_int_equal(listen(fd, 0), 0);
-	snprintf(ret_port, 16, "%u", (unsigned)ntohs(in.sin_port));
-	for (int i = 0; i < 4; i++) {
-		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		connect_port(fillers[i], ret_port);
-	}
-	return fd;
-}
-
 /* How many sockets of a user connect to that port and have no answer: proc_net(5). */
-static int connecting(const char *port, uid_t uid)
+static int connecting(unsigned port, uid_t uid)
 {
 	char line[512];
 	unsigned to, state, of;
@@ -406,13 +348,13 @@ static int connecting(const char *port, uid_t uid)
 	while (fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "%*d: %*x:%*x %*x:%x %x %*x:%*x %*x:%*x %*x %u", &to, &state,
 			    &of) == 3)
-			n += to == (unsigned)atoi(port) && state == 2 && of == uid;
+			n += to == port && state == 2 && of == uid;
 	}
 	fclose(f);
 	return n;
 }
 
-static void await_connecting(const char *port, int n)
+static void await_connecting(unsigned port, int n)
 {
 	uid_t worker = geteuid() == 0 ? 65534 : geteuid();
 
@@ -431,14 +373,6 @@ static void expect_closed(int fd)
 	assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
 	assert_int_equal(recv(fd, &c, 1, 0), 0);
 	close(fd);
-}
-
-static int accept_next(int listener)
-{
-	struct pollfd p = {listener, POLLIN};
-
-	assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
-	return accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 }
 
 /* ---- tests ----------------------------------------------------------------------------------- */
@@ -481,7 +415,7 @@ static void as_broker_connects_as_the_broker_by_both_doors(void **state)
 	int listener;
 
 	snprintf(path, sizeof(path), "%s/own", w.dir);
-	listener = unix_listener(path, 4);
+	listener = listen_name(path, SOCK_STREAM, 4);
 	assert_int_equal(chmod(path, 0600), 0);
 	snprintf(rule, sizeof(rule), "allow connect %s as broker", path);
 	snprintf(uid, sizeof(uid), "uid %u", (unsigned)geteuid());
@@ -503,7 +437,7 @@ static void without_it_neither_door_does_but_for_the_workers_own(void **state)
 	int listener;
 
 	snprintf(path, sizeof(path), "%s/own", w.dir);
-	listener = unix_listener(path, 4);
+	listener = listen_name(path, SOCK_STREAM, 4);
 	assert_int_equal(chmod(path, 0600), 0);
 	snprintf(rule, sizeof(rule), "allow connect %s", path);
 	snprintf(uid, sizeof(uid), "uid %u", (unsigned)geteuid());
@@ -520,10 +454,10 @@ static void without_it_neither_door_does_but_for_the_workers_own(void **state)
 static void one_more_than_may_wait_is_refused_and_all_others_come(void **state)
 {
 	char rule[128], line[64];
-	int listener = unix_listener(own_name(), 0), filler, connected = 0, others = 0;
+	int listener = listen_name(own_name(), SOCK_STREAM, 0), filler, connected = 0, others = 0;
 
 	filler = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect_unix(filler, own_name()), 0);
+	assert_int_equal(connect_name(filler, own_name()), 0);
 	snprintf(rule, sizeof(rule), "allow connect %s", own_name());
 	start(rule, "--many", own_name(), "65", w.file);
 	expect_ready();
@@ -555,7 +489,7 @@ static void one_more_than_may_wait_is_refused_and_all_others_come(void **state)
 static void what_finds_no_number_is_closed_and_said(void **state)
 {
 	char rule[128];
-	int listener = unix_listener(own_name(), 4);
+	int listener = listen_name(own_name(), SOCK_STREAM, 4);
 
 	snprintf(rule, sizeof(rule), "allow connect %s", own_name());
 	start(rule, "--high", own_name(), NULL, NULL);
@@ -576,11 +510,13 @@ static void what_finds_no_number_is_closed_and_said(void **state)
 
 static void a_number_that_is_closed_meanwhile_leaves_nothing_behind(void **state)
 {
-	char rule[128], port[16], said[64];
-	int fillers[4], listener = full_port(fillers, port);
+	char rule[128], word[16], said[64];
+	uint16_t port;
+	int fillers[4], listener = listen_full_port(fillers, 4, &port);
 
-	snprintf(rule, sizeof(rule), "allow connect 127.0.0.1:%s", port);
-	start(rule, "--closed", port, NULL, NULL);
+	snprintf(word, sizeof(word), "%u", (unsigned)port);
+	snprintf(rule, sizeof(rule), "allow connect 127.0.0.1:%s", word);
+	start(rule, "--closed", word, NULL, NULL);
 	expect_ready();
 	await_connecting(port, geteuid() == 0 ? 1 : 4);
 	go();
@@ -598,13 +534,15 @@ static void a_number_that_is_closed_meanwhile_leaves_nothing_behind(void **state
 
 static void one_that_is_killed_meanwhile_leaves_nothing_behind(void **state)
 {
-	char rule[128], port[16];
-	int fillers[4], listener = full_port(fillers, port);
+	char rule[128], word[16];
+	uint16_t port;
+	int fillers[4], listener = listen_full_port(fillers, 4, &port);
 	int before;
 
 	before = connecting(port, geteuid() == 0 ? 65534 : geteuid());
-	snprintf(rule, sizeof(rule), "allow connect 127.0.0.1:%s", port);
-	start(rule, "--killed", port, NULL, NULL);
+	snprintf(word, sizeof(word), "%u", (unsigned)port);
+	snprintf(rule, sizeof(rule), "allow connect 127.0.0.1:%s", word);
+	start(rule, "--killed", word, NULL, NULL);
 	expect_ready();
 	await_connecting(port, before + 1);
 	go();
@@ -614,7 +552,7 @@ static void one_that_is_killed_meanwhile_leaves_nothing_behind(void **state)
 	go();
 	expect_nothing_left();
 	expect_end();
-	assert_int_equal(records_of("grant", "trap", "peer", port), 0);
+	assert_int_equal(records_of("grant", "trap", "peer", word), 0);
 	fd_close_many(fillers, 4);
 	close(listener);
 }
