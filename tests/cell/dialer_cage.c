@@ -103,6 +103,13 @@ static int signal_parent(void)
 	return result(syscall(SYS_kill, getppid(), 0));
 }
 
+/* What the sanitizers do themselves is in their build's table: the second value is that one's. */
+#ifdef WARDER_SANITIZE
+#define CAGED(plain, sanitized) sanitized
+#else
+#define CAGED(plain, sanitized) plain
+#endif
+
 static const struct {
 	const char *name;
 	int (*attempt)(void);
@@ -111,10 +118,10 @@ static const struct {
 	{"read /etc/passwd", read_passwd, EACCES},
 	{"list /", list_root, EACCES},
 	{"read /etc/resolv.conf", read_resolv_conf, 0},
-	{"make a file", write_tmp, KILLED},
-	{"fork", fork_one, KILLED},
+	{"make a file", write_tmp, CAGED(KILLED, EACCES)},
+	{"fork", fork_one, CAGED(KILLED, 0)},
 	{"exec", exec_true, KILLED},
-	{"code from memory", code_from_memory, KILLED},
+	{"code from memory", code_from_memory, CAGED(KILLED, 0)},
 	{"a netlink socket", netlink, KILLED},
 	{"a Unix datagram socket", unix_datagram, KILLED},
 	{"a pair of Unix datagram sockets", unix_datagram_pair, KILLED},
