@@ -135,7 +135,7 @@ booked "which is a denial too" deny '"peer":"\[2001:db8::7\]:7001"'
 says "all of IPv6 is none of IPv4" 'allow connect [::]/0:*' PermissionError tcp 192.0.2.9 7001
 says "nor in IPv6's spelling" 'allow connect [::]/0:*' PermissionError peer ::ffff:192.0.2.9 7001
 booked "which stands there as IPv4" deny '"peer":"192.0.2.9:7001"'
-says "an IPv4 address as IPv6 has it" 'allow connect 127.0.0.1:7001' "pong loopback4 127.0.0.1" \
+says "an IPv4 address as IPv6 has it" 'allow connect 127.0.0.1:7001' "pong loopback4 ::ffff:127.0.0.1" \
 	peer ::ffff:127.0.0.1 7001
 booked "is that address" grant '"peer":"127.0.0.1:7001"'
 says "in the rule as well" 'allow connect [::ffff:127.0.0.1]:7001' "pong loopback4" tcp 127.0.0.1 7001
