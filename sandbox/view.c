@@ -436,6 +436,8 @@ static int build(struct view *v, struct cell_parts *parts, struct failure *f)
 		r = view_etc_made(v, f);
 	if (r == 0)
 		r = view_dev(v, f);
+	if (r == 0 && abi_mount_setattr(v->root_fd, AT_RECURSIVE, 0, 0, MS_PRIVATE) < 0)
+		r = fail(f, -errno, "the cell's /dev: cannot part it from the host's: %m");
 	if (r == 0)
 		r = own_directories(v, f);
 	if (r == 0)

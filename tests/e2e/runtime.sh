@@ -48,4 +48,16 @@ in_cell "settings of the C library are part of the runtime" 0 \
 	'getent hosts localhost >/dev/null; cat /etc/host.conf'
 check "and no denial" test "$(grep -c '"deny".*"/etc/' "$ledger")" -eq 0
 
+# Where the host shares its mounts, as under systemd, each of the cell's is parted from them.
+shared="unshare --mount --propagation shared"
+[ "$(id -u)" = 0 ] || shared="unshare --user --map-current-user --mount --propagation shared"
+if $shared grep -q ' shared:' /proc/self/mountinfo 2>/dev/null; then
+	expect_status "a cell starts where mounts are shared" 0 $shared "$warder" run -q \
+		-e "allow read $dir/data/" --ledger "$dir/ledger.$n_tests" -- cat /proc/self/mountinfo
+	check "and shows what is mounted in it" grep -q ' /dev/null ' out
+	check "no later mount of the host's can appear there" sh -c '! grep -E "shared:|master:" out'
+else
+	skip "no mount of the cell is a shared one" "$shared does not work here"
+fi
+
 finish
