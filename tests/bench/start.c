@@ -15,6 +15,7 @@
 #include <glob.h>
 #include <spawn.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #define ARGS_MAX  256
 #define FILES_MAX 32
@@ -87,9 +88,21 @@ static void bwrap_args(const char **argv)
 		argv[n++] = end[i];
 }
 
-/* Milliseconds from the start of argv to its end, or negative where it did not return 0. */
-static double run(const char *const *argv)
+/* Of all processes that were waited for, in milliseconds. */
+static double cpu_ms(void)
 {
+	struct rusage u = {0};
+
+	getrusage(RUSAGE_CHILDREN, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e3 +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e3;
+}
+
+/* Milliseconds from the start of argv to its end, or negative where it did not return 0; *ret_cpu:
+ * what was used for it. */
+static double run(const char *const *argv, double *ret_cpu)
+{
+	double cpu = cpu_ms();
 	uint64_t begin = bench_ns();
 	int status;
 	double ms;
@@ -102,6 +115,7 @@ static double run(const char *const *argv)
 	ms = (double)(bench_ns() - begin) / 1e6;
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) /* what was left to this process */
 		;
+	*ret_cpu = cpu_ms() - cpu;
 	return status == 0 ? ms : -1;
 }
 
@@ -124,12 +138,12 @@ static double run_spawn(const char *warder)
 	return (double)(bench_ns() - begin) / 1e6;
 }
 
-static double run_bwrap(const char *const *argv)
+static double run_bwrap(const char *const *argv, double *ret_cpu)
 {
 	double ms;
 
 	lend_copied(true);
-	ms = run(argv);
+	ms = run(argv, ret_cpu);
 	lend_copied(false);
 	return ms;
 }
@@ -144,22 +158,24 @@ static double must(double ms, const char *what)
 static void turns(char *warder, size_t rounds, const char *where)
 {
 	static double bare[ROUNDS_MAX], bwrap[ROUNDS_MAX], cell[ROUNDS_MAX], spawn[ROUNDS_MAX];
+	static double bwrap_cpu[ROUNDS_MAX], cell_cpu[ROUNDS_MAX];
 	const char *bare_argv[] = {"/bin/true", NULL};
 	static const char *bwrap_argv[ARGS_MAX];
 	const char *warder_argv[] = {
 		warder, "run", "-q", "--ledger", ledger, "--", "/bin/true", NULL};
 	char what[64];
 	bool have_bwrap;
+	double ignored;
 
 	if (!bwrap_argv[0])
 		bwrap_args(bwrap_argv);
-	have_bwrap = run_bwrap(bwrap_argv) >= 0;
-	must(run(warder_argv), "warder run:");
+	have_bwrap = run_bwrap(bwrap_argv, &ignored) >= 0;
+	must(run(warder_argv, &ignored), "warder run:");
 	for (size_t i = 0; i < rounds; i++) {
-		bare[i] = must(run(bare_argv), "bare:");
+		bare[i] = must(run(bare_argv, &ignored), "bare:");
 		if (have_bwrap)
-			bwrap[i] = must(run_bwrap(bwrap_argv), "bwrap:");
-		cell[i] = must(run(warder_argv), "warder run:");
+			bwrap[i] = must(run_bwrap(bwrap_argv, &bwrap_cpu[i]), "bwrap:");
+		cell[i] = must(run(warder_argv, &cell_cpu[i]), "warder run:");
 		spawn[i] = must(run_spawn(warder), "warder_spawn:");
 	}
 	snprintf(what, sizeof(what), "start of /bin/true in the cell%s", where);
@@ -170,6 +186,10 @@ static void turns(char *warder, size_t rounds, const char *where)
 			bench_median(bwrap, rounds), 0.8);
 	else
 		puts("start beside bwrap: not measured, bubblewrap is missing or may not run here");
+	snprintf(what, sizeof(what), "its CPU time%s", where);
+	if (have_bwrap)
+		bench_note(what, bench_median(cell_cpu, rounds), "ms", "bwrap --unshare-all",
+			bench_median(bwrap_cpu, rounds));
 	snprintf(what, sizeof(what), "the same by warder_spawn%s", where);
 	bench_limit(what, bench_median(spawn, rounds), "ms", 10);
 }
