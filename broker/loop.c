@@ -490,7 +490,7 @@ const char *loop_run(struct loop *l, struct session *s)
 	const char *why = NULL;
 	int r;
 
-	affinity_init(&l->affinity, s->cell->worker_pid, s->cell->procs_fd);
+	affinity_init(&l->affinity, s);
 	s->affinity = &l->affinity;
 	r = watch_all(l, s);
 	if (r < 0) {

@@ -23,9 +23,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define NS_GET_PID_IN_PIDNS_ _IOR(0xb7, 0x8, int) /* ioctl_nsfs(2), Linux 6.11 */
-#define STATUS_BYTES         512                  /* "Umask:" is the second line */
-#define UMASK_UNKNOWN        077                  /* what is made is its user's alone */
+#define NS_GET_PID_FROM_PIDNS_ _IOR(0xb7, 0x6, int) /* ioctl_nsfs(2), Linux 6.11; the next too */
+#define NS_GET_PID_IN_PIDNS_   _IOR(0xb7, 0x8, int)
+#define STATUS_BYTES           512 /* "Umask:" is the second line */
+#define UMASK_UNKNOWN          077 /* what is made is its user's alone */
 
 int tracee_read(pid_t tid, uint64_t address, void *buf, size_t size)
 {
@@ -217,6 +218,15 @@ int tracee_processes(const struct session *s, int *ret_fd)
 		return -errno;
 	*ret_fd = fd;
 	return 0;
+}
+
+pid_t tracee_number(const struct session *s, int number)
+{
+	pid_t pid = number;
+
+	if (s->cell->pid_ns_fd >= 0)
+		pid = ioctl(s->cell->pid_ns_fd, NS_GET_PID_FROM_PIDNS_, number);
+	return pid < 0 ? -errno : pid;
 }
 
 mode_t tracee_umask(const struct session *s, pid_t tid)

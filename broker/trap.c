@@ -435,7 +435,9 @@ static void place(struct session *s, const struct trap *t)
 {
 	if (!s->affinity)
 		return;
-	if (t->q.op == OP_PLACE)
+	if (t->notice.nr == SYS_sched_setaffinity)
+		affinity_chosen(s->affinity, t->notice.tid);
+	else if (t->q.op == OP_PLACE)
 		affinity_let_go(s->affinity, t->notice.tid);
 	else
 		affinity_request(s->affinity, t->notice.tid, t->q.began_ns);

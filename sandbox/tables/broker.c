@@ -4,8 +4,9 @@
  *
  * Runs in: broker.  Trusts: nothing; it is what holds when the broker is taken over.
  *
- * No socket of its own, no mount, no exec, no code from memory.  A call without a row kills the process, and
- * with it the cell: the broker's calls are known, so a strange one is an attack or a bug.
+ * No socket of its own, no mount, no exec, no code from memory.  A call without a row kills the
+ * process, and with it the cell: the broker's calls are known, so a strange one is an attack or a
+ * bug.
  */
 #include "sandbox/abi.h"
 #include "sandbox/tables/table.h"
@@ -16,8 +17,9 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
-#define NOTIF_SET_FLAGS_     SECCOMP_IOW(4, __u64) /* seccomp_unotify(2); Linux 6.6 */
-#define NS_GET_PID_IN_PIDNS_ _IOR(0xb7, 0x8, int)  /* ioctl_nsfs(2); Linux 6.11 */
+#define NOTIF_SET_FLAGS_       SECCOMP_IOW(4, __u64) /* seccomp_unotify(2); Linux 6.6 */
+#define NS_GET_PID_FROM_PIDNS_ _IOR(0xb7, 0x6, int)  /* ioctl_nsfs(2); Linux 6.11 */
+#define NS_GET_PID_IN_PIDNS_   _IOR(0xb7, 0x8, int)  /* the same */
 
 /* clang-format off */
 static const struct table_row rows[] = {
@@ -132,6 +134,7 @@ static const struct table_row rows[] = {
 	ALLOW_IF(ioctl, IS(1, SECCOMP_IOCTL_NOTIF_ADDFD), "its answer, a descriptor"),
 	ALLOW_IF(ioctl, IS(1, NOTIF_SET_FLAGS_), "once, when the listener comes in"),
 	ALLOW_IF(ioctl, IS(1, NS_GET_PID_IN_PIDNS_), "the umask, in the cell's /proc"),
+	ALLOW_IF(ioctl, IS(1, NS_GET_PID_FROM_PIDNS_), "who in the cell's /proc is to have his CPUs back"),
 	ALLOW(process_vm_readv, "paths, once; Landlock: of processes in its own domain"),
 	ALLOW(pidfd_open, "inotify_add_watch, /dev/stdin: whose descriptor it is"),
 	ALLOW(pidfd_getfd, "the same; Landlock: of processes in its own domain"),
