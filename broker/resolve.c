@@ -13,6 +13,7 @@
 #include "broker/resolve.h"
 #include "broker/identity.h"
 #include "broker/open_path.h"
+#include "broker/roots.h"
 #include "common/fd.h"
 #include "common/path.h"
 
@@ -220,10 +221,16 @@ static int resolve_path(struct session *s, struct target *t, int root_fd, const 
 	const char *raw, uint64_t flags, int *ret_fd)
 {
 	int r = -ELOOP;
+	const char *rest;
 
-	if (!raw || t->no_symlinks)
-		r = open_beneath(
-			root_fd, relative(raw ? raw : asked), flags, 0, FOLLOW_NONE, ret_fd);
+	if (!raw) {
+		int from_fd =
+			roots_find(s, root_fd == s->cell->twin_fd, asked, strlen(asked), &rest);
+
+		r = open_beneath(from_fd, rest, flags, 0, FOLLOW_NONE, ret_fd);
+	} else if (t->no_symlinks) {
+		r = open_beneath(root_fd, relative(raw), flags, 0, FOLLOW_NONE, ret_fd);
+	}
 	if (r == 0)
 		set_reached(t, asked, strlen(asked));
 	else if (r == -ELOOP && !t->no_symlinks)
@@ -281,17 +288,6 @@ static size_t name_at(const char *path, size_t size)
 	return (size_t)((const char *)memrchr(path, '/', size) - path) + 1;
 }
 
-/* What the name in t->fd is now; a missing one is no error. */
-static int look_at_name(struct target *t)
-{
-	struct stat st = {0};
-
-	if (fstatat(t->fd, t->name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
-		return -errno;
-	note_inode(t, &st);
-	return 0;
-}
-
 static int append_name(struct target *t, const char *name, size_t size)
 {
 	if (t->reached_size == 1)
@@ -332,10 +328,11 @@ static int name_as_we_are(struct session *s, struct target *t, int root_fd)
 	fd_close(&t->fd);
 	t->fd = fd_take(&fd);
 	t->name = t->asked + name;
-	return look_at_name(t);
+	note_inode(t, &(struct stat){0});
+	return 0;
 }
 
-int resolve_name(struct session *s, const struct request *q, struct target *t, int root_fd)
+int resolve_parent(struct session *s, const struct request *q, struct target *t, int root_fd)
 {
 	unsigned as = walk_as(q);
 	int r = identity_take(s, as);
@@ -345,4 +342,27 @@ int resolve_name(struct session *s, const struct request *q, struct target *t, i
 	r = name_as_we_are(s, t, root_fd);
 	identity_drop(s, as);
 	return r;
+}
+
+int resolve_look(struct session *s, const struct request *q, struct target *t)
+{
+	unsigned as = walk_as(q);
+	struct stat st = {0};
+	int r = t->name ? identity_take(s, as) : 0;
+
+	if (r < 0 || !t->name)
+		return r;
+	if (fstatat(t->fd, t->name, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno != ENOENT)
+		r = -errno;
+	else
+		note_inode(t, &st);
+	identity_drop(s, as);
+	return r;
+}
+
+int resolve_name(struct session *s, const struct request *q, struct target *t, int root_fd)
+{
+	int r = resolve_parent(s, q, t, root_fd);
+
+	return r < 0 ? r : resolve_look(s, q, t);
 }

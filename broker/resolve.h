@@ -28,11 +28,16 @@ int resolve_inode(
 
 /*
  * Resolves the directory that holds t's last component, which may exist or not: t->fd is the
- * parent, t->name the component, `reached` the parent's with the name.  dev, ino and mode are the
- * named inode's, 0 where there is none; a symlink is not followed.  Where the last component is no
- * name (the root itself, "." or ".."), t->fd is the inode and t->name is NULL.
+ * parent, t->name the component, `reached` the parent's with the name.  dev, ino and mode are 0.
+ * Where the last component is no name (the root itself, "." or ".."), t->fd is the inode and
+ * t->name is NULL.
  * 0, or as above.
  */
+int resolve_parent(struct session *s, const struct request *q, struct target *t, int root_fd);
+/* Then looks at that name: dev, ino and mode are the named inode's, 0 where there is none; a
+ * symlink is not followed.  0 or -errno. */
+int resolve_look(struct session *s, const struct request *q, struct target *t);
+/* Both. */
 int resolve_name(struct session *s, const struct request *q, struct target *t, int root_fd);
 
 #endif
