@@ -18,6 +18,7 @@
 #include "broker/decide.h"
 #include "broker/identity.h"
 #include "broker/kernel_fs.h"
+#include "broker/open_flags.h"
 #include "broker/record.h"
 #include "broker/resolve.h"
 #include "broker/roots.h"
@@ -35,11 +36,6 @@
 #define RESOLVE_CACHED_ 0x20 /* Linux 5.12 */
 #define CREATE_TRIES    4    /* a name that comes and goes between two looks */
 
-/* open(2) takes any bit silently; here each has its reason. */
-#define FLAGS_ALLOWED \
-	(O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_NONBLOCK | O_DIRECTORY | \
-		O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_SYNC | O_DSYNC | O_DIRECT | O_NOATIME | \
-		O_TMPFILE | O_LARGEFILE_KERNEL)
 /* Flags of the open file that the worker gets: what the kernel is asked for. */
 #define FLAGS_KEPT (O_ACCMODE | O_APPEND | O_DIRECTORY | O_SYNC | O_DSYNC | O_DIRECT | O_NOATIME)
 /* Those that F_SETFL would clear if they were not named again; fcntl(2). */
@@ -84,69 +80,9 @@ int open_again(struct session *s, int path_fd, uint64_t flags, mode_t mode, int 
 	return 0;
 }
 
-static bool is_tmpfile(const struct request *q)
-{
-	return (q->flags & O_TMPFILE) == O_TMPFILE;
-}
-
-static bool reads(const struct request *q)
-{
-	return (q->flags & O_ACCMODE) != O_WRONLY;
-}
-
-static bool writes(const struct request *q)
-{
-	return (q->flags & O_ACCMODE) != O_RDONLY;
-}
-
-/* The rights to open what exists. */
-static unsigned rights_existing(const struct request *q)
-{
-	/* Who can also read can map the file shared and write anywhere in it (mmap(2): O_APPEND is
-	 * nothing to a mapping), so that only O_WRONLY is less than writing. */
-	bool appends = (q->flags & O_ACCMODE) == O_WRONLY && (q->flags & O_APPEND) &&
-		       !(q->flags & O_TRUNC);
-	unsigned rights = reads(q) ? RIGHT_READ : 0;
-
-	if (writes(q))
-		rights |= appends ? RIGHT_APPEND : RIGHT_WRITE;
-	return rights;
-}
-
-/* The rights to make it: what one makes, one may fill. */
-static unsigned rights_new(const struct request *q)
-{
-	return RIGHT_CREATE | (reads(q) ? RIGHT_READ : 0);
-}
-
-unsigned open_rights(const struct request *q)
-{
-	return is_tmpfile(q) || (q->flags & O_CREAT) ? rights_new(q) : rights_existing(q);
-}
-
-int open_flags(struct request *q)
-{
-	if (q->flags & O_PATH)
-		return refuse(q, EINVAL, "O_PATH descriptors are not handed out");
-	if (q->flags & ~(uint32_t)FLAGS_ALLOWED)
-		return refuse(q, EINVAL, "unknown flags %#o", q->flags & ~(uint32_t)FLAGS_ALLOWED);
-	if ((q->flags & O_ACCMODE) == O_ACCMODE)
-		return refuse(q, EINVAL, "neither reading nor writing");
-	/* It would truncate what the caller says he only reads. */
-	if ((q->flags & O_TRUNC) && !writes(q))
-		return refuse(q, EINVAL, "O_TRUNC without writing");
-	/* The half of O_TMPFILE that is no flag of its own. */
-	if ((q->flags & O_TMPFILE & ~O_DIRECTORY) && !is_tmpfile(q))
-		return refuse(q, EINVAL, "O_TMPFILE without O_DIRECTORY");
-	if (is_tmpfile(q) ? !writes(q) || (q->flags & O_CREAT)
-			  : (q->flags & O_CREAT) && (q->flags & O_DIRECTORY))
-		return refuse(q, EINVAL, "flags that contradict each other");
-	return 0;
-}
-
 static int root_of(const struct session *s, const struct request *q)
 {
-	return writes(q) ? s->cell->twin_fd : s->cell->view_fd;
+	return open_writes(q) ? s->cell->twin_fd : s->cell->view_fd;
 }
 
 /* Gives the worker the status flags it asked for. */
@@ -230,7 +166,7 @@ static int open_short(struct session *s, struct request *q)
 	struct target *t = &q->target;
 	uint64_t flags = q->flags & FLAGS_KEPT;
 	const char *path;
-	int root_fd = roots_find(s, writes(q), t->asked, t->asked_size, &path);
+	int root_fd = roots_find(s, open_writes(q), t->asked, t->asked_size, &path);
 	autofd fd = -1;
 	int r;
 
@@ -262,8 +198,8 @@ static int open_reached(struct session *s, struct request *q)
 
 	if (S_ISLNK(t->mode))
 		return q->flags & O_DIRECTORY ? -ENOTDIR : -ELOOP;
-	t->rights = rights_existing(q);
-	if (S_ISDIR(t->mode) && !writes(q))
+	t->rights = open_rights_existing(q);
+	if (S_ISDIR(t->mode) && !open_writes(q))
 		t->rights = RIGHT_LIST;
 	if (decide(s, q) != VERDICT_ALLOW)
 		return decide_refuse(s, q);
@@ -271,7 +207,7 @@ static int open_reached(struct session *s, struct request *q)
 	if (r == 0)
 		r = decide_inode(s, q, t, t->fd);
 	/* fifo(7): a writer that finds a reader need not wait, nor does who is both. */
-	if (r == 0 && S_ISFIFO(t->mode) && !writes(q) && has_to_wait(q))
+	if (r == 0 && S_ISFIFO(t->mode) && !open_writes(q) && has_to_wait(q))
 		return OPEN_WAITS;
 	if (r == 0)
 		r = open_as(s, q, t->fd, NULL, q->flags & FLAGS_KEPT, 0, &fd);
@@ -293,7 +229,7 @@ static int open_existing(struct session *s, struct request *q)
 	struct target *t = &q->target;
 	int r;
 
-	t->rights = rights_existing(q);
+	t->rights = open_rights_existing(q);
 	if (decide(s, q) == VERDICT_ALLOW) {
 		if (may_go_short(s, q)) {
 			r = charge(s, q, true);
@@ -303,7 +239,7 @@ static int open_existing(struct session *s, struct request *q)
 						  !(r == -EAGAIN && has_to_wait(q))))
 				return r;
 		}
-	} else if (writes(q) || !decide_would_allow(s, t, RIGHT_LIST)) {
+	} else if (open_writes(q) || !decide_would_allow(s, t, RIGHT_LIST)) {
 		return decide_refuse(s, q);
 	}
 	r = resolve_inode(s, q, t, root_of(s, q), !(q->flags & O_NOFOLLOW));
@@ -327,7 +263,7 @@ static mode_t new_mode(const struct request *q)
  */
 static mode_t first_mode(const struct request *q)
 {
-	return new_mode(q) | (writes(q) ? 0 : S_IRUSR);
+	return new_mode(q) | (open_writes(q) ? 0 : S_IRUSR);
 }
 
 static int settle_mode(struct session *s, struct request *q, int fd)
@@ -358,7 +294,7 @@ static int made_to_view(struct session *s, struct request *q, int *fd)
 	autofd made = -1;
 	int r;
 
-	if (writes(q))
+	if (open_writes(q))
 		return 0;
 	made = fd_take(fd);
 	r = resolve_inode(s, q, t, s->cell->view_fd, false);
@@ -372,7 +308,7 @@ static int made_to_view(struct session *s, struct request *q, int *fd)
 }
 
 /*
- * Makes the file that resolve_name() found missing.  -EEXIST: someone was faster.
+ * Makes the file, as was decided, where resolve_parent() came out.  -EEXIST: the name is taken.
  *
  * A name that appears is a change, so that it is in the book first, like mkdir(2)'s: where no line
  * can be written nothing is made.  (It could not be taken back: a domain that may create need not
@@ -387,9 +323,6 @@ static int create_here(struct session *s, struct request *q)
 	autofd fd = -1;
 	int r;
 
-	t->rights = rights_new(q);
-	if (decide(s, q) != VERDICT_ALLOW)
-		return decide_refuse(s, q);
 	r = charge(s, q, true);
 	if (r == 0)
 		r = fd_stat(t->fd, &parent);
@@ -412,11 +345,32 @@ static int create_here(struct session *s, struct request *q)
 	return r;
 }
 
-/* One look at a name: opens what is there, or makes it.  -ESTALE: it changed, look again. */
-static int open_or_create_once(struct session *s, struct request *q)
+/* What stands at the name of a file to be made, as an error; 0: nothing. */
+static int look_at_taken(struct session *s, struct request *q)
+{
+	struct target *t = &q->target;
+	int r = resolve_look(s, q, t);
+
+	if (r < 0)
+		return r;
+	if ((q->flags & O_EXCL) && t->mode != 0)
+		return -EEXIST;
+	/* Where it leads is not what the worker named, and may not exist for a reason. */
+	if (S_ISLNK(t->mode))
+		return refuse(q, ELOOP, "a symlink that leads nowhere: nothing is made through it");
+	return t->mode != 0 ? -ESTALE : 0;
+}
+
+/*
+ * One try: opens what is there, or makes it.  -ESTALE: it changed, look again.  Whether the name is
+ * free the making itself tells, so that it is looked at only where nothing may be made, and after a
+ * try that failed.
+ */
+static int open_or_create_once(struct session *s, struct request *q, bool again)
 {
 	struct target *t = &q->target;
 	bool exclusive = q->flags & O_EXCL; /* then what is there is never opened */
+	bool allowed;
 	int r = exclusive ? -ENOENT
 			  : resolve_inode(s, q, t, root_of(s, q), !(q->flags & O_NOFOLLOW));
 
@@ -424,21 +378,21 @@ static int open_or_create_once(struct session *s, struct request *q)
 		return S_ISDIR(t->mode) ? -EISDIR : open_reached(s, q);
 	if (r != -ENOENT)
 		return r;
-	t->mode = 0;
-	r = resolve_name(s, q, t, s->cell->twin_fd);
+	r = resolve_parent(s, q, t, s->cell->twin_fd);
 	if (r < 0)
 		return r;
-	if (exclusive && t->mode != 0)
-		return -EEXIST;
-	/* Where it leads is not what the worker named, and may not exist for a reason. */
-	if (S_ISLNK(t->mode))
-		return refuse(q, ELOOP, "a symlink that leads nowhere: nothing is made through it");
-	if (t->mode != 0)
-		return -ESTALE;
-	r = create_here(s, q);
-	if (r != -EEXIST || (q->flags & O_EXCL))
+	t->rights = open_rights_new(q);
+	allowed = decide(s, q) == VERDICT_ALLOW;
+	if (again || !allowed)
+		r = look_at_taken(s, q);
+	if (r < 0)
 		return r;
-	r = record_undelivered(s, q->door, q->grant, EEXIST, "another made it first");
+	if (!allowed)
+		return decide_refuse(s, q);
+	r = create_here(s, q);
+	if (r != -EEXIST || exclusive)
+		return r;
+	r = record_undelivered(s, q->door, q->grant, EEXIST, "the name is taken");
 	q->grant = 0;
 	return r < 0 ? r : -ESTALE;
 }
@@ -460,13 +414,13 @@ static int open_or_create(struct session *s, struct request *q)
 	int r = -ESTALE;
 
 	/* Whoever may neither open nor make it learns nothing of what is there. */
-	t->rights = rights_new(q);
-	if (decide(s, q) != VERDICT_ALLOW && !decide_would_allow(s, t, rights_existing(q)))
+	t->rights = open_rights_new(q);
+	if (decide(s, q) != VERDICT_ALLOW && !decide_would_allow(s, t, open_rights_existing(q)))
 		return decide_refuse(s, q);
 	if (t->must_be_directory)
 		return create_no_file(s, q);
 	for (int i = 0; r == -ESTALE && i < CREATE_TRIES; i++)
-		r = open_or_create_once(s, q);
+		r = open_or_create_once(s, q, i > 0);
 	return r == -ESTALE ? -EAGAIN : r;
 }
 
@@ -478,7 +432,7 @@ static int open_tmpfile(struct session *s, struct request *q)
 	autofd fd = -1;
 	int r;
 
-	t->rights = rights_new(q);
+	t->rights = open_rights_new(q);
 	if (decide(s, q) != VERDICT_ALLOW)
 		return decide_refuse(s, q);
 	r = resolve_inode(s, q, t, s->cell->twin_fd, !(q->flags & O_NOFOLLOW));
@@ -514,7 +468,7 @@ int open_between(struct session *s, struct request *q)
 	autofd fd = -1;
 	int r;
 
-	if (!S_ISDIR(t->mode) || writes(q) || (q->flags & O_CREAT))
+	if (!S_ISDIR(t->mode) || open_writes(q) || (q->flags & O_CREAT))
 		return refuse(
 			q, EACCES, "no rule is about this directory, which only leads to others");
 	t->rights = RIGHT_LIST;
@@ -566,8 +520,8 @@ static int list_between(struct session *s, struct request *q, int refusal)
 	struct stat root;
 	int r;
 
-	if (s->root != ROOT_VIEW || refusal != -EACCES || !q->refused || q->by_limit || writes(q) ||
-		(q->answer.rule && !q->answer.missing) || !is_between(s, t))
+	if (s->root != ROOT_VIEW || refusal != -EACCES || !q->refused || q->by_limit ||
+		open_writes(q) || (q->answer.rule && !q->answer.missing) || !is_between(s, t))
 		return refusal;
 	request_rewind(q);
 	r = resolve_inode(s, q, t, s->cell->view_fd, !(q->flags & O_NOFOLLOW));
@@ -583,7 +537,7 @@ int open_path(struct session *s, struct request *q)
 
 	if (r < 0)
 		return r;
-	if (is_tmpfile(q))
+	if (open_is_tmpfile(q))
 		return open_tmpfile(s, q);
 	if (q->flags & O_CREAT)
 		return open_or_create(s, q);

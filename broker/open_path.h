@@ -7,13 +7,6 @@
 
 #include "broker/request.h"
 
-/* O_LARGEFILE, which glibc calls 0 on 64 bits; some callers still set it. */
-#ifdef __aarch64__
-#define O_LARGEFILE_KERNEL 0400000
-#else
-#define O_LARGEFILE_KERNEL 0100000
-#endif
-
 enum follow {
 	FOLLOW_NONE,   /* no symlink anywhere: what is reached is what was asked */
 	FOLLOW_ALL,    /* within the root; magic links never */
@@ -31,12 +24,6 @@ int open_beneath(int root_fd, const char *path, uint64_t flags, mode_t mode, enu
 /* Opens the inode of an O_PATH descriptor again with other flags, never waiting: O_NONBLOCK is set
  * on what it returns. */
 int open_again(struct session *s, int path_fd, uint64_t flags, mode_t mode, int *ret_fd);
-
-/* Checks the flags of an open and says which rights they need.  0 or -EINVAL (refused). */
-int open_flags(struct request *q);
-
-/* The rights that an open with these flags needs, if what it names is a file. */
-unsigned open_rights(const struct request *q);
 
 /* What open_path() returns for a trapped call that has to wait: all is decided and charged, and
  * q->target.fd holds what is to be opened, by open_waiting(). */

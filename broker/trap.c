@@ -13,6 +13,7 @@
 #include "broker/charge.h"
 #include "broker/decide.h"
 #include "broker/mounts.h"
+#include "broker/open_flags.h"
 #include "broker/open_path.h"
 #include "broker/ops.h"
 #include "broker/own.h"

@@ -6,7 +6,7 @@
  * kernel takes it.
  */
 #include "broker/decide.h"
-#include "broker/open_path.h"
+#include "broker/open_flags.h"
 #include "broker/tracee.h"
 #include "broker/trap_take.h"
 

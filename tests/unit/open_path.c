@@ -3,6 +3,7 @@
  * open_path.c - opens through the ask door: what is granted, what it is, what the ledger says.
  */
 #include "tests/unit/world.h"
+#include "broker/open_flags.h"
 #include "broker/open_path.h"
 
 #include <sys/fsuid.h>
@@ -313,6 +314,38 @@ static void modes_are_masked_and_files_are_the_workers(void **state)
 	assert_int_equal(ask(w, MSG_OPEN, request("/work/closed", O_CREAT, 0020)), ANSWER_FD);
 	assert_int_equal(fstat(w->fds[0], &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0020);
+}
+
+/* Whether a name is free is told by the making, which is in the book before. */
+static void a_name_that_is_taken_is_told_by_who_could_make_it(void **state)
+{
+	struct world *w = *state;
+	static const struct open_case cases[] = {
+		{"/only/o", O_WRONLY | O_CREAT | O_EXCL, -EEXIST}, /* no right to make it */
+		{"/only/new", O_WRONLY | O_CREAT | O_EXCL, -EACCES},
+		{"/work/w", O_WRONLY | O_CREAT | O_EXCL, -EEXIST},
+	};
+	json_t *lines, *grant, *fail;
+	size_t n;
+
+	RUN(w, cases);
+	assert_true(holds(w, "/work/w", "work"));
+	lines = ledger_lines(w);
+	n = json_array_size(lines);
+	grant = json_array_get(lines, n - 2);
+	fail = json_array_get(lines, n - 1);
+	assert_string_equal(field(grant, "event"), "grant");
+	assert_string_equal(field(grant, "rights"), "create");
+	assert_null(json_object_get(grant, "fd"));
+	assert_string_equal(field(fail, "event"), "fail");
+	assert_string_equal(field(fail, "error"), "EEXIST");
+	assert_int_equal(json_integer_value(json_object_get(fail, "of")),
+		json_integer_value(json_object_get(grant, "seq")));
+	json_decref(lines);
+	assert_int_equal(count_events(w, "grant", false), 1);
+	assert_int_equal(count_events(w, "grant", true), 0);
+	assert_int_equal(ask_open(w, "/drop/x", O_WRONLY | O_CREAT), 0);
+	assert_int_equal(ask_open(w, "/drop/x", O_WRONLY | O_CREAT), -EACCES);
 }
 
 static void a_truncating_open_cuts_the_file(void **state)
@@ -629,6 +662,7 @@ int main(void)
 		T(flags_are_allowed_bit_by_bit),
 		T(each_access_needs_its_right),
 		T(modes_are_masked_and_files_are_the_workers),
+		T(a_name_that_is_taken_is_told_by_who_could_make_it),
 		T(a_truncating_open_cuts_the_file),
 		T(reading_a_new_file_goes_through_the_view),
 		T(only_files_and_directories_unless_the_rule_says),
