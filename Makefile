@@ -89,6 +89,8 @@ endif
 
 SAN_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 ifneq ($(SANITIZE),)
+# gcc says of instrumented code what is not so: gcc(1), -fsanitize.
+WARNINGS += $(call probe,-Wno-stringop-overflow)
 FORTIFY :=
 endif
 
