@@ -13,6 +13,11 @@ cells=${CELLS:-yes}
 
 [ -n "${IN_A_NETWORK_OF_ITS_OWN-}" ] || . "$here/daemons/enter.sh"
 . "$here/lib.sh"
+# Databases and buses ask who their peer is by its name.
+id -un >/dev/null 2>&1 || {
+	skip "daemons" "this user, uid $(id -u), has no name in the password database"
+	finish
+}
 . "$here/daemons/rows.sh"
 . "$here/daemons/databases.sh"
 . "$here/daemons/desktop.sh"

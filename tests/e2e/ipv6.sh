@@ -8,6 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 [ -n "${IN_A_NETWORK_OF_ITS_OWN-}" ] || . "$here/daemons/enter.sh"
 . "$here/lib.sh"
 
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 python=/usr/bin/python3
 for program in "$python" dnsmasq; do
 	command -v "$program" >/dev/null || { skip "IPv6" "needs $program"; finish; }
@@ -41,8 +42,9 @@ print("ready", flush=True)
 END
 "$python" server.py >server.out 2>&1 & pids="$pids $!"
 # One name each: of IPv6 alone, of both, and of an address that is no name's to give.
+# shellcheck disable=SC2046 # words
 dnsmasq --keep-in-foreground --conf-file=/dev/null --no-hosts --no-resolv --listen-address=127.0.0.1 \
-	--bind-interfaces --port=53 --pid-file= --log-facility=- --user="$(id -un)" --group="$(id -gn)" \
+	--bind-interfaces --port=53 --pid-file= --log-facility=- $([ "$(id -u)" != 0 ] || echo --user=root) \
 	--address=/six.test.example/2001:db8::7 --address=/loop.test.example/::1 \
 	--address=/both.test.example/2001:db8::7 --address=/both.test.example/192.0.2.1 >dnsmasq.log 2>&1 &
 pids="$pids $!"
