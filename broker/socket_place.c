@@ -299,12 +299,31 @@ static int copy_flags(const struct sock *k, int fd)
 	return fd_status_flags(fd, flags & O_NONBLOCK, ~flags & O_NONBLOCK);
 }
 
+/* Whether the caller's number is the socket's no more: another thread has closed it meanwhile, and
+ * what has the number now is not to be lost.  What cannot be looked at is believed. */
+static bool is_given_up(const struct session *s, pid_t tid, int number, const char *text)
+{
+	char path[LINK_SIZE], link[LINK_SIZE];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%d/fd/%d", (int)tid, number);
+	n = readlinkat(s->cell->procs_fd, path, link, sizeof(link));
+	if (n < 0)
+		return errno == ENOENT;
+	return (size_t)n != strlen(text) || memcmp(link, text, (size_t)n) != 0;
+}
+
+/* Above all at the number that it was called with. */
 static int place_all(struct session *s, const struct notice *notice, int number, int fd,
-	const struct numbers *numbers)
+	const struct numbers *numbers, const char *text)
 {
 	struct notify *n = s->cell->notify;
-	int r = notify_place(n, notice->id, fd, number, is_cloexec(s, notice->tid, number));
+	int r = -EBADF;
 
+	if (is_among(numbers, number) || !is_given_up(s, notice->tid, number, text))
+		r = notify_place(n, notice->id, fd, number, is_cloexec(s, notice->tid, number));
+	else if (numbers->n > 0)
+		r = 0;
 	for (size_t i = 0; r >= 0 && i < numbers->n; i++) {
 		int other = numbers->of[i];
 
@@ -333,7 +352,7 @@ int socket_place(
 	/* What was read may have been another's. */
 	r = notify_valid(s->cell->notify, notice->id) ? 0 : -ENOENT;
 	if (r == 0)
-		r = place_all(s, notice, number, fd, &numbers);
+		r = place_all(s, notice, number, fd, &numbers, text);
 	if (r >= 0)
 		register_again(&places, k, fd);
 	fd_close_many(places.epolls, places.n_epolls);

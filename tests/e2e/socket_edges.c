@@ -39,6 +39,13 @@ static void await_go(void)
 		_exit(8);
 }
 
+static int end_worker(void)
+{
+	say("over");
+	await_go();
+	return 0;
+}
+
 static const char *error_of(int r)
 {
 	return r < 0 ? strerrorname_np(errno) : "connected";
@@ -103,9 +110,7 @@ static int many_main(char **args)
 	say(fd < 0 && errno == EAGAIN ? "a message too" : error_of(fd));
 	while (wait(NULL) > 0)
 		;
-	say("over");
-	await_go();
-	return 0;
+	return end_worker();
 }
 
 static void limit_fds(rlim_t n)
@@ -141,43 +146,49 @@ static int high_main(char **args)
 	say(error_of(fd));
 	close(fd);
 	close(200);
-	say("over");
-	await_go();
-	return 0;
+	return end_worker();
 }
 
 static struct {
 	int fd;
-	const char *port;
-	int r;
+	const char *port, *said;
 } slow;
 
 static void *connect_slowly(void *unused)
 {
-	slow.r = connect_port(slow.fd, (unsigned)atoi(slow.port));
+	slow.said = error_of(connect_port(slow.fd, (unsigned)atoi(slow.port)));
 	return NULL;
 }
 
-/* Another thread closes the number, while the connection is being made. */
+/* Another thread closes the number while the connection is being made, and opens a file, which gets
+ * it; told so, the socket has a second number. */
 static int closed_main(char **args)
 {
 	pthread_t thread;
+	struct stat st;
+	int file, second = -1, error = -1;
 
 	say_ready();
 	slow.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	slow.port = args[0];
+	if (strcmp(args[1], "twice") == 0)
+		second = dup(slow.fd);
 	if (pthread_create(&thread, NULL, connect_slowly, NULL) != 0)
 		return 7;
 	await_go();
 	close(slow.fd);
-	say("closed");
+	file = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+	say(file == slow.fd ? "closed" : "another number");
 	pthread_join(thread, NULL);
-	/* Whether the connection came to that number or not: it was the only one. */
-	say(error_of(slow.r));
-	close(slow.fd);
-	say("over");
-	await_go();
-	return 0;
+	say(slow.said);
+	say(fstat(file, &st) == 0 && S_ISREG(st.st_mode) ? "a file" : "no file");
+	if (second >= 0)
+		error = getpeername(second, (struct sockaddr *)&(struct sockaddr_in){0},
+			&(socklen_t){sizeof(struct sockaddr_in)});
+	say(error < 0 ? "no connection" : "a connection");
+	close(file);
+	close(second);
+	return end_worker();
 }
 
 /* One that is killed meanwhile. */
@@ -197,9 +208,7 @@ static int killed_main(char **args)
 	waitpid(pid, NULL, 0);
 	say("killed");
 	await_go();
-	say("over");
-	await_go();
-	return 0;
+	return end_worker();
 }
 
 /* ---- a cell that runs beside the test -------------------------------------------------------- */
@@ -512,28 +521,41 @@ static void what_finds_no_number_is_closed_and_said(void **state)
 	close(listener);
 }
 
-static void a_number_that_is_closed_meanwhile_leaves_nothing_behind(void **state)
+static void close_the_number(bool twice)
 {
-	char rule[128], word[16], said[64];
+	char rule[128], word[16];
 	uint16_t port;
 	int fillers[4], listener = listen_full_port(fillers, 4, &port);
+	int before = connecting(port, geteuid() == 0 ? 65534 : geteuid());
 
 	snprintf(word, sizeof(word), "%u", (unsigned)port);
 	snprintf(rule, sizeof(rule), "allow connect 127.0.0.1:%s", word);
-	start(rule, "--closed", word, NULL, NULL);
+	start(rule, "--closed", word, twice ? "twice" : "once", NULL);
 	expect_ready();
-	await_connecting(port, geteuid() == 0 ? 1 : 4);
+	await_connecting(port, before + 1);
 	go();
 	expect_line("closed");
 	/* Room, for it and for those before it. */
 	assert_int_equal(listen(listener, 64), 0);
-	hear(said);
-	assert_true(strcmp(said, "connected") == 0 || strcmp(said, "EIO") == 0);
+	expect_line(twice ? "connected" : "EIO");
+	expect_line("a file");
+	expect_line(twice ? "a connection" : "no connection");
 	expect_nothing_left();
 	expect_end();
-	await_connecting(port, 0);
+	assert_int_equal(
+		records_of("fail", "trap", "reason", "could not be put into"), twice ? 0 : 1);
 	fd_close_many(fillers, 4);
 	close(listener);
+}
+
+static void a_number_that_is_closed_meanwhile_stays_what_it_has_become(void **state)
+{
+	close_the_number(false);
+}
+
+static void the_others_of_the_socket_are_connected_all_the_same(void **state)
+{
+	close_the_number(true);
 }
 
 static void one_that_is_killed_meanwhile_leaves_nothing_behind(void **state)
@@ -574,7 +596,8 @@ int main(int argc, char **argv)
 		T(without_it_neither_door_does_but_for_the_workers_own),
 		T(one_more_than_may_wait_is_refused_and_all_others_come),
 		T(what_finds_no_number_is_closed_and_said),
-		T(a_number_that_is_closed_meanwhile_leaves_nothing_behind),
+		T(a_number_that_is_closed_meanwhile_stays_what_it_has_become),
+		T(the_others_of_the_socket_are_connected_all_the_same),
 		T(one_that_is_killed_meanwhile_leaves_nothing_behind),
 	};
 
