@@ -63,6 +63,7 @@ elif what == "deaf":
     print(len(select.select([], [s], [], 0)[1]), flush=True)
     s.setblocking(True)
     s.send(b"the last of %d" % n)
+    until("all-read")
 elif what == "mortal":
     s = sock(); s.connect(path); print("connected", flush=True); until("peer-dead")
     e = [error(s.send, b"to nobody") for i in range(200) if not time.sleep(0.01)]
@@ -123,8 +124,9 @@ wait_until grep -q full out
 expect_text "a peer that does not read stops its sender" "full after less than 10000 0" out
 got "and nobody else" log.got "uid=$uid fds=0 meanwhile" 1
 kill -CONT "$deaf_pid"
-ends "and lets it go on once it reads"
-got "with all that was sent" deaf.got "uid=$uid fds=0 the last of .*" 1
+got "with all that was sent once it reads" deaf.got "uid=$uid fds=0 the last of .*" 1
+touch data/all-read
+ends "and lets it go on"
 check "in order" test "$(grep -c number deaf.got)" -eq "$(sed -n 's/.*the last of //p' deaf.got)"
 
 begin mortal "$mortal" <<END
