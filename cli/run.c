@@ -9,6 +9,7 @@
  */
 #include "broker/broker.h"
 #include "cli/cli.h"
+#include "cli/inherited.h"
 #include "cli/ledger_file.h"
 #include "cli/policy_options.h"
 #include "cli/say.h"
@@ -67,6 +68,7 @@ struct run {
 	char ledger_at[PATH_MAX];
 	struct policy_protected protect[2];
 	struct ledger_file ledger_file;
+	struct inherited inherited;
 	struct policy *loaded;
 	struct failure first; /* error of the policy, for who does not see standard error */
 	char hash[POLICY_HASH_SIZE];
@@ -221,12 +223,26 @@ static int open_ledger(struct run *run, struct failure *f)
 	return r < 0 ? r : ledger_keep_policy(&run->ledger_file, run->loaded, run->hash, f);
 }
 
+/* The ledger's "fd:N" has been duplicated. */
+static void close_others(struct run *run)
+{
+	int keep[FDS_MAX + 1];
+	size_t n = 0;
+
+	for (size_t i = 0; i < run->n_fds; i++)
+		keep[n++] = run->fds[i];
+	keep[n++] = run->status_fd;
+	inherited_close(&run->inherited, keep, n);
+}
+
 /* Loads the policy and opens what its session needs. */
 static int prepare(struct run *run, struct failure *f)
 {
 	struct policy_load_args *args = &run->policy.args;
-	int r = find_cwd(run, f);
+	int r = inherited_note(&run->inherited, f);
 
+	if (r == 0)
+		r = find_cwd(run, f);
 	for (size_t i = 0; i < run->n_fds && r == 0; i++)
 		r = check_fd(run, run->fds[i], f);
 	if (r < 0)
@@ -239,7 +255,10 @@ static int prepare(struct run *run, struct failure *f)
 	r = policy_load(args, &run->loaded, stderr, &run->first);
 	if (r < 0)
 		return fail(f, r, "nothing was started, because the policy has errors");
-	return open_ledger(run, f);
+	r = open_ledger(run, f);
+	if (r == 0)
+		close_others(run);
+	return r;
 }
 
 /* ---- the session ------------------------------------------------------------------------------
@@ -352,6 +371,7 @@ int cmd_run(int argc, char **argv)
 	else if (r == 0)
 		status = run_command(run, argv + o.at);
 	ledger_file_close(&run->ledger_file);
+	free(run->inherited.fds);
 	policy_free(run->loaded);
 	policy_options_deinit(&run->policy);
 	free(run);

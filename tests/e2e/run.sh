@@ -213,4 +213,35 @@ line"
 expect_status "a directory with a newline in its name works as -C" 0 run -C "$dir/new
 line" true
 
+# What the caller left open stays in nobody's hands, the broker's neither: the pipe's reader meets
+# its end while the session runs.
+mkdir left
+[ "$(id -u)" != 0 ] || chown 65534:65534 left
+session() { # option...: one that has descriptor 9 from its caller
+	rm -f left/*
+	mkfifo pipe
+	cat pipe >/dev/null &
+	reader=$!
+	"$warder" run -q -e 'allow rw ./' -C "$dir/left" "$@" -- \
+		sh -c ': >begun; while [ ! -e end ]; do sleep 0.05; done' 9>pipe &
+	session=$!
+	pids="$pids $reader $session"
+	i=0
+	while [ ! -e left/begun ] && [ $i -lt 200 ]; do sleep 0.05; i=$((i + 1)); done
+}
+end_session() {
+	: >left/end
+	wait "$session"
+	wait "$reader"
+	rm pipe
+}
+session
+i=0
+while kill -0 "$reader" 2>/dev/null && [ $i -lt 200 ]; do sleep 0.05; i=$((i + 1)); done
+check "a descriptor that nobody asked for is closed" sh -c '! kill -0 "$1" 2>/dev/null' sh "$reader"
+end_session
+session --fd 9
+check "one that was asked for is not" kill -0 "$reader"
+end_session
+
 finish
