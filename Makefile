@@ -242,8 +242,8 @@ RUN_TESTS = BUILD=$(abspath $(BUILD)) tests/run
 
 .PHONY: check check-unit check-e2e check-cell check-hostile check-layers
 check: check-layers check-unit check-cell check-e2e check-hostile
-check-unit: $(call test_bins,unit)
-	$(RUN_TESTS) unit $^ $(call test_scripts,unit)
+check-unit: all $(call test_bins,unit)
+	$(RUN_TESTS) unit $(call test_bins,unit) $(call test_scripts,unit)
 check-e2e: all $(call test_bins,e2e)
 	$(RUN_TESTS) e2e $(call test_bins,e2e) $(call test_scripts,e2e)
 check-cell: all $(call test_bins,cell)
