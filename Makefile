@@ -94,7 +94,7 @@ WARNINGS += $(call probe,-Wno-stringop-overflow)
 FORTIFY :=
 endif
 
-PKGS := libseccomp libsodium
+PKGS := libseccomp libsodium libcap
 PKG_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(PKGS) jansson libcares 2>/dev/null)
 
 W_CPPFLAGS = -I. -D_GNU_SOURCE $(FORTIFY) -DWARDER_VERSION='"$(VERSION)"' \
@@ -133,17 +133,18 @@ JSON_OBJ := $(call obj,$(JSON) cli/say.c cli/options.c cli/state.c $(COMMON))
 # Everything but the main functions, for the tests.
 TEST_OBJ := $(filter-out %/main.o,$(WARDER_OBJ)) $(call obj,$(LIB) broker/dialer/dns.c)
 
-# Of libsodium the broker needs one hash: from the archive, where this machine has one that fits, a
-# start loads a library less.
-SODIUM_ARCHIVE := $(wildcard $(shell $(PKG_CONFIG) --variable=libdir libsodium 2>/dev/null)/libsodium.a)
-SODIUM := $(if $(SODIUM_ARCHIVE),$(shell \
-	printf 'int crypto_generichash(void); int main(void) { return crypto_generichash(); }' | \
-	$(CC) $(CFLAGS) -fPIE -pie -x c -o /dev/null - -x none $(SODIUM_ARCHIVE) 2>/dev/null && \
-	printf '%s' '$(SODIUM_ARCHIVE)'))
-WARDER_LIBS = $(subst -lsodium,$(or $(SODIUM),-lsodium),$(shell $(PKG_CONFIG) --libs $(PKGS)))
+# Of libsodium the broker needs one hash, of libcap four calls: from the archives, where this machine
+# has some that fit, a start loads two libraries less.
+# $(1) package, $(2) a function of its library lib$(3): the archive, or how it is linked otherwise
+archive = $(or $(shell a='$(shell $(PKG_CONFIG) --variable=libdir $(1) 2>/dev/null)/lib$(3).a'; [ -e "$$a" ] && \
+	printf 'int $(2)(void); int main(void) { return $(2)(); }' | \
+	$(CC) $(CFLAGS) -fPIE -pie -x c -o /dev/null - -x none "$$a" 2>/dev/null && printf '%s' "$$a"),-l$(3))
+SODIUM := $(call archive,libsodium,crypto_generichash,sodium)
+CAP := $(call archive,libcap,cap_init,cap)
+WARDER_LIBS = $(subst -lcap,$(CAP),$(subst -lsodium,$(SODIUM),$(shell $(PKG_CONFIG) --libs $(PKGS))))
 LIB_LIBS = $(shell $(PKG_CONFIG) --libs libseccomp)
 FILES_LIBS = $(shell $(PKG_CONFIG) --libs libseccomp jansson libsodium) -lmagic
-DIALER_LIBS = $(shell $(PKG_CONFIG) --libs libcares)
+DIALER_LIBS = $(shell $(PKG_CONFIG) --libs libcares) $(CAP)
 JSON_LIBS = $(shell $(PKG_CONFIG) --libs jansson)
 
 PROGRAMS := $(BUILD)/warder $(BUILD)/warder-dialer $(BUILD)/warder-files $(BUILD)/warder-json

@@ -9,7 +9,7 @@ set -u
 needed() {
 	readelf -d "$1" | sed -nE 's/.*\(NEEDED\).*\[(.*)\]/\1/p'
 }
-stray=$(needed "$BUILD/warder" | grep -vE '^(libc|libsodium|libasan|libubsan|libgcc_s|libm)\.so|^ld-linux')
+stray=$(needed "$BUILD/warder" | grep -vE '^(libc|libcap|libsodium|libasan|libubsan|libgcc_s|libm)\.so|^ld-linux')
 if [ -z "$stray" ]; then
 	echo "ok broker_is_linked_with_what_docs_trust_names"
 else
@@ -17,7 +17,7 @@ else
 	exit 1
 fi
 [ -e "$BUILD/warder-dialer" ] || { echo "ok the_dialer_is_built # SKIP $BUILD/warder-dialer is not built"; exit 0; }
-stray=$(needed "$BUILD/warder-dialer" | grep -vE '^(libc|libcares|libasan|libubsan|libgcc_s|libm)\.so|^ld-linux')
+stray=$(needed "$BUILD/warder-dialer" | grep -vE '^(libc|libcap|libcares|libasan|libubsan|libgcc_s|libm)\.so|^ld-linux')
 if [ -z "$stray" ]; then
 	echo "ok the_dialer_is_linked_with_c_ares_alone"
 else
