@@ -18,7 +18,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define OWN_FILES (RIGHT_WRITE | RIGHT_APPEND | RIGHT_CREATE | RIGHT_DELETE)
+#define OWN_FILES   (RIGHT_WRITE | RIGHT_APPEND | RIGHT_CREATE | RIGHT_DELETE)
+#define LEDGER_FILE (OWN_FILES | RIGHT_READ | RIGHT_LIST | RIGHT_EXEC)
+
+/* What policies' texts are called beside a ledger: HASH.policy, and N.HASH.policy, with half the
+ * hash, until it is whole. */
+#define HEX_8        "[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]"
+#define POLICY_TEXTS "*" HEX_8 HEX_8 HEX_8 HEX_8 ".policy"
 
 /* What a load in progress knows. */
 struct load {
@@ -279,6 +285,29 @@ static int protect(struct load *l, const char *path, unsigned rights)
 	return r;
 }
 
+/* A ledger, and the texts of policies beside it, this session's and those before: who replaced one
+ * would have said what the rules were.  They may be read. */
+static int protect_ledger(struct load *l, const char *path)
+{
+	char dir[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	struct found f;
+	int r = protect(l, path, LEDGER_FILE);
+
+	if (r < 0)
+		return r;
+	if (slash - path >= PATH_MAX)
+		return 0; /* no file has such a name */
+	snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	r = find_path(dir, &f);
+	if (r != -ENOMEM)
+		r = policy_protect_names(l->p, dir, POLICY_TEXTS, OWN_FILES);
+	if (r == 0)
+		r = policy_protect_names(l->p, f.path, POLICY_TEXTS, OWN_FILES);
+	found_deinit(&f);
+	return r;
+}
+
 static int protect_all(struct load *l)
 {
 	const struct policy_load_args *a = l->args;
@@ -289,9 +318,11 @@ static int protect_all(struct load *l)
 		r = protect(l, l->read[i], OWN_FILES);
 	for (size_t i = 0; r == 0 && i < a->n_protect; i++)
 		r = protect(l, a->protect[i].path, a->protect[i].rights);
-	/* A ledger that the policy itself names. */
+	if (r == 0 && a->ledger)
+		r = protect_ledger(l, a->ledger);
+	/* One that the policy itself names. */
 	if (r == 0 && ledger && ledger[0] == '/')
-		r = protect(l, ledger, OWN_FILES | RIGHT_READ | RIGHT_LIST | RIGHT_EXEC);
+		r = protect_ledger(l, ledger);
 	return r;
 }
 

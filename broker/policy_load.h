@@ -17,7 +17,7 @@ struct policy_flag {
 	const char *value;
 };
 
-/* A path of warder's own (ledger, key, state) that no rule may grant; see policy_protect(). */
+/* A path of warder's own (key, state) that no rule may grant; see policy_protect(). */
 struct policy_protected {
 	const char *path; /* absolute */
 	unsigned rights;
@@ -34,6 +34,8 @@ struct policy_load_args {
 	size_t n_flags;
 	const struct policy_protected *protect;
 	size_t n_protect;
+	const char *ledger; /* an absolute path: no rule may grant it, nor changes of the policies'
+			     * texts beside it; NULL: none but one that the policy names */
 	const char *start; /* ./ : the worker's start directory, absolute; NULL: an error (serve) */
 	const char *home;  /* ~/ : NULL: the home of the user who starts warder */
 	bool warnings;     /* print warnings too */

@@ -66,7 +66,7 @@ struct run {
 	char cwd[PATH_MAX];
 	char state[PATH_MAX];
 	char ledger_at[PATH_MAX];
-	struct policy_protected protect[2];
+	struct policy_protected protect;
 	struct ledger_file ledger_file;
 	struct inherited inherited;
 	struct policy *loaded;
@@ -195,8 +195,9 @@ static void protect(struct run *run)
 	struct failure ignored = FAILURE_INIT; /* it will be met again where it matters */
 	struct policy_load_args *args = &run->policy.args;
 
-	if (state_path(run->state, sizeof(run->state), &ignored) == 0)
-		run->protect[args->n_protect++] = (struct policy_protected){run->state, any};
+	run->protect = (struct policy_protected){run->state, any};
+	args->protect = &run->protect;
+	args->n_protect = state_path(run->state, sizeof(run->state), &ignored) == 0;
 	if (run->ledger && strncmp(run->ledger, "fd:", 3) != 0) {
 		char dir[PATH_MAX] = ".", real[PATH_MAX];
 		const char *slash = strrchr(run->ledger, '/');
@@ -207,10 +208,8 @@ static void protect(struct run *run)
 				run->ledger);
 		if (realpath(dir, real) && snprintf(run->ledger_at, sizeof(run->ledger_at), "%s/%s",
 						   real, name) < (int)sizeof(run->ledger_at))
-			run->protect[args->n_protect++] =
-				(struct policy_protected){run->ledger_at, any};
+			args->ledger = run->ledger_at;
 	}
-	args->protect = run->protect;
 }
 
 static int open_ledger(struct run *run, struct failure *f)

@@ -128,6 +128,7 @@ struct variable {
 /* Self-protection. */
 struct protected_path {
 	const char *path;
+	const struct component *names; /* only what it matches in `path`; NULL: path itself */
 	unsigned rights;
 };
 

@@ -243,6 +243,9 @@ const char *policy_rule_name(const struct policy *p, size_t rule); /* "scan.poli
  * say, and where they hold CREATE or DELETE the directories above cannot be renamed or replaced
  * either.  Before compile.  0, -EINVAL (not absolute) or -ENOMEM. */
 int policy_protect(struct policy *p, const char *path, unsigned rights);
+/* The same of everything in `dir` whose name matches `names`, a wildcard of one component as a rule
+ * has it ("*.key"), copied; and of all beneath such. */
+int policy_protect_names(struct policy *p, const char *dir, const char *names, unsigned rights);
 
 /*
  * Sockets.  A Unix socket with a path is a path: policy_check() with RIGHT_CONNECT or RIGHT_BIND,

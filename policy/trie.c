@@ -275,26 +275,31 @@ static int add_excepts(struct policy *p, struct rule *rule)
 	return 0;
 }
 
-/* The path and all beneath; and no directory above it may be renamed away or put in its place. */
+/* The path and all beneath, or what is so called in it; and no directory above may be renamed away
+ * or put in its place. */
 static int add_protected(struct policy *p, const struct protected_path *q)
 {
 	unsigned names = q->rights & (RIGHT_CREATE | RIGHT_DELETE);
 	uint32_t node = TRIE_ROOT;
+	const char *at = q->path + strspn(q->path, "/");
 	int r = 0;
 
-	for (const char *at = q->path; node && r == 0;) {
-		size_t n;
+	while (node && r == 0 && (*at || q->names)) {
+		size_t n = strcspn(at, "/");
 
-		at += strspn(at, "/");
-		n = strcspn(at, "/");
-		if (n == 0)
-			return add_mark(p, node, true, MARK_PROTECT, q->rights, 0);
 		if (names)
 			r = add_mark(p, node, false, MARK_PROTECT, names, 0);
+		if (n == 0) {
+			node = child_glob(p, node, q->names);
+			break;
+		}
 		node = child_literal(p, node, at, n);
 		at += n;
+		at += strspn(at, "/");
 	}
-	return node ? r : -ENOMEM;
+	if (!node || r < 0)
+		return r < 0 ? r : -ENOMEM;
+	return add_mark(p, node, true, MARK_PROTECT, q->rights, 0);
 }
 
 void trie_free(struct policy *p)
@@ -350,9 +355,10 @@ int trie_build(struct policy *p)
 	return r < 0 ? r : make_scratch(p);
 }
 
-int policy_protect(struct policy *p, const char *path, unsigned rights)
+static int protect(
+	struct policy *p, const char *path, const struct component *names, unsigned rights)
 {
-	struct protected_path q = {.rights = rights & RIGHTS_ALL};
+	struct protected_path q = {.names = names, .rights = rights & RIGHTS_ALL};
 	char normal[PATH_MAX];
 	int r = path_normalise(path, strlen(path), normal, sizeof(normal));
 
@@ -364,4 +370,23 @@ int policy_protect(struct policy *p, const char *path, unsigned rights)
 		return -ENOMEM;
 	p->protected[p->n_protected++] = q;
 	return 0;
+}
+
+int policy_protect(struct policy *p, const char *path, unsigned rights)
+{
+	return protect(p, path, NULL, rights);
+}
+
+int policy_protect_names(struct policy *p, const char *dir, const char *names, unsigned rights)
+{
+	size_t n = strlen(names);
+	struct component *c = store_alloc(p, sizeof(*c));
+	unsigned char *magic = store_alloc(p, n + 1);
+	const char *copy = store_copy(p, names, n);
+
+	if (!c || !magic || !copy)
+		return -ENOMEM;
+	memset(magic, 1, n);
+	*c = (struct component){.s = copy, .magic = magic, .n = n};
+	return protect(p, dir, c, rights);
 }

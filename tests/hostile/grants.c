@@ -8,6 +8,7 @@
 #include "tests/hostile/inside.h"
 #include "sandbox/warder.h"
 
+#include <dirent.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
 #include <pthread.h>
@@ -370,26 +371,55 @@ static int ask_for(char **paths)
 	return broker ? 0 : 99;
 }
 
-/* Asks to change what answers for itself: the ledger and the policy, which a rule names. */
+/* The name of the policy's text beside the ledger: 64 digits and ".policy". */
+static bool find_text(const char *dir, char name[NAME_MAX + 1])
+{
+	int fd = warder_open(broker, dir, O_RDONLY | O_DIRECTORY, 0);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	bool found = false;
+
+	for (struct dirent *e; d && !found && (e = readdir(d));) {
+		found = strlen(e->d_name) == 64 + strlen(".policy");
+		if (found)
+			strcpy(name, e->d_name);
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+/* Asks to change what answers for itself: the ledger, the policy and its text, which a rule
+ * names. */
 static int tamper(const char *dir)
 {
-	static const char *const names[] = {"ledger.jsonl", "own.policy"};
-	char path[PATH_MAX + 16];
+	char text[NAME_MAX + 1] = "", path[PATH_MAX + NAME_MAX + 2], new_text[sizeof(path)];
+	const char *names[] = {"ledger.jsonl", "own.policy", text};
 
 	broker = warder_attach();
-	for (size_t i = 0; broker && i < 2; i++) {
+	if (!broker || !find_text(dir, text))
+		return 99;
+	for (size_t i = 0; i < 3; i++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
 		say("write", warder_open(broker, path, O_WRONLY, 0) < 0);
 		say("append", warder_open(broker, path, O_WRONLY | O_APPEND, 0) < 0);
 		say("truncate", warder_truncate(broker, path, 0) < 0);
 		say("remove", warder_unlink(broker, path) < 0);
 		say("rename", warder_rename(broker, path, secret, 0) < 0);
+		say("replace", warder_rename(broker, secret, path, 0) < 0);
 	}
+	/* One that a later session would take for its own, whole or not. */
+	text[0] = text[0] == 'a' ? 'b' : 'a';
+	snprintf(new_text, sizeof(new_text), "%s/%s", dir, text);
+	say("forge", warder_open(broker, new_text, O_WRONLY | O_CREAT, 0600) < 0);
+	snprintf(new_text, sizeof(new_text), "%s/7.%s", dir, text + 32);
+	say("forge_unfinished", warder_open(broker, new_text, O_WRONLY | O_CREAT, 0600) < 0);
+	snprintf(path, sizeof(path), "%s/a0.policy", dir);
+	say("control_new_policy", warder_open(broker, path, O_WRONLY | O_CREAT, 0600) >= 0);
 	snprintf(path, sizeof(path), "%s/ledger.jsonl", dir);
-	say("read_ledger", broker && warder_open(broker, path, O_RDONLY, 0) < 0);
+	say("read_ledger", warder_open(broker, path, O_RDONLY, 0) < 0);
 	snprintf(path, sizeof(path), "%s/secret", dir);
-	say("control_another_file", broker && warder_open(broker, path, O_RDWR, 0) >= 0);
-	return broker ? 0 : 99;
+	say("control_another_file", warder_open(broker, path, O_RDWR, 0) >= 0);
+	return 0;
 }
 
 /* ---- the tester --------------------------------------------------------------------------- */
@@ -526,7 +556,9 @@ static void policy_and_ledger_are_out_of_reach_of_every_rule(void **state)
 	if (strstr(within.out, " 1\n"))
 		fail_msg("%s", within.out);
 	assert_int_equal(result_of(&within, "control_another_file"), 0);
-	assert_int_equal(ledger_count(within.ledger, "grant", NULL, NULL), 1);
+	assert_int_equal(result_of(&within, "control_new_policy"), 0);
+	/* Those two, the one of them made and opened, and the list of the directory. */
+	assert_int_equal(ledger_count(within.ledger, "grant", NULL, NULL), 4);
 	outcome_free(&within);
 }
 

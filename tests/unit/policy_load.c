@@ -21,7 +21,7 @@ static int at_start;
 
 static const char *in_top(const char *name)
 {
-	static char paths[8][PATH_MAX + 64];
+	static char paths[8][PATH_MAX + 256];
 	static unsigned next;
 	char *path = paths[next++ % 8];
 
@@ -610,6 +610,38 @@ static void the_policys_own_files_are_protected(void **state)
 	policy_free(p);
 }
 
+/* By either way to their directory; another file there may be called as one likes. */
+static void the_texts_of_policies_beside_a_ledger_are_protected(void **state)
+{
+	static const char *const texts[] = {
+		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.policy",
+		"12.0123456789abcdef0123456789abcdef.policy"};
+	const char *lines[] = {"allow rwx ./"};
+	struct policy_load_args args = {.start = top, .lines = lines, .n_lines = 1};
+	struct policy_answer a;
+	struct policy *p;
+
+	make_dir("ledgers");
+	make_link("ledgers", "to_ledgers");
+	args.ledger = in_top("to_ledgers/l.jsonl");
+	assert_int_equal(policy_load(&args, &p, stderr, &(struct failure)FAILURE_INIT), 0);
+	assert_int_equal(check(p, RIGHT_READ, "ledgers/l.jsonl", &a), VERDICT_DENY);
+	for (size_t i = 0; i < 4; i++) {
+		char name[128];
+
+		snprintf(name, sizeof(name), "%s/%s", i % 2 ? "to_ledgers" : "ledgers",
+			texts[i / 2]);
+		assert_int_equal(check(p, RIGHT_DELETE, name, &a), VERDICT_DENY);
+		assert_string_equal(a.rule, POLICY_SELF);
+		assert_int_equal(check(p, RIGHT_CREATE, name, &a), VERDICT_DENY);
+		assert_int_equal(check(p, RIGHT_WRITE, name, &a), VERDICT_DENY);
+		assert_int_equal(check(p, RIGHT_READ, name, &a), VERDICT_ALLOW);
+	}
+	assert_int_equal(
+		check(p, RIGHT_WRITE, "ledgers/0123456789abcdef.policy", &a), VERDICT_ALLOW);
+	policy_free(p);
+}
+
 static void sets_lines_and_flags_of_the_command_line_count(void **state)
 {
 	const char *lines[] = {"allow read $D/", "memory 1G"};
@@ -691,6 +723,7 @@ int main(void)
 		T(a_link_the_worker_could_replace_is_an_error),
 		T(a_home_that_the_cell_does_not_have_is_an_error),
 		T(the_policys_own_files_are_protected),
+		T(the_texts_of_policies_beside_a_ledger_are_protected),
 		T(sets_lines_and_flags_of_the_command_line_count),
 	};
 

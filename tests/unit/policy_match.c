@@ -552,6 +552,30 @@ static void self_protection_wins_over_everything_and_over_the_directories_above(
 	policy_free(p);
 }
 
+static void names_in_a_directory_are_protected_like_paths(void **state)
+{
+	struct policy *p = text_unfinished("allow rwx /home/u/");
+	struct policy_answer a;
+
+	assert_int_equal(policy_protect_names(p, "relative", "*.key", RIGHT_WRITE), -EINVAL);
+	assert_int_equal(policy_protect_names(p, "/home/u/d", "*[0-9][0-9].key",
+				 RIGHT_WRITE | RIGHT_CREATE | RIGHT_DELETE),
+		0);
+	assert_int_equal(policy_compile(p), 0);
+	assert_int_equal(text_check(p, "write", "/home/u/d/10.key", &a), VERDICT_DENY);
+	assert_string_equal(a.rule, POLICY_SELF);
+	assert_int_equal(text_check(p, "create", "/home/u/d/a99.key/x", &a), VERDICT_DENY);
+	assert_int_equal(text_check(p, "read", "/home/u/d/10.key", &a), VERDICT_ALLOW);
+	assert_int_equal(text_check(p, "write", "/home/u/d/1.key", &a), VERDICT_ALLOW);
+	assert_int_equal(text_check(p, "write", "/home/u/d/10.keys", &a), VERDICT_ALLOW);
+	assert_int_equal(text_check(p, "write", "/home/u/d/d/10.key", &a), VERDICT_ALLOW);
+	assert_int_equal(text_check(p, "write", "/home/u/10.key", &a), VERDICT_ALLOW);
+	assert_int_equal(text_check(p, "delete", "/home/u/d", &a), VERDICT_DENY);
+	assert_int_equal(text_check(p, "create", "/home/u", &a), VERDICT_DENY);
+	assert_int_equal(text_check(p, "write", "/home/u/d", &a), VERDICT_ALLOW);
+	policy_free(p);
+}
+
 /* ---- expect ---------------------------------------------------------------------------------- */
 
 static void what_is_asked_about_anywhere_gives_no_tree(void **state)
@@ -756,6 +780,7 @@ int main(void)
 		cmocka_unit_test(an_except_the_worker_could_replace_keeps_its_own_spelling_alone),
 		cmocka_unit_test(
 			self_protection_wins_over_everything_and_over_the_directories_above),
+		cmocka_unit_test(names_in_a_directory_are_protected_like_paths),
 		cmocka_unit_test(what_is_asked_about_anywhere_gives_no_tree),
 		cmocka_unit_test(expectations_that_do_not_hold_are_told),
 		cmocka_unit_test(a_hostile_path_costs_no_more_than_its_length_times_the_wildcards),
