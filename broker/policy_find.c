@@ -73,12 +73,8 @@ static void find_source_dir(char *dir)
 
 void finder_init(struct finder *f, const char *home)
 {
-	const char *config = getenv("XDG_CONFIG_HOME");
-
 	memset(f, 0, sizeof(*f));
-	if (config && config[0] == '/')
-		set_dir(f->dirs[0], "%s/warder", config);
-	else if (home)
+	if (home && home[0] == '/')
 		set_dir(f->dirs[0], "%s/.config/warder", home);
 	set_dir(f->dirs[1], "%s/warder", WARDER_SYSCONFDIR);
 	set_dir(f->dirs[2], "%s/warder", WARDER_DATADIR);

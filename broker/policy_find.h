@@ -22,6 +22,8 @@ struct finder {
 	bool listed;
 };
 
+/* `home`: of the user who starts warder, borrowed for the call; NULL or not absolute: none.  No
+ * variable of the environment has a say: XDG_CONFIG_HOME would replace a shipped preset. */
 void finder_init(struct finder *f, const char *home);
 void finder_deinit(struct finder *f);
 

@@ -365,7 +365,7 @@ static int check_home(struct load *l)
 const char *policy_home(void)
 {
 	const struct passwd *pw = user_by_uid(getuid());
-	const char *home = pw ? pw->pw_dir : getenv("HOME");
+	const char *home = pw ? pw->pw_dir : NULL;
 
 	return home && home[0] == '/' ? home : "";
 }

@@ -72,6 +72,21 @@ try "the shipped presets are right" 0 '^agent: ok' "$warder" policy check agent
 try "the shipped presets are right" 0 '^build: ok' "$warder" policy check build
 try "the shipped presets are right" 0 '^convert: ok' "$warder" policy check convert
 
+# No variable of the environment grants: neither leads to another policy of a preset's name.
+mkdir -p xdg/warder xdg/.config/warder
+for policy in xdg/warder xdg/.config/warder; do
+	echo 'allow read /etc/' >"$policy/agent.policy"
+	echo 'allow read /etc/' >"$policy/only-here.policy"
+done
+for name in XDG_CONFIG_HOME HOME; do
+	try "$name replaces no shipped preset" 1 '^read: denied' \
+		env "$name=$work/xdg" "$warder" policy explain agent read /etc/passwd
+	try "$name names none of its own" 2 "only-here" \
+		env "$name=$work/xdg" "$warder" policy explain only-here read /etc/passwd
+done
+try "the control: that policy grants" 0 '^read: allowed' \
+	"$warder" policy explain xdg/warder/agent.policy read /etc/passwd
+
 try "explain of what is allowed exits 0 and names the rule" 0 '^  asked    .*/src/x: allow, by good.policy:2$' \
 	"$warder" policy explain good.policy write ./src/x
 try "explain shows both spellings" 0 '^  reached  .*/real/file: allow, by good.policy:3$' \

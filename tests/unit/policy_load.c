@@ -58,9 +58,15 @@ static int setup(void **state)
 	snprintf(path, sizeof(path), "%s/policy.XXXXXX", tmp ? tmp : "/tmp");
 	if (!mkdtemp(path) || !realpath(path, top))
 		return -1;
+	/* Neither has a say in where presets are. */
 	setenv("XDG_CONFIG_HOME", in_top("config"), 1);
+	setenv("HOME", in_top("config"), 1);
 	make_dir("config");
 	make_dir("config/warder");
+	make_dir("config/.config");
+	make_dir("config/.config/warder");
+	make_dir(".config");
+	make_dir(".config/warder");
 	return 0;
 }
 
@@ -291,15 +297,24 @@ static void the_users_preset_comes_before_the_shipped_one(void **state)
 	check(p, RIGHT_READ, "/x", &a);
 	assert_non_null(strstr(a.rule, "/presets/convert.policy:"));
 	policy_free(p);
-	write_file("config/warder/convert.policy", "deny read /x\n");
+	write_file(".config/warder/convert.policy", "deny read /x\n");
 	p = load_text("use convert", 0, "");
 	check(p, RIGHT_READ, "/x", &a);
-	assert_string_equal(a.rule, in_top("config/warder/convert.policy:1"));
+	assert_string_equal(a.rule, in_top(".config/warder/convert.policy:1"));
 	policy_free(p);
-	chmod(in_top("config/warder/convert.policy"), 0666);
+	chmod(in_top(".config/warder/convert.policy"), 0666);
 	assert_null(load_text("use convert", -EINVAL, "chmod go-w"));
 	assert_null(load_text(
 		"use conver", -EINVAL, "no preset \"conver\"; did you mean \"convert\"?"));
+}
+
+static void no_variable_of_the_environment_leads_to_a_preset(void **state)
+{
+	write_file("config/warder/only.policy", "allow read ./\n");
+	write_file("config/.config/warder/only.policy", "allow read ./\n");
+	assert_null(load_text("use only", -EINVAL, "no preset \"only\""));
+	write_file(".config/warder/only.policy", "allow read ./\n");
+	policy_free(load_text("use only", 0, ""));
 }
 
 static void a_presets_name_is_a_policy(void **state)
@@ -585,6 +600,7 @@ static void the_policys_own_files_are_protected(void **state)
 	const char *lines[] = {"allow rwx ./"};
 	struct policy_load_args args = {.file = in_top("t.policy"),
 		.start = top,
+		.home = top,
 		.lines = lines,
 		.n_lines = 1,
 		.protect = &own,
@@ -605,7 +621,7 @@ static void the_policys_own_files_are_protected(void **state)
 	assert_int_equal(check(p, RIGHT_DELETE, "inc.policy", &a), VERDICT_DENY);
 	assert_int_equal(check(p, RIGHT_WRITE, "sub/real.policy", &a), VERDICT_DENY);
 	assert_int_equal(check(p, RIGHT_DELETE, "sub", &a), VERDICT_DENY);
-	assert_int_equal(check(p, RIGHT_CREATE, "config/warder/new.policy", &a), VERDICT_DENY);
+	assert_int_equal(check(p, RIGHT_CREATE, ".config/warder/new.policy", &a), VERDICT_DENY);
 	assert_int_equal(check(p, RIGHT_READ, "ledger", &a), VERDICT_DENY);
 	policy_free(p);
 }
@@ -712,6 +728,7 @@ int main(void)
 		T(included_files_are_held_to_the_same),
 		T(standard_input_is_a_policy_too),
 		T(the_users_preset_comes_before_the_shipped_one),
+		T(no_variable_of_the_environment_leads_to_a_preset),
 		T(a_presets_name_is_a_policy),
 		T(the_shipped_presets_are_right),
 		T(a_socket_to_connect_may_be_missing_and_one_to_bind_needs_its_directory),
