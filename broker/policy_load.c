@@ -466,6 +466,11 @@ int policy_load(const struct policy_load_args *a, struct policy **ret_policy, FI
 	struct policy *p;
 	int r = policy_load_quiet(a, &p);
 
+	/* A policy that does not say what its author expects is none to start under. */
+	if (r == 0) {
+		r = policy_expect(p);
+		r = r > 0 ? -EINVAL : r;
+	}
 	if (p)
 		policy_print_diags(p, 0, a->warnings, err);
 	else

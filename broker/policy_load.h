@@ -42,7 +42,8 @@ struct policy_load_args {
 };
 
 /*
- * Builds the whole policy, ready for policy_check().  Prints the diagnostics to err, with colour
+ * Builds the whole policy, ready for policy_check(); an `expect` that does not hold is an error of
+ * it.  Prints the diagnostics to err, with colour
  * only if that is a terminal and NO_COLOR is unset; everything that fails has been said there.
  * Whoever reads no standard error finds the first error in `first`, as "PLACE: error: TEXT".
  * Returns 0; -EINVAL: the policy has errors; -ENOMEM; or what reading the file failed with.
@@ -51,8 +52,9 @@ int policy_load(const struct policy_load_args *a, struct policy **ret_policy, FI
 	struct failure *first);
 
 /*
- * The same for who shows the diagnostics himself: prints nothing, and sets *ret_policy (to be
- * freed) on failure too, unless that was -ENOMEM.  After a failure it serves for diagnostics alone.
+ * The same for who shows the diagnostics himself: prints nothing, leaves policy_expect() to him, and
+ * sets *ret_policy (to be freed) on failure too, unless that was -ENOMEM.  After a failure it serves
+ * for diagnostics alone.
  */
 int policy_load_quiet(const struct policy_load_args *a, struct policy **ret_policy);
 

@@ -54,6 +54,24 @@ try "check prints no colour into a pipe" 1 '^bad.policy:1:7: error: ' "$warder" 
 try "check fails where an expect does not hold" 1 \
 	'^unmet.policy:2:1: error: expected deny, but the verdict is allow, by unmet.policy:1$' \
 	"$warder" policy check unmet.policy
+# What does not say what its author expects starts nothing either.
+mkdir -m 700 state run
+mkdir out && chmod 777 out
+chmod 755 . # the worker of root is another user
+printf 'allow rw %s/out/\nexpect deny read %s/out/x\n' "$work" "$work" >whole.policy
+for start in "run:125" "serve -n unmet:1"; do
+	# One word or three.
+	# shellcheck disable=SC2086
+	try "${start%%[: ]*} starts nothing where an expect does not hold" "${start#*:}" \
+		'^whole.policy:2:1: error: expected deny, but the verdict is allow, by whole.policy:1$' \
+		env XDG_STATE_HOME="$work/state" XDG_RUNTIME_DIR="$work/run" "$warder" ${start%:*} \
+		-p whole.policy -- touch "$work/out/started"
+done
+try "nothing was started" 1 '^$' test -e out/started
+sed 's/deny/allow/' whole.policy >met.policy
+try "run starts where it holds" 0 '^begun$' \
+	env XDG_STATE_HOME="$work/state" "$warder" run -q -p met.policy -- \
+	sh -c 'touch "$1" && echo begun' sh "$work/out/started"
 try "check warns, and exits 0" 0 '^warn.policy:1:10: warning: a deny that starts with "\*\*" does not' \
 	"$warder" policy check warn.policy
 try "check --json writes each error as a line" 1 \
