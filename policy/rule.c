@@ -187,12 +187,16 @@ static const struct option {
 	const char *word;
 	bool grants; /* says something of what is granted, so has no meaning on a deny */
 	int (*parse)(struct policy *p, const struct word *value, struct rule *r);
+	unsigned rights;   /* of which it says something; what it says of sockets: socket.c */
+	const char *where; /* those, as it is said */
 } options[] = {
-	{"as", true, parse_as},
-	{"type", true, parse_type},
-	{"mode", true, parse_mode},
-	{"timeout", true, parse_timeout},
-	{"optional", false, NULL},
+	{"as", true, parse_as, MARKS_ALL, NULL},
+	{"type", true, parse_type, MARKS_ALL, NULL},
+	/* Of write: chmod(2). */
+	{"mode", true, parse_mode, RIGHT_CREATE | RIGHT_WRITE | RIGHTS_SOCK,
+		"create, write and bind"},
+	{"timeout", true, parse_timeout, RIGHTS_SOCK, "connect"},
+	{"optional", false, NULL, MARKS_ALL, NULL},
 };
 
 static int unknown_option(struct policy *p, const struct word *w)
@@ -226,6 +230,10 @@ int option_parse(struct policy *p, const struct word *words, int n, int at, stru
 				"\"%s\" has no meaning on a deny, which holds for all alike; leave "
 				"it out",
 				o->word);
+		if (!(o->rights & r->rights))
+			return error_at(p, w->column,
+				"\"%s\" has a meaning for %s alone; leave it out", o->word,
+				o->where);
 		if (!o->parse) {
 			r->optional = true;
 			return 1;
