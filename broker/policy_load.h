@@ -52,9 +52,9 @@ int policy_load(const struct policy_load_args *a, struct policy **ret_policy, FI
 	struct failure *first);
 
 /*
- * The same for who shows the diagnostics himself: prints nothing, leaves policy_expect() to him, and
- * sets *ret_policy (to be freed) on failure too, unless that was -ENOMEM.  After a failure it serves
- * for diagnostics alone.
+ * The same for who shows the diagnostics himself: prints nothing, leaves policy_expect() to him,
+ * and sets *ret_policy (to be freed) on failure too, unless that was -ENOMEM.  After a failure it
+ * serves for diagnostics alone.
  */
 int policy_load_quiet(const struct policy_load_args *a, struct policy **ret_policy);
 

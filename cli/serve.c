@@ -501,9 +501,6 @@ static int load(struct serve *s, struct failure *f)
 	if (r < 0)
 		return fail(f, r, "nothing was started, because the policy has errors");
 	set = policy_settings(s->loaded);
-	if (set->workers > SLOTS_MAX)
-		return fail(f, -EINVAL, "%llu workers are too many; at most %d run",
-			(unsigned long long)set->workers, SLOTS_MAX);
 	if (set->ledger && set->ledger[0] != '/')
 		return fail(f, -EINVAL,
 			"ledger %s: a service needs a directory there, for one ledger "

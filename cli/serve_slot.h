@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define SLOTS_MAX       64
+#define SLOTS_MAX       POLICY_WORKERS_MAX
 #define BACK_OFF_MIN_MS 100
 #define BACK_OFF_MAX_MS 10000
 #define STEADY_MS       10000 /* a worker that lived so long starts the back-off anew */

@@ -132,6 +132,12 @@ struct protected_path {
 	unsigned rights;
 };
 
+struct setting_place {
+	const char *file; /* NULL: it was not given */
+	const char *source;
+	unsigned line;
+};
+
 struct source {
 	const char *path; /* what the loader called it */
 	bool open;        /* being parsed: to include it now is a cycle */
@@ -258,7 +264,8 @@ struct policy {
 
 	struct policy_settings settings;
 	size_t runtime_room, env_room;
-	const char *setting_origin[SET__COUNT]; /* where it was set */
+	const char *setting_origin[SET__COUNT]; /* where it was set: "t.policy:3" */
+	struct setting_place setting_place[SET__COUNT];
 	const char *accept_origin[8];
 	bool setting_by_flag[SET__COUNT];
 

@@ -103,6 +103,8 @@ enum policy_setting {
 	SET__COUNT,
 };
 
+#define POLICY_WORKERS_MAX 64 /* of `workers`; more is an error */
+
 struct policy_settings {
 	uint64_t given; /* 1 << enum policy_setting */
 	enum policy_root root;
@@ -191,6 +193,9 @@ size_t policy_error_count(const struct policy *p); /* those that are no warnings
 const struct policy_diag *policy_diag(const struct policy *p, size_t i);
 /* Adds a diagnostic about a rule, for the side that does the I/O ("no such directory"). */
 int policy_diag_rule(struct policy *p, size_t rule, bool warning, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* Adds one about a setting, at the line that gave it last; nothing where none did. */
+int policy_diag_setting(struct policy *p, enum policy_setting s, bool warning, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* Adds one about a file as a whole ("owned by uid 1000"). */
 int policy_diag_file(struct policy *p, const char *file, bool warning, const char *fmt, ...)

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MEMORY_MIN (1024 * 1024) /* below it the kernel kills each program as it is loaded */
+
 const char *const policy_setting_names[] = {"root", "runtime", "user", "env", "home", "tmp",
 	"memory", "tasks", "files", "cpu", "time", "limit", "accept", "ledger", "clients",
 	"workers", "identity", "approver", NULL};
@@ -237,7 +239,13 @@ static int set_tmp(struct policy *p, const struct word *w, int n)
 
 static int set_memory(struct policy *p, const struct word *w, int n)
 {
-	return size_parse(p, w, &p->settings.memory);
+	int r = size_parse(p, w, &p->settings.memory);
+
+	if (r == 0 && p->settings.memory < MEMORY_MIN)
+		return error_at(p, w->column,
+			"\"%s\": no program can be loaded into less than 1M; write 1M at least",
+			w->s);
+	return r;
 }
 
 static int set_tasks(struct policy *p, const struct word *w, int n)
@@ -274,8 +282,9 @@ static int set_workers(struct policy *p, const struct word *w, int n)
 {
 	int r = count_parse(p, w, &p->settings.workers);
 
-	if (r == 0 && p->settings.workers > 4096)
-		return error_at(p, w->column, "\"%s\": at most 4096 workers", w->s);
+	if (r == 0 && p->settings.workers > POLICY_WORKERS_MAX)
+		return error_at(p, w->column, "\"%s\" workers are too many; at most %d run", w->s,
+			POLICY_WORKERS_MAX);
 	return r;
 }
 
@@ -422,6 +431,7 @@ static int apply(
 	p->setting_by_flag[s->id] = by_flag;
 	r = s->set(p, words + first, n - first);
 	p->setting_origin[s->id] = p->origin;
+	p->setting_place[s->id] = (struct setting_place){p->file, p->source, p->line};
 	p->settings.given |= 1ull << s->id;
 	return r < 0 ? r : store_result(p);
 }

@@ -254,6 +254,21 @@ int policy_diag_rule(struct policy *p, size_t rule, bool warning, const char *fm
 	return store_result(p);
 }
 
+int policy_diag_setting(struct policy *p, enum policy_setting s, bool warning, const char *fmt, ...)
+{
+	const struct setting_place *at = &p->setting_place[s];
+	va_list ap;
+	char *text;
+
+	if (!at->file)
+		return 0;
+	va_start(ap, fmt);
+	text = store_vprintf(p, fmt, ap);
+	va_end(ap);
+	diag_add(p, at->file, at->line, 0, at->source, warning, text);
+	return store_result(p);
+}
+
 int policy_diag_file(struct policy *p, const char *file, bool warning, const char *fmt, ...)
 {
 	char *name = store_copy(p, file, strlen(file));

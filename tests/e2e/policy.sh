@@ -74,6 +74,27 @@ try "run starts where it holds" 0 '^begun$' \
 	sh -c 'touch "$1" && echo begun' sh "$work/out/started"
 try "check warns, and exits 0" 0 '^warn.policy:1:10: warning: a deny that starts with "\*\*" does not' \
 	"$warder" policy check warn.policy
+printf 'memory 4K\nworkers 400\n' >never.policy
+try "check names a memory that nothing could run in" 1 \
+	'^never.policy:1:8: error: "4K": no program can be loaded into less than 1M; write 1M at least$' \
+	"$warder" policy check never.policy
+try "and more workers than there can be" 1 \
+	'^never.policy:2:9: error: "400" workers are too many; at most 64 run$' "$warder" policy check never.policy
+try "the least memory and the most workers are no error" 0 'ok: 0 rules' \
+	sh -c "printf 'memory 1M\\nworkers 64\\n' | '$warder' policy check -"
+printf 'user no-such-user\nruntime %s/none\nledger %s/none/l.jsonl\n' "$work" "$work" >host.policy
+for line in '1: warning: there is no user no-such-user on this host' \
+	'2: warning: cannot look up .*/none on this host: No such file' \
+	'3: warning: cannot look up .*/none, where the ledger would stand, on this host: No such file' \
+	' ok: 0 rules'; do
+	try "what this host lacks is a warning (${line%%:*})" 0 "^host.policy:$line" "$warder" policy check host.policy
+done
+try "and so is a descriptor" 0 '^stdin:1: warning: descriptor 99 is not open here' \
+	sh -c "echo 'ledger fd:99' | '$warder' policy check -"
+try "and an option" 0 '^--user: warning: there is no user no-such-user on this host' \
+	"$warder" policy check --user no-such-user none.policy
+try "what it has is none" 1 '^$' sh -c \
+	"printf 'user nobody\\nruntime /usr\\nledger /tmp/l\\n' | '$warder' policy check - 2>&1 | grep warning"
 try "check --json writes each error as a line" 1 \
 	'^\{"event":"error","file":"bad.policy","line":1,"column":7,"text":"unknown right' \
 	"$warder" policy check --json bad.policy

@@ -25,7 +25,8 @@ static const struct mistake mistakes[] = {
 	{"time 99999999999999h", "t.policy:1:6: \"99999999999999h\" is longer than can be"},
 	{"tasks many", "t.policy:1:7: \"many\" is no number"},
 	{"files 0", "t.policy:1:7: 0 is no limit"},
-	{"workers 5000", "t.policy:1:9: \"5000\": at most 4096 workers"},
+	{"workers 65", "t.policy:1:9: \"65\" workers are too many; at most 64 run"},
+	{"memory 1023K", "t.policy:1:8: \"1023K\": no program can be loaded into less than 1M"},
 	{"limit", "t.policy:1:6: \"limit\" takes \"requests\" or \"held\""},
 	{"limit reqests 5", "t.policy:1:7: unknown limit \"reqests\"; did you mean \"requests\"?"},
 	{"limit \"held\" 5", "t.policy:1:7: \"held\" stands there without quotes"},
@@ -170,8 +171,8 @@ static void each_size_and_time_has_its_unit(void **state)
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
 		p = text_new(NULL);
-		assert_int_equal(policy_add_flag(p, "memory", sizes[i].text), 0);
-		assert_int_equal(policy_settings(p)->memory, sizes[i].value);
+		assert_int_equal(policy_add_flag(p, "tmp", sizes[i].text), 0);
+		assert_int_equal(policy_settings(p)->tmp_size, sizes[i].value);
 		policy_free(p);
 	}
 	for (size_t i = 0; i < sizeof(times) / sizeof(*times); i++) {
@@ -286,11 +287,11 @@ static void the_copy_names_where_each_line_came_from(void **state)
 	static const struct text_file files[] = {
 		{"/etc/o.policy", "# one\nallow read ~/o/\n"}, {NULL}};
 	struct policy *p = text_good("set D = /data\nallow read $D/ ./x # why\ninclude o.policy\n"
-				     "memory 1K\n",
+				     "memory 1M\n",
 		files);
 	size_t size;
 
-	assert_string_equal(policy_text(p, &size), "memory 1024\t# t.policy:4\n"
+	assert_string_equal(policy_text(p, &size), "memory 1048576\t# t.policy:4\n"
 						   "allow read /data/ /start/x\t# t.policy:2\n"
 						   "allow read /home/u/o/\t# /etc/o.policy:2\n");
 	policy_free(p);
