@@ -9,6 +9,7 @@
  */
 #include "broker/broker.h"
 #include "broker/ask.h"
+#include "broker/charge.h"
 #include "broker/dial.h"
 #include "broker/events.h"
 #include "broker/loop.h"
@@ -103,6 +104,7 @@ static void init_session(struct run *run)
 	s->phase = PHASE_HELLO;
 	s->umask = umask(0); /* each request brings the bits that it wants */
 	s->n_own = cell_own_places(&run->plan.spec, s->own);
+	charge_init(s);
 }
 
 /* The tables of connections that wait. */

@@ -17,6 +17,12 @@ uint64_t clock_ns(void);
  */
 int charge(struct session *s, struct request *q, bool for_fd);
 
+/* Before the first request: how what is held can be counted in this cell. */
+void charge_init(struct session *s);
+
+/* A descriptor was granted that another process charged: slow.h's child. */
+void charge_granted(struct session *s);
+
 /* Takes one request out of `limit requests`; whether there was one. */
 bool charge_pay(struct session *s, uint64_t now_ns);
 

@@ -139,6 +139,8 @@ struct charge {
 	uint64_t held_max;
 	uint64_t credit_ns; /* token bucket, ns of credit */
 	uint64_t last_ns;
+	bool lists;    /* the cell's processes can be listed; else the first is counted alone */
+	uint64_t room; /* descriptors to grant before what is held is counted again */
 	int worker_files_fd; /* borrowed from the cell */
 };
 

@@ -352,6 +352,8 @@ static int write_down(struct session *s, struct request *q, bool has_fd)
 
 	/* No descriptor of this process: that there is one is part of the record. */
 	q->fd = has_fd ? STDIN_FILENO : -1;
+	if (has_fd)
+		charge_granted(s);
 	r = record(s, q);
 	q->fd = -1;
 	return r;

@@ -210,14 +210,27 @@ int tracee_file(const struct session *s, pid_t tid, const char *name, char *buf,
 	return number > 0 ? tracee_process_file(s, number, name, buf, size) : -ESRCH;
 }
 
-int tracee_processes(const struct session *s, int *ret_fd)
+static int list(const struct session *s, const char *path, int *ret_fd)
 {
-	int fd = openat(s->cell->view_fd, "proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = openat(s->cell->view_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	if (fd < 0)
 		return -errno;
 	*ret_fd = fd;
 	return 0;
+}
+
+int tracee_processes(const struct session *s, int *ret_fd)
+{
+	return list(s, "proc", ret_fd);
+}
+
+int tracee_threads(const struct session *s, int number, int *ret_fd)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "proc/%d/task", number);
+	return list(s, path, ret_fd);
 }
 
 pid_t tracee_number(const struct session *s, int number)

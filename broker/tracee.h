@@ -47,6 +47,8 @@ int tracee_process_file(
 	const struct session *s, int number, const char *name, char *buf, size_t size);
 /* The cell's /proc itself, to be read: one directory a process.  0 or -errno. */
 int tracee_processes(const struct session *s, int *ret_fd);
+/* The same of a process: one directory a thread. */
+int tracee_threads(const struct session *s, int number, int *ret_fd);
 /* The number here of what has this one there; it may be another's at any time.  -errno: none has,
  * or the kernel is older than 6.11. */
 pid_t tracee_number(const struct session *s, int number);

@@ -11,6 +11,7 @@
 #include "sandbox/abi.h"
 #include "sandbox/tables/table.h"
 
+#include <linux/kcmp.h>
 #include <linux/seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -136,6 +137,7 @@ static const struct table_row rows[] = {
 	ALLOW_IF(ioctl, IS(1, NS_GET_PID_IN_PIDNS_), "the umask, in the cell's /proc"),
 	ALLOW_IF(ioctl, IS(1, NS_GET_PID_FROM_PIDNS_), "who in the cell's /proc is to have his CPUs back"),
 	ALLOW(process_vm_readv, "paths, once; Landlock: of processes in its own domain"),
+	ALLOW_IF(kcmp, IS(2, KCMP_FILES), "limit held: threads that share their descriptors"),
 	ALLOW(pidfd_open, "inotify_add_watch, /dev/stdin: whose descriptor it is"),
 	ALLOW(pidfd_getfd, "the same; Landlock: of processes in its own domain"),
 	ALLOW_IF(mknodat, IS_BUT(2, 07777, S_IFREG), "op mknod"),

@@ -65,6 +65,56 @@ check "limit_of_files_cannot_be_raised" is "$(tail -n 1 "$dir/out")" 16
 options="--memory 64M"
 inside sh -c 'head -c 200000000 /dev/zero | tail -c 190000000 | wc -c'
 check "memory_bomb_meets_its_limit" is "$(grep -c 190000000 "$dir/out")" 0
+options=
+# Descriptors, in children and in threads that have left their process's table.
+mkdir "$dir/held" && echo x >"$dir/held/file"
+cat >"$dir/many.py" <<'END'
+import ctypes, errno, os, sys, threading
+how, workers, each = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+libc = ctypes.CDLL(None, use_errno=True)
+got, stay = os.pipe(), os.pipe()
+def work():
+    n, error = 0, 0
+    for i in range(each):
+        try: os.open("file", os.O_RDONLY); n += 1
+        except OSError as e: error = e.errno
+    return "%d %s\n" % (n, errno.errorcode.get(error, "-"))
+def child():
+    if os.fork() == 0:
+        os.write(got[1], work().encode()); os.close(stay[1]); os.read(stay[0], 1); os._exit(0)
+def thread(leave):
+    def run():
+        if leave and libc.unshare(0x400) != 0: os._exit(9)
+        os.write(got[1], work().encode()); wait.wait()
+    wait = threading.Event(); threading.Thread(target=run, daemon=True).start()
+lines = b""
+for i in range(workers):
+    child() if how == "children" else thread(how == "tables")
+    while lines.count(b"\n") <= i: lines += os.read(got[0], 100)
+lines = lines.decode().split("\n")[:-1]
+print("opened", sum(int(l.split()[0]) for l in lines), *sorted({l.split()[1] for l in lines}))
+sys.stdout.flush()
+os._exit(0)
+END
+held() { # rule how workers each
+	rm -f "$ledger"
+	timeout -k 5 60 "$warder" run -q --ledger "$ledger" -C "$dir/held" --limit "held $1" \
+		--allow "read ./" -- python3 -c "$(cat "$dir/many.py")" "$2" "$3" "$4" >"$dir/out" 2>&1
+	status=$?
+}
+opened() { sed -n 's/^opened \([0-9]*\).*/\1/p' "$dir/out"; }
+held 1000 children 5 12
+check "control_children_open_all_where_there_is_room" is "$(cat "$dir/out")" "opened 60 -"
+held 40 children 5 12
+check "children_share_what_may_be_held" test "$(opened)" -gt 0 -a "$(opened)" -lt 40
+check "and_are_told_so" grep -q EMFILE "$dir/out"
+held 1000 tables 5 12
+check "control_threads_open_all_where_there_is_room" is "$(cat "$dir/out")" "opened 60 -"
+held 40 tables 5 12
+check "threads_that_leave_their_table_share_it_too" test "$(opened)" -gt 0 -a "$(opened)" -lt 40
+check "and_are_told_so_as_well" grep -q EMFILE "$dir/out"
+held 40 threads 5 4
+check "threads_of_one_table_are_counted_once" is "$(cat "$dir/out")" "opened 20 -"
 options="--time 1s"
 inside sleep 30
 check "time_ends_the_cell" test "$status" -ge 124

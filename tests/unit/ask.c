@@ -604,6 +604,35 @@ static void held_descriptors_are_counted_in_the_worker(void **state)
 	world_free(w);
 }
 
+/* Makes so many processes of a cell that have ended when they are looked at. */
+static void make_processes(struct world *w, int from, int to)
+{
+	char path[32];
+
+	for (int i = from; i < to; i++) {
+		snprintf(path, sizeof(path), "/proc/%d", i);
+		assert_int_equal(mkdir(at(w, path), 0755), 0);
+	}
+}
+
+static void too_many_processes_count_as_over_the_limit(void **state)
+{
+	struct world *w = with_policy("limit held 1000\nallow read /data/\n");
+
+	assert_int_equal(mkdir(at(w, "/proc"), 0755), 0);
+	make_processes(w, 2, 500);
+	w->s.charge.lists = true;
+	assert_int_equal(ask_open(w, "/data/a", O_RDONLY), 0);
+	/* Until as many were given as there was room for, nobody looks. */
+	make_processes(w, 500, 600);
+	assert_true(w->s.charge.room > 900);
+	assert_int_equal(ask_open(w, "/data/a", O_RDONLY), 0);
+	w->s.charge.room = 0;
+	assert_int_equal(ask_open(w, "/data/a", O_RDONLY), -EMFILE);
+	assert_int_equal(w->s.tally.limited, 1);
+	world_free(w);
+}
+
 static void denials_for_the_summary_are_merged(void **state)
 {
 	struct world *w = *state;
@@ -721,6 +750,7 @@ int main(void)
 		T(a_batch_of_long_names_is_recorded_whole),
 		cmocka_unit_test(requests_over_the_limit_are_busy_and_counted),
 		cmocka_unit_test(held_descriptors_are_counted_in_the_worker),
+		cmocka_unit_test(too_many_processes_count_as_over_the_limit),
 		T(denials_for_the_summary_are_merged),
 		T(a_flood_of_one_denial_is_counted_exactly),
 		T(records_and_descriptors_are_as_many),
