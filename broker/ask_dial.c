@@ -129,7 +129,7 @@ static int end_of(struct request *q, bool own, struct peer *ret)
 	struct sockaddr_storage address = {0};
 	socklen_t size = sizeof(address);
 	struct sock k = {.type = q->peer.type, .protocol = IPPROTO_TCP};
-	char path[108];
+	char path[SOCK_PATH_SIZE];
 	size_t path_size;
 
 	if ((own ? getsockname : getpeername)(q->fd, (struct sockaddr *)&address, &size) < 0)

@@ -162,10 +162,9 @@ static int inet_peer(const struct sock *k, const struct sockaddr_storage *addres
 	return 0;
 }
 
-/* unix(7), "Three types of address are distinguished".  The kernel takes a path without a NUL that
- * fills the structure; no C library makes one. */
+/* unix(7), "Three types of address are distinguished". */
 static int unix_peer(const struct sockaddr_storage *address, socklen_t size, struct peer *ret,
-	char path[108], size_t *ret_path_size)
+	char path[SOCK_PATH_SIZE], size_t *ret_path_size)
 {
 	const struct sockaddr_un *un = (const void *)address;
 	const size_t head = offsetof(struct sockaddr_un, sun_path);
@@ -182,8 +181,6 @@ static int unix_peer(const struct sockaddr_storage *address, socklen_t size, str
 		return 0;
 	}
 	n = strnlen(un->sun_path, n);
-	if (n == sizeof(un->sun_path))
-		return -EINVAL;
 	memcpy(path, un->sun_path, n);
 	path[n] = '\0';
 	*ret_path_size = n;
@@ -192,7 +189,7 @@ static int unix_peer(const struct sockaddr_storage *address, socklen_t size, str
 }
 
 int sock_peer(const struct sock *k, const struct sockaddr_storage *address, socklen_t size,
-	struct peer *ret, char path[108], size_t *ret_path_size)
+	struct peer *ret, char path[SOCK_PATH_SIZE], size_t *ret_path_size)
 {
 	bool bind = ret->bind;
 

@@ -37,11 +37,14 @@ uint64_t sock_patience_ns(int fd);
 /* Whether it is known to be of another network than the cell's. */
 bool sock_is_outer(const struct session *s, int fd);
 
+/* A path that fills the structure has no NUL in it: unix(7), "Pathname sockets". */
+#define SOCK_PATH_SIZE 109
+
 /* From an address as a system call has it, of `size` bytes, to a peer: kind, address, port; for
- * AF_UNIX with a path the path, of *ret_path_size bytes in `path` (PEER_PATH).
- * 0; -EINVAL: too short, too long, unterminated; -EAFNOSUPPORT. */
+ * AF_UNIX with a path the path, of *ret_path_size bytes and a NUL in `path` (PEER_PATH).
+ * 0; -EINVAL: too short, too long; -EAFNOSUPPORT. */
 int sock_peer(const struct sock *k, const struct sockaddr_storage *address, socklen_t size,
-	struct peer *ret, char path[108], size_t *ret_path_size);
+	struct peer *ret, char path[SOCK_PATH_SIZE], size_t *ret_path_size);
 
 /* And back, of the socket's own family.  The size. */
 socklen_t sock_address(const struct sock *k, const struct peer *peer, struct sockaddr_storage *ret);

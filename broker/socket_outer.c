@@ -191,7 +191,7 @@ static bool is_that(
 		.type = SOCK_STREAM,
 		.protocol = IPPROTO_TCP};
 	struct peer is = {.bind = asked->bind};
-	char path[108];
+	char path[SOCK_PATH_SIZE];
 	size_t path_size;
 
 	return sock_peer(&k, address, size, &is, path, &path_size) == 0 &&

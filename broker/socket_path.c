@@ -141,10 +141,11 @@ int bind_new_socket(struct session *s, struct request *q, int fd, mode_t mode, c
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 	const struct target *t = &q->target;
 	bool plain = given && strcmp(given, t->name) == 0;
-	int n, r;
+	int n = 0, r;
 
+	/* The name that was given fits as it did there, if need be without a NUL. */
 	if (plain)
-		n = snprintf(un.sun_path, sizeof(un.sun_path), "%s", t->name);
+		memcpy(un.sun_path, given, strnlen(given, sizeof(un.sun_path)));
 	else
 		n = snprintf(
 			un.sun_path, sizeof(un.sun_path), "/proc/self/fd/%d/%s", t->fd, t->name);

@@ -120,7 +120,7 @@ static int take_peer(const struct session *s, struct trap *t)
 {
 	struct request *q = &t->q;
 	const struct told *told;
-	char path[108];
+	char path[SOCK_PATH_SIZE];
 	size_t size;
 	int r;
 
@@ -530,7 +530,7 @@ static int local_peer(const struct trap *t, struct peer *ret)
 {
 	struct sockaddr_storage address;
 	socklen_t size = sizeof(address);
-	char path[108];
+	char path[SOCK_PATH_SIZE];
 	size_t path_size;
 
 	ret->bind = true;

@@ -188,6 +188,7 @@ static int say_nonsense(const struct sockets *f)
 {
 	struct sockaddr_storage a = {.ss_family = AF_INET};
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct sockaddr_storage longer = {0};
 	int fd = socket(AF_INET, SOCK_STREAM, 0), local = socket(AF_UNIX, SOCK_STREAM, 0);
 	long page = sysconf(_SC_PAGESIZE);
 	char *end = mmap(
@@ -207,8 +208,12 @@ static int say_nonsense(const struct sockets *f)
 	a.ss_family = 77;
 	MUST(connect(fd, (void *)&a, 16) < 0 && errno == EAFNOSUPPORT);
 	MUST(bind(fd, (void *)&a, 16) < 0 && errno == EAFNOSUPPORT);
+	/* A path that fills it has no NUL, and one byte more is no path. */
 	memset(un.sun_path, 'x', sizeof(un.sun_path));
-	MUST(connect(local, (void *)&un, sizeof(un)) < 0 && errno == EINVAL);
+	MUST(connect(local, (void *)&un, sizeof(un)) < 0 && errno == ENOENT);
+	memcpy(&longer, &un, sizeof(un));
+	longer.ss_family = AF_UNIX;
+	MUST(connect(local, (void *)&longer, sizeof(un) + 1) < 0 && errno == EINVAL);
 	MUST(connect(local, (void *)&un, 2) < 0 && errno == EINVAL);
 	MUST(bind(local, (void *)&un, 111) < 0 && errno == EINVAL);
 	/* Autobind: a name of the kernel's choice, inside. */

@@ -45,7 +45,7 @@ static socklen_t put(struct sockaddr_storage *ret, int family, const char *host,
 static int peer_of(
 	const struct sock *k, const struct sockaddr_storage *a, socklen_t size, struct peer *ret)
 {
-	char path[108];
+	char path[SOCK_PATH_SIZE];
 	size_t path_size;
 
 	*ret = (struct peer){.kind = PEER_NONE};
@@ -112,12 +112,14 @@ static void a_path_ends_at_its_nul_or_at_the_addresses_end(void **state)
 	struct sockaddr_storage a = {.ss_family = AF_UNIX};
 	struct sockaddr_un *un = (void *)&a;
 	struct peer peer = {.bind = false};
-	char path[108];
+	char path[SOCK_PATH_SIZE];
 	size_t size;
 
 	memset(un->sun_path, 'x', sizeof(un->sun_path));
 	/* 108 bytes and no NUL. */
-	assert_int_equal(sock_peer(&local, &a, sizeof(*un), &peer, path, &size), -EINVAL);
+	assert_int_equal(sock_peer(&local, &a, sizeof(*un), &peer, path, &size), 0);
+	assert_int_equal(size, 108);
+	assert_int_equal(strlen(path), 108);
 	assert_int_equal(sock_peer(&local, &a, sizeof(*un) - 1, &peer, path, &size), 0);
 	assert_int_equal(peer.kind, PEER_PATH);
 	assert_int_equal(size, 107);

@@ -310,6 +310,23 @@ static void loopback_is_the_workers_own_and_goes_into_no_book(void **state)
 
 static char own_path[108];
 
+/* A name of 108 bytes, which leaves no room for a NUL. */
+static int talk_by_the_longest_name(void)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int server = socket(AF_UNIX, SOCK_STREAM, 0), fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	char name[sizeof(un.sun_path) + 1] = "";
+	struct stat st;
+
+	memset(name, 'n', sizeof(un.sun_path));
+	memcpy(un.sun_path, name, sizeof(un.sun_path));
+	MUST(bind(server, (void *)&un, sizeof(un)) == 0 && listen(server, 5) == 0);
+	MUST(stat(name, &st) == 0 && S_ISSOCK(st.st_mode));
+	MUST(connect(fd, (void *)&un, sizeof(un)) == 0);
+	MUST(accept(server, NULL, NULL) >= 0);
+	return 0;
+}
+
 static int talk_by_path(const struct sockets *f)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
@@ -327,6 +344,7 @@ static int talk_by_path(const struct sockets *f)
 	strcpy(un.sun_path, own_path);
 	MUST(connect(fd, (void *)&un, sizeof(un)) == 0);
 	MUST(accept(server, NULL, NULL) >= 0);
+	MUST(talk_by_the_longest_name() == 0);
 	/* Names of the cell's own network. */
 	un.sun_path[0] = '\0';
 	strcpy(un.sun_path + 1, "inside");
