@@ -16,6 +16,7 @@
 #include "broker/interrupt.h"
 #include "broker/record.h"
 #include "broker/socket_inside.h"
+#include "broker/socket_options.h"
 #include "broker/socket_place.h"
 #include "common/fd.h"
 
@@ -25,112 +26,6 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/un.h>
-
-#ifndef SO_BUF_LOCK
-#define SO_BUF_LOCK 72 /* Linux 5.15 */
-#endif
-
-/* ---- what the outer socket has of the worker's own ------------------------------------------- */
-
-enum carried {
-	ALL = 0,
-	TCP = 1,
-	IPV4 = 2,
-	IPV6 = 4,
-	SEND_BUFFER = 8,
-	RECEIVE_BUFFER = 16,
-	ZERO_TOO = 32, /* else what is 0, as in a new socket, is left out */
-};
-
-/* X(level, option, bytes of its value, of which sockets or when).  Not SO_REUSEPORT: it would share
- * the port of another process of this user's.  IPV6_V6ONLY always, since it says that the socket is
- * one of AF_INET6, whatever the address. */
-#define OPTIONS(X) \
-	X(SOL_SOCKET, SO_REUSEADDR, 4, ALL) \
-	X(SOL_SOCKET, SO_KEEPALIVE, 4, ALL) \
-	X(SOL_SOCKET, SO_LINGER, 8, ALL) \
-	X(SOL_SOCKET, SO_OOBINLINE, 4, ALL) \
-	X(SOL_SOCKET, SO_SNDBUF, 4, SEND_BUFFER) \
-	X(SOL_SOCKET, SO_RCVBUF, 4, RECEIVE_BUFFER) \
-	X(SOL_SOCKET, SO_RCVLOWAT, 4, ALL) \
-	X(SOL_SOCKET, SO_RCVTIMEO, 16, ALL) \
-	X(SOL_SOCKET, SO_SNDTIMEO, 16, ALL) \
-	X(SOL_SOCKET, SO_PASSCRED, 4, ALL) \
-	X(IPPROTO_TCP, TCP_NODELAY, 4, TCP) \
-	X(IPPROTO_TCP, TCP_CORK, 4, TCP) \
-	X(IPPROTO_TCP, TCP_KEEPIDLE, 4, TCP) \
-	X(IPPROTO_TCP, TCP_KEEPINTVL, 4, TCP) \
-	X(IPPROTO_TCP, TCP_KEEPCNT, 4, TCP) \
-	X(IPPROTO_TCP, TCP_USER_TIMEOUT, 4, TCP) \
-	X(IPPROTO_TCP, TCP_NOTSENT_LOWAT, 4, TCP) \
-	X(IPPROTO_IP, IP_TOS, 4, IPV4) \
-	X(IPPROTO_IPV6, IPV6_TCLASS, 4, IPV6) \
-	X(IPPROTO_IPV6, IPV6_V6ONLY, 4, IPV6 | ZERO_TOO)
-
-static const struct option_row {
-	uint16_t level, option;
-	uint8_t size;
-	uint8_t when;
-} option_rows[] = {
-#define X(level, option, size, when) {level, option, size, when},
-	OPTIONS(X)
-#undef X
-};
-_Static_assert(sizeof(option_rows) / sizeof(*option_rows) <= DIAL_OPTIONS_MAX, "one message");
-
-/* Which rows a socket has.  A buffer's size is carried over only where the worker has set it: one
- * that is set grows no more by itself; tcp(7). */
-static unsigned has_rows(const struct sock *k)
-{
-	unsigned has = ALL | ZERO_TOO;
-	int locks = 0;
-	socklen_t size = sizeof(locks);
-
-	if (k->domain == AF_INET || k->domain == AF_INET6)
-		has |= TCP | (k->domain == AF_INET ? IPV4 : IPV6);
-	if (getsockopt(k->fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &size) == 0)
-		has |= (locks & 1 ? SEND_BUFFER : 0u) | (locks & 2 ? RECEIVE_BUFFER : 0u);
-	return has;
-}
-
-/* setsockopt(2) doubles what it is given for its own use, and getsockopt(2) says the double. */
-static void halve(uint8_t value[DIAL_VALUE_MAX])
-{
-	int size;
-
-	memcpy(&size, value, sizeof(size));
-	size /= 2;
-	memcpy(value, &size, sizeof(size));
-}
-
-static bool is_zero(const uint8_t *value, size_t size)
-{
-	while (size > 0 && value[size - 1] == 0)
-		size--;
-	return size == 0;
-}
-
-static void read_options(const struct sock *k, struct dial_message *m)
-{
-	unsigned has = has_rows(k);
-
-	for (size_t i = 0; i < sizeof(option_rows) / sizeof(*option_rows); i++) {
-		const struct option_row *row = &option_rows[i];
-		struct dial_option *o = &m->options[m->n_options];
-		socklen_t size = row->size;
-
-		if ((row->when & has) != row->when ||
-			getsockopt(k->fd, row->level, row->option, o->value, &size) < 0 ||
-			size != row->size || (!(row->when & ZERO_TOO) && is_zero(o->value, size)))
-			continue;
-		if (row->when & (SEND_BUFFER | RECEIVE_BUFFER))
-			halve(o->value);
-		o->level = row->level;
-		o->option = row->option;
-		o->size = row->size;
-		m->n_options++;
-	}
-}
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
@@ -370,7 +265,7 @@ int outer_tcp(struct session *s, struct trap *t)
 	if (r < 0)
 		return r;
 	put_address(&m, &q->peer);
-	read_options(&t->sock, &m);
+	socket_options_read(&t->sock, &s->cell->defaults, &m);
 	if (!t->sock.inner || !socket_is_shared(s, t->notice.tid, &t->sock))
 		return ask(s, t, &m, NULL, 0, finish_tcp);
 	m.op = DIAL_RELAY;
@@ -386,7 +281,7 @@ int outer_bind(struct session *s, struct trap *t)
 	if (r < 0)
 		return r;
 	put_address(&m, &t->q.peer);
-	read_options(&t->sock, &m);
+	socket_options_read(&t->sock, &s->cell->defaults, &m);
 	return ask(s, t, &m, NULL, 0, finish_bind);
 }
 
@@ -403,7 +298,7 @@ int outer_abstract(struct session *s, struct trap *t)
 	if (r < 0)
 		return r;
 	memcpy(m.name, t->q.peer.name, t->q.peer.name_size);
-	read_options(&t->sock, &m);
+	socket_options_read(&t->sock, &s->cell->defaults, &m);
 	return ask(s, t, &m, NULL, 0, finish_abstract);
 }
 

@@ -205,6 +205,9 @@ static int start_dialer(struct spawn *s, struct failure *f)
 	s->cell->net_cookie = s->net.cookie;
 	if (!(s->spec->sockets & CELL_SOCKETS_OUT))
 		return 0;
+	/* The last of them: a spare, on which nothing is set. */
+	if (s->net.n_of[DIAL_CELL_SPARE] > 0)
+		socket_options_learn(&s->cell->defaults, s->net.fds[s->net.n_fds - 1]);
 	return dialer_start(&s->dialer, s->spec, &s->net, f);
 }
 

@@ -9,6 +9,7 @@
 
 #include "broker/slow_fs.h"
 #include "broker/notify.h"
+#include "broker/socket_options.h"
 #include "sandbox/confine.h"
 
 #include <sys/types.h>
@@ -28,6 +29,7 @@ struct cell {
 	int dialer_fd;       /* channel to the dialer (common/dial.h); -1: no socket leads out */
 	int dialer_life_fd;  /* a pipe's end: when it is closed the kernel kills the dialer */
 	uint64_t net_cookie; /* of the sockets of the cell's network; 0: it has none of its own */
+	struct socket_defaults defaults; /* of a new socket there */
 	pid_t init_pid;
 	pid_t worker_pid;
 	pid_t dialer_pid; /* 0: none */

@@ -28,8 +28,8 @@
 #define DIAL_NAME_MAX      253 /* RFC 1035, 2.3.4, in text */
 #define DIAL_ABSTRACT_MAX  107 /* sizeof(sun_path) without the first NUL: unix(7) */
 #define DIAL_ADDRESSES_MAX 16
-#define DIAL_OPTIONS_MAX   24
-#define DIAL_VALUE_MAX     16
+#define DIAL_OPTIONS_MAX   48
+#define DIAL_VALUE_MAX     16  /* TCP_CA_NAME_MAX */
 #define DIAL_START_ID      1   /* of `start`, the first message */
 #define DIAL_WAITING_MAX   64  /* messages of the broker's that wait for an answer */
 #define DIAL_STANDINS_MAX  128 /* datagram sockets of the worker's, at once */

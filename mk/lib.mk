@@ -24,3 +24,4 @@ $(BUILD)/tests/cell/paths: $(call obj,sandbox/tables/worker.c)
 $(BUILD)/tests/unit/filter_shrink: $(call obj,$(filter-out %/make.c,$(wildcard sandbox/tables/*.c)))
 # The table itself, and what makes a program of it.
 $(BUILD)/tests/cell/filter_tables: $(call obj,sandbox/tables/worker.c sandbox/tables/compile.c)
+$(BUILD)/tests/unit/socket_options: $(call obj,sandbox/tables/worker.c)
