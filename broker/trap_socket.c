@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trap_socket.c - the trapped calls of sockets: connect, bind, listen.
+ * trap_socket.c - the trapped calls of sockets: connect, bind; and what listen takes.
  *
  * Runs in: broker.  Trusts: nothing; the address is copied once, and the socket is the broker's own
  * copy of the worker's, whatever its number names by then.
@@ -38,11 +38,6 @@
 static int arg_int(const struct trap *t, unsigned i)
 {
 	return (int)(uint32_t)t->notice.args[i];
-}
-
-static bool is_inet(const struct sock *k)
-{
-	return k->domain == AF_INET || k->domain == AF_INET6;
 }
 
 static int take_address(struct trap *t)
@@ -238,12 +233,6 @@ static int connect_own(struct session *s, struct trap *t, int *path_fd)
 	t->q.own = true;
 	t->q.answer = (struct policy_answer){.as = AS_WORKER};
 	return refuse_absent(&t->q, connect_inside(s, t, path_fd));
-}
-
-/* Whether some rule has something to say: a deny, or that it asks first. */
-static bool is_ruled_out(const struct policy_answer *a)
-{
-	return a->verdict == VERDICT_ASK || (a->rule && !a->missing);
 }
 
 /* ---- connect: the internet ------------------------------------------------------------------- */
@@ -509,90 +498,4 @@ int serve_bind(struct session *s, struct trap *t)
 	default:
 		return -EAFNOSUPPORT;
 	}
-}
-
-/* ---- listen ---------------------------------------------------------------------------------- */
-
-/* Clients may ask who listens (SO_PEERCRED), and are told who called listen(2). */
-static int listen_as_worker(struct session *s, struct trap *t)
-{
-	int r = t->sock.domain == AF_UNIX ? inside_take_identity(s, AS_WORKER) : 0;
-
-	if (r < 0)
-		return r;
-	r = listen(t->sock.fd, t->backlog) < 0 ? -errno : 0;
-	if (t->sock.domain == AF_UNIX)
-		inside_drop_identity(s, AS_WORKER);
-	return r;
-}
-
-static int local_peer(const struct trap *t, struct peer *ret)
-{
-	struct sockaddr_storage address;
-	socklen_t size = sizeof(address);
-	char path[SOCK_PATH_SIZE];
-	size_t path_size;
-
-	ret->bind = true;
-	if (getsockname(t->sock.fd, (void *)&address, &size) < 0)
-		return -errno;
-	return sock_peer(&t->sock, &address, size, ret, path, &path_size);
-}
-
-/* A port of the kernel's choice rests on a rule for port 0. */
-static bool may_listen(struct session *s, struct request *q)
-{
-	uint16_t port = q->peer.port;
-	bool allowed = port != 0 && dial_decide(s, q) == VERDICT_ALLOW;
-
-	if (allowed || port == 0 || is_ruled_out(&q->answer))
-		return allowed;
-	q->peer.port = 0;
-	allowed = dial_decide(s, q) == VERDICT_ALLOW;
-	q->peer.port = port;
-	return allowed;
-}
-
-/* A connection that failed would listen as well, anywhere: only what a rule let be bound may, and
- * only there.  Looked at before and after, since listen(2) finds a port for who has none. */
-static int listen_outer(struct session *s, struct trap *t)
-{
-	struct request *q = &t->q;
-	int state = socket_tcp_state(t->sock.fd);
-	struct peer after = {.bind = true};
-	int r;
-
-	if (state == STATE_LISTEN)
-		return listen(t->sock.fd, t->backlog) < 0 ? -errno : 0;
-	if (state != STATE_CLOSE)
-		return state < 0 ? refuse(q, EACCES, "not a socket that may listen") : -EINVAL;
-	r = local_peer(t, &q->peer);
-	if (r < 0)
-		return r;
-	if (!may_listen(s, q))
-		return dial_refuse(s, q);
-	r = charge(s, q, false);
-	if (r == 0)
-		r = record_change(s, q);
-	if (r < 0)
-		return r;
-	if (listen(t->sock.fd, t->backlog) < 0)
-		return -errno;
-	if (local_peer(t, &after) == 0 && after.port == q->peer.port)
-		return 0;
-	shutdown(t->sock.fd, SHUT_RDWR);
-	return refuse(q, EACCES, "the socket was not bound by a rule");
-}
-
-int serve_listen(struct session *s, struct trap *t)
-{
-	bool is_unix = t->sock.domain == AF_UNIX;
-
-	if (t->sock.inner || (is_unix && s->cell->net_cookie == 0)) {
-		t->q.own = true;
-		return listen_as_worker(s, t);
-	}
-	if (!is_inet(&t->sock))
-		return refuse(&t->q, EACCES, "a socket from outside of the cell");
-	return listen_outer(s, t);
 }

@@ -11,6 +11,12 @@
  * SOCKET_LATER. */
 int serve_connect(struct session *s, struct trap *t);
 int serve_bind(struct session *s, struct trap *t);
-int serve_listen(struct session *s, struct trap *t);
+int serve_listen(struct session *s, struct trap *t); /* trap_listen.c */
+
+/* Whether some rule has something to say: a deny, or that it asks first. */
+static inline bool is_ruled_out(const struct policy_answer *a)
+{
+	return a->verdict == VERDICT_ASK || (a->rule && !a->missing);
+}
 
 #endif
