@@ -256,17 +256,29 @@ static int finish_relay(struct session *s, struct dialled *d, const char **ret_w
 
 /* ---- each of them --------------------------------------------------------------------------- */
 
+/* No other process is reached: it would keep the worker's old socket, which is another one. */
+static int refuse_shared(struct request *q)
+{
+	return refuse(
+		q, EACCES, "another process holds the socket too, and would be left without it");
+}
+
 int outer_tcp(struct session *s, struct trap *t)
 {
 	struct dial_message m = {.op = DIAL_TCP, .wait = !t->sock.nonblock};
 	struct request *q = &t->q;
-	int r = charge(s, q, false);
+	bool shared = socket_is_shared(s, t->notice.tid, &t->sock);
+	int r;
 
+	/* What is outside already cannot be led to the relay, which is inside. */
+	if (shared && !t->sock.inner)
+		return refuse_shared(q);
+	r = charge(s, q, false);
 	if (r < 0)
 		return r;
 	put_address(&m, &q->peer);
 	socket_options_read(&t->sock, &s->cell->defaults, &m);
-	if (!t->sock.inner || !socket_is_shared(s, t->notice.tid, &t->sock))
+	if (!shared)
 		return ask(s, t, &m, NULL, 0, finish_tcp);
 	m.op = DIAL_RELAY;
 	m.wait = true;
@@ -276,8 +288,11 @@ int outer_tcp(struct session *s, struct trap *t)
 int outer_bind(struct session *s, struct trap *t)
 {
 	struct dial_message m = {.op = DIAL_BIND};
-	int r = charge(s, &t->q, false);
+	int r;
 
+	if (socket_is_shared(s, t->notice.tid, &t->sock))
+		return refuse_shared(&t->q);
+	r = charge(s, &t->q, false);
 	if (r < 0)
 		return r;
 	put_address(&m, &t->q.peer);
@@ -293,8 +308,11 @@ int outer_abstract(struct session *s, struct trap *t)
 		.type = (uint16_t)t->sock.type,
 		.name_size = (uint8_t)t->q.peer.name_size,
 	};
-	int r = charge(s, &t->q, false);
+	int r;
 
+	if (socket_is_shared(s, t->notice.tid, &t->sock))
+		return refuse_shared(&t->q);
+	r = charge(s, &t->q, false);
 	if (r < 0)
 		return r;
 	memcpy(m.name, t->q.peer.name, t->q.peer.name_size);

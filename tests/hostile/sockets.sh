@@ -152,4 +152,18 @@ if [ "$(id -u)" != 0 ]; then
 	denials "which nobody refuses" 0 '"op":"listen"'
 fi
 
+# ---- others that hold it ---------------------------------------------------------------------------
+
+natively bind "child ENOTCONN ('127.0.0.1', $free)"
+rules "allow connect 127.0.0.1:$tcp @$abstract" "allow bind 127.0.0.1:$free"
+in_cell bind "parent EACCES" "a socket that two processes hold is not bound to one of the host's ports"
+denials "which is in the book" 1 '"op":"bind".*"reason":"another process holds the socket too'
+check "nor does the other have another one" grep -qx "child ENOTCONN ('0.0.0.0', 0)" out
+in_cell ended "done done" "one that an ended process held is"
+natively again "child done .*"
+in_cell again "parent EACCES" "nor is one that is outside already connected for one of them"
+denials "which is in the book" 1 '"op":"connect".*"reason":"another process holds the socket too'
+natively abstract "child done .*" "$abstract"
+in_cell abstract "parent EACCES" "nor one to an abstract name" "$abstract"
+denials "which is in the book" 1 '"op":"connect".*"reason":"another process holds the socket too'
 finish
