@@ -184,18 +184,25 @@ static int number_in_cell(const struct session *s, pid_t tid)
 	return ioctl(s->cell->pid_ns_fd, NS_GET_PID_IN_PIDNS_, tid);
 }
 
-int tracee_process_file(
-	const struct session *s, int number, const char *name, char *buf, size_t size)
+static int open_file(const struct session *s, int number, const char *name)
 {
-	size_t have = 0;
-	autofd fd = -1;
 	char path[48];
-	ssize_t n;
+	int fd;
 
 	snprintf(path, sizeof(path), "proc/%d/%s", number, name);
 	fd = openat(s->cell->view_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? -errno : fd;
+}
+
+int tracee_process_file(
+	const struct session *s, int number, const char *name, char *buf, size_t size)
+{
+	autofd fd = open_file(s, number, name);
+	size_t have = 0;
+	ssize_t n;
+
 	if (fd < 0)
-		return -errno;
+		return fd;
 	/* The kernel gives some of these in pieces. */
 	while (have < size - 1 && (n = read(fd, buf + have, size - 1 - have)) > 0)
 		have += (size_t)n;
@@ -208,6 +215,17 @@ int tracee_file(const struct session *s, pid_t tid, const char *name, char *buf,
 	int number = number_in_cell(s, tid);
 
 	return number > 0 ? tracee_process_file(s, number, name, buf, size) : -ESRCH;
+}
+
+int tracee_open_file(const struct session *s, pid_t tid, const char *name, int *ret_fd)
+{
+	int number = number_in_cell(s, tid);
+	int fd = number > 0 ? open_file(s, number, name) : -ESRCH;
+
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	return 0;
 }
 
 static int list(const struct session *s, const char *path, int *ret_fd)
@@ -230,6 +248,14 @@ int tracee_threads(const struct session *s, int number, int *ret_fd)
 	char path[32];
 
 	snprintf(path, sizeof(path), "proc/%d/task", number);
+	return list(s, path, ret_fd);
+}
+
+int tracee_descriptors(const struct session *s, int number, int *ret_fd)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "proc/%d/fd", number);
 	return list(s, path, ret_fd);
 }
 

@@ -45,10 +45,15 @@ int tracee_file(const struct session *s, pid_t tid, const char *name, char *buf,
 /* The same of a process or a thread by its number there. */
 int tracee_process_file(
 	const struct session *s, int number, const char *name, char *buf, size_t size);
+/* Such a file of the thread's itself, to be read in pieces.  0 or -errno. */
+int tracee_open_file(const struct session *s, pid_t tid, const char *name, int *ret_fd);
 /* The cell's /proc itself, to be read: one directory a process.  0 or -errno. */
 int tracee_processes(const struct session *s, int *ret_fd);
 /* The same of a process: one directory a thread. */
 int tracee_threads(const struct session *s, int number, int *ret_fd);
+/* A process's directory of descriptors there, by its number there, to be read: one link each.
+ * 0; -EACCES: it is not dumpable, or has ended; or -errno. */
+int tracee_descriptors(const struct session *s, int number, int *ret_fd);
 /* The number here of what has this one there; it may be another's at any time.  -errno: none has,
  * or the kernel is older than 6.11. */
 pid_t tracee_number(const struct session *s, int number);

@@ -166,4 +166,20 @@ denials "which is in the book" 1 '"op":"connect".*"reason":"another process hold
 natively abstract "child done .*" "$abstract"
 in_cell abstract "parent EACCES" "nor one to an abstract name" "$abstract"
 denials "which is in the book" 1 '"op":"connect".*"reason":"another process holds the socket too'
+for how in undumpable thread; do
+	natively $how "child done .*"
+	in_cell $how "child done .*" "$how: who cannot be looked into is connected too"
+done
+
+# ---- who watches it --------------------------------------------------------------------------------
+
+natively epoll 600 600
+in_cell epoll 600 "of 600 that are watched each is heard of" 600
+if [ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -ge 5000 ]; then
+	in_cell high told "as is one with a high number"
+else
+	skip "as is one with a high number" "a hard limit of 5000 descriptors (ulimit -Hn)"
+fi
+in_cell many "True EIO" "one among more than can be read through is not connected"
+check "which is in the book" grep -q '"event":"fail".*could not be put into' "$ledger"
 finish
