@@ -223,9 +223,10 @@ static void put_request(struct jsonl *j, const struct record *r)
 		jsonl_u64(j, "ino", r->ino);
 	}
 	put_word(j, "type", r->type);
+	put_word(j, "socket", r->socket);
 	jsonl_string(j, "peer", r->peer);
-	jsonl_string(j, "local", r->local);
 	put_bytes(j, "name", r->name, r->name_size);
+	jsonl_string(j, "local", r->local);
 	put_word(j, "flags", r->flags);
 	put_word(j, "rights", r->rights);
 	jsonl_string(j, "rule", r->rule);

@@ -53,11 +53,12 @@ struct record {
 	bool has_inode;
 	dev_t dev;
 	ino_t ino;
-	const char *type;  /* "file", "directory", "fifo", "char", "block"; of a socket that
-			    * is no file: "tcp", "udp", "unix" */
-	const char *peer;  /* connect, resolve: "93.184.215.14:443", "@name" */
-	const char *local; /* bind, listen: the same of this end */
-	const char *name;  /* the name that the peer was found by */
+	const char *type;   /* "file", "directory", "fifo", "char", "block"; of a socket that
+			     * is no file: "tcp", "udp", "unix" */
+	const char *socket; /* of a Unix socket: "stream", "seqpacket", "dgram" */
+	const char *peer;   /* connect, resolve: "93.184.215.14:443", "@name" */
+	const char *local;  /* bind, listen, a TCP connect: the same of this end */
+	const char *name;   /* the name that the peer was found by */
 	size_t name_size;
 	const char *flags;       /* "O_RDONLY|O_CLOEXEC" */
 	const char *rule;        /* "scan.policy:13" */

@@ -269,11 +269,11 @@ int handle_connect(struct session *s, struct request *q, uint8_t *data)
 	if (q->flags != 0 && q->flags != SOCK_STREAM && q->flags != SOCK_SEQPACKET &&
 		q->flags != SOCK_DGRAM)
 		return refuse(q, EINVAL, "unknown flags %#x", q->flags);
+	if (q->flags != 0)
+		q->peer.type = (uint16_t)q->flags;
 	if (q->peer.kind == PEER_UDP || q->flags == SOCK_DGRAM)
 		return refuse(q, EPROTONOSUPPORT,
 			"datagrams are had by the system calls alone, in the cell");
-	if (q->flags != 0)
-		q->peer.type = (uint16_t)q->flags;
 	switch (q->peer.kind) {
 	case PEER_TCP:
 		return connect_tcp(s, q);

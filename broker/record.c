@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -180,17 +181,55 @@ static const char *socket_text(const struct peer *peer)
 	}
 }
 
+/* Of a Unix socket, whose type neither the inode nor the name tells. */
+static const char *unix_text(const struct peer *peer)
+{
+	if (peer->kind != PEER_PATH && peer->kind != PEER_ABSTRACT)
+		return NULL;
+	switch (peer->type) {
+	case SOCK_STREAM:
+		return "stream";
+	case SOCK_SEQPACKET:
+		return "seqpacket";
+	case SOCK_DGRAM:
+		return "dgram";
+	default:
+		return NULL;
+	}
+}
+
 /* A path stands in `asked`; a name that is looked up has no address yet. */
 static void put_peer(struct record *r, const struct peer *peer, char text[PEER_TEXT_SIZE])
 {
 	if (!r->type)
 		r->type = socket_text(peer);
+	r->socket = unix_text(peer);
 	if (peer->kind != PEER_NONE && peer->kind != PEER_PATH)
 		*(peer->bind ? &r->local : &r->peer) = peer_text(peer, text);
 	if (peer->kind == PEER_ABSTRACT)
 		return;
 	r->name = peer->name;
 	r->name_size = peer->name_size;
+}
+
+/* The own address of a TCP socket that leaves, which the kernel has chosen by then, in the midst of
+ * a connect(2) too. */
+static void put_local(struct record *r, const struct request *q, char text[PEER_TEXT_SIZE])
+{
+	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+	struct sock k = {.type = SOCK_STREAM, .protocol = IPPROTO_TCP};
+	struct peer own;
+	socklen_t size = sizeof(address);
+	char path[SOCK_PATH_SIZE];
+	size_t path_size;
+
+	if (!r->has_fd || q->peer.kind != PEER_TCP ||
+		getsockname(q->fd, (struct sockaddr *)&address, &size) < 0)
+		return;
+	k.domain = address.ss_family;
+	own.bind = true;
+	if (sock_peer(&k, &address, size, &own, path, &path_size) == 0 && own.kind == PEER_TCP)
+		r->local = peer_text(&own, text);
 }
 
 static enum ledger_event event_of(const struct request *q)
@@ -216,7 +255,7 @@ static int add(struct session *s, const struct record *r)
 static int add_request(struct session *s, const struct request *q, enum ledger_event event)
 {
 	const struct target *t = &q->target, *t2 = &q->target2;
-	char flags[NAMES_MAX], rights[64], peer[PEER_TEXT_SIZE];
+	char flags[NAMES_MAX], rights[64], peer[PEER_TEXT_SIZE], local[PEER_TEXT_SIZE];
 	struct record r = {
 		.event = event,
 		.door = q->door,
@@ -248,6 +287,7 @@ static int add_request(struct session *s, const struct request *q, enum ledger_e
 	else if (t2->rights)
 		r.rights = policy_rights_name(t2->rights, rights, sizeof(rights));
 	put_peer(&r, &q->peer, peer);
+	put_local(&r, q, local);
 	return add(s, &r);
 }
 

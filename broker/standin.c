@@ -207,6 +207,7 @@ int standin_connect(struct session *s, struct trap *t, uint32_t of)
 	struct request *q = &t->q;
 	int r;
 
+	q->peer.type = SOCK_DGRAM; /* what it stands in for */
 	switch (q->peer.kind) {
 	case PEER_PATH:
 		r = reach(s, q);
@@ -223,6 +224,7 @@ int standin_connect(struct session *s, struct trap *t, uint32_t of)
 
 int standin_bind(struct trap *t)
 {
+	t->q.peer.type = SOCK_DGRAM;
 	return refuse(&t->q, EOPNOTSUPP,
 		"a datagram socket has no name: nothing is sent to it, inside the cell or out");
 }

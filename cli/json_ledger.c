@@ -226,14 +226,13 @@ static void print_socket(const json_t *record)
 	json_show(record, "peer", peer, sizeof(peer));
 	json_show(record, "local", local, sizeof(local));
 	json_show(record, "name", name, sizeof(name));
-	if (*local)
-		printf("at %s", local);
-	if (*peer)
-		printf("%s%s", *local ? " to " : "", peer);
+	fputs(peer, stdout);
 	if (*name && !*peer && !*local)
 		fputs(name, stdout);
 	else if (*name && strncmp(peer, name, strlen(name)) != 0)
 		printf(" (%s)", name);
+	if (*local)
+		printf("%s %s", *peer ? " from" : "at", local);
 }
 
 /* What a record that is not about a path says. */

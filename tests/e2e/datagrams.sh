@@ -51,7 +51,7 @@ allow connect $log type dgram
 END
 got "what it logs arrives, as the worker" log.got "uid=$uid fds=0 <12>from a handler.*" 1
 got "all of it" log.got "uid=$uid fds=0 <11>and another.*" 1
-recorded "the connect stands in the book" 1 '"event":"grant"' '"op":"connect","asked":"[^"]*dev-log"' '"type":"socket"'
+recorded "the connect stands in the book" 1 '"event":"grant"' '"op":"connect","asked":"[^"]*dev-log"' '"type":"socket","socket":"dgram"'
 recorded "and nothing else of it" 1 '"op":"\(connect\|socket\|send\)"'
 
 run_worker "a message with a name, sent without connect" 0 notify "$notify" <<END

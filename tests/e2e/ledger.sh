@@ -65,14 +65,14 @@ expect_status "a long option with one dash gets the other" 2 show -json whole.js
 expect_text "by name" "did you mean --json?"
 
 {
-	record 1 grant ',"op":"connect","type":"tcp","peer":"192.0.2.7:443","name":"h.example","rule":"x:1","fd":true'
+	record 1 grant ',"op":"connect","type":"tcp","peer":"192.0.2.7:443","name":"h.example","local":"10.0.0.2:41000","rule":"x:1","fd":true'
 	record 2 grant ',"op":"listen","type":"tcp","local":"127.0.0.1:80","rule":"x:2","fd":true'
 	record 3 grant ',"op":"resolve","name":"h.example","rule":"x:1"'
 	record 4 deny ',"op":"connect","type":"tcp","peer":"o.example:443","name":"o.example","error":"EACCES","reason":"no"'
-	record 5 grant ',"op":"connect","type":"unix","peer":"@a\u001b[2J","rule":"x:3","fd":true'
+	record 5 grant ',"op":"connect","type":"unix","socket":"stream","peer":"@a\u001b[2J","rule":"x:3","fd":true'
 } >sockets.jsonl
 expect_status "sockets" 0 show sockets.jsonl
-expect_text "have their peer and its name" "connect   192.0.2.7:443 (h.example)  [x:1]" out
+expect_text "have their peer, its name and the own address" "connect   192.0.2.7:443 (h.example) from 10.0.0.2:41000  [x:1]" out
 expect_text "or their own address" "listen    at 127.0.0.1:80  [x:2]" out
 expect_text "a name that was looked up is told" "resolve   h.example  [x:1]" out
 expect_text "and once" "connect   o.example:443  EACCES: no" out

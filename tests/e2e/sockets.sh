@@ -173,7 +173,7 @@ in_cell "one with two numbers" dup "from outside"
 in_cell "one that two processes hold" fork "child from outside"
 in_cell "one of a thread" thread "from outside"
 in_cell "a Unix socket by its path" unix "uid $([ "$(id -u)" = 0 ] && echo 65534 || id -u)"
-recorded "with what it reached" '"op":"connect".*"reached":".*u.sock".*"type":"socket"'
+recorded "with what it reached" '"op":"connect".*"reached":".*u.sock".*"type":"socket","socket":"stream"'
 in_cell "a datagram" udp "answer to ask"
 client "$free"
 in_cell "a server on a port of the host" bind "served"

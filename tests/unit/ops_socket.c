@@ -7,6 +7,17 @@
 
 /* ---- connect --------------------------------------------------------------------------------- */
 
+static const char *own_address(int fd)
+{
+	static char text[32];
+	struct sockaddr_in in;
+	socklen_t size = sizeof(in);
+
+	assert_int_equal(getsockname(fd, (void *)&in, &size), 0);
+	snprintf(text, sizeof(text), "127.0.0.1:%u", (unsigned)ntohs(in.sin_port));
+	return text;
+}
+
 static void a_connection_is_the_dialers_signed_for_and_blocking(void **state)
 {
 	struct msg_request q;
@@ -34,6 +45,7 @@ static void a_connection_is_the_dialers_signed_for_and_blocking(void **state)
 	assert_last(f.w, "op", "connect");
 	assert_last(f.w, "door", "ask");
 	assert_last(f.w, "peer", here(&f));
+	assert_last(f.w, "local", own_address(f.w->fds[0]));
 	assert_last(f.w, "rule", "test.policy:1");
 	assert_int_equal(f.w->s.tally.granted, 1);
 	end(&f);
@@ -212,6 +224,8 @@ static void a_unix_socket_is_reached_by_its_inode(void **state)
 	assert_int_equal(type, SOCK_SEQPACKET);
 	assert_int_equal(fcntl(f.w->fds[0], F_GETFL) & O_NONBLOCK, 0);
 	assert_last(f.w, "event", "grant");
+	assert_last(f.w, "type", "socket");
+	assert_last(f.w, "socket", "seqpacket");
 	assert_last(f.w, "asked", on_host(&f, "/run/in/s"));
 	assert_last(f.w, "reached", on_host(&f, "/run/in/s"));
 	/* A symlink that was not there at load leads nowhere, and a file is no socket. */

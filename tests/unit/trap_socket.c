@@ -7,6 +7,15 @@
 
 /* ---- what leads out -------------------------------------------------------------------------- */
 
+/* What the record of a connection says of its other end, which this side sees as its peer. */
+static const char *local_of(int accepted)
+{
+	static char text[40];
+
+	snprintf(text, sizeof(text), "\"local\":\"127.0.0.1:%d\"", peer_port(accepted));
+	return text;
+}
+
 static int connect_by_rule(const struct sockets *f)
 {
 	int one = 1, value = 0, buffer = 100000;
@@ -39,11 +48,12 @@ static void a_socket_that_a_rule_allows_takes_the_place_of_the_workers(void **st
 	assert_true(fd >= 0);
 	assert_int_equal(read(fd, buf, sizeof(buf)), 5);
 	assert_string_equal(buf, "hello");
+	assert_int_equal(
+		lines_with(&f, "\"grant\"", "\"op\":\"connect\"", "\"type\":\"tcp\"",
+			"\"peer\":\"127.0.0.1:", local_of(fd), "\"rule\":\"test.policy:1\"", NULL),
+		1);
 	close(fd);
 	assert_int_equal(arrivals(f.outside), 0);
-	assert_int_equal(lines_with(&f, "\"grant\"", "\"op\":\"connect\"", "\"type\":\"tcp\"",
-				 "\"peer\":\"127.0.0.1:", "\"rule\":\"test.policy:1\"", NULL),
-		1);
 	sockets_end(&f);
 }
 
@@ -67,10 +77,15 @@ static int connect_without_waiting(const struct sockets *f)
 static void a_socket_that_does_not_wait_is_put_in_place_while_it_connects(void **state)
 {
 	struct sockets f;
+	int fd;
 
 	sockets_begin(&f, "allow connect 127.0.0.1:PORT\n");
 	assert_int_equal(run_worker(&f, connect_without_waiting), 0);
-	assert_int_equal(arrivals(f.outside), 1);
+	fd = accept(f.outside, NULL, NULL);
+	assert_true(fd >= 0);
+	assert_int_equal(lines_with(&f, "\"grant\"", local_of(fd), NULL), 1);
+	close(fd);
+	assert_int_equal(arrivals(f.outside), 0);
 	assert_int_equal(f.last.wait, 0);
 	sockets_end(&f);
 }
@@ -263,7 +278,10 @@ static void an_abstract_name_of_the_host_is_reached_by_its_rule(void **state)
 	close(fd);
 	close(server);
 	f.w->base_fds--; /* opened before the world */
-	assert_int_equal(lines_with(&f, "\"grant\"", "\"peer\":\"@warder-test-", NULL), 1);
+	assert_int_equal(
+		lines_with(&f, "\"grant\"",
+			"\"type\":\"unix\",\"socket\":\"stream\",\"peer\":\"@warder-test-", NULL),
+		1);
 	sockets_end(&f);
 }
 
