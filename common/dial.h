@@ -130,7 +130,7 @@ enum dial_cell {
 	DIAL_CELL_DNS_UDP, /* 127.0.0.1:53 and, where there is IPv6, [::1]:53 */
 	DIAL_CELL_DNS_TCP, /* the same, listening */
 	DIAL_CELL_UDP,     /* one for each UDP port that a rule names, any address, both families */
-	DIAL_CELL_SPARE,   /* TCP, not bound: for relays */
+	DIAL_CELL_SPARE,   /* two of TCP, not bound: for relays */
 	DIAL_CELL__COUNT,
 };
 

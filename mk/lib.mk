@@ -25,3 +25,5 @@ $(BUILD)/tests/unit/filter_shrink: $(call obj,$(filter-out %/make.c,$(wildcard s
 # The table itself, and what makes a program of it.
 $(BUILD)/tests/cell/filter_tables: $(call obj,sandbox/tables/worker.c sandbox/tables/compile.c)
 $(BUILD)/tests/unit/socket_options: $(call obj,sandbox/tables/worker.c)
+# The part of the dialer that makes its sockets in the cell.
+$(BUILD)/tests/unit/spares: $(call obj,broker/dialer/spares.c)

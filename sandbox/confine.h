@@ -63,7 +63,7 @@ enum cell_sockets {
 };
 
 #define CELL_UDP_PORTS_MAX 32
-#define CELL_SPARES        16
+#define CELL_SPARES        2 /* broker/dialer/spares.c makes more of them */
 #define CELL_NET_FDS_MAX   (4 + CELL_UDP_PORTS_MAX + CELL_SPARES)
 
 /* The sockets in the cell's network that the dialer answers at, made with the namespace, in the

@@ -220,7 +220,7 @@ static void on_start(const struct dial_message *m, int *fds, size_t n)
 		r = udp_start(udp, of[DIAL_CELL_UDP]);
 	if (r < 0)
 		give_up("cannot use the sockets of the cell", r);
-	relay_start(udp + of[DIAL_CELL_UDP], of[DIAL_CELL_SPARE]);
+	spares_start(udp + of[DIAL_CELL_UDP], of[DIAL_CELL_SPARE]);
 	chan.started = true;
 }
 

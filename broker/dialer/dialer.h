@@ -83,13 +83,20 @@ bool address_same(const struct dial_address *a, const struct dial_address *b);
 
 /* ---- relay.c --------------------------------------------------------------------------------- */
 
-/* The spare sockets, which it owns from here on. */
-void relay_start(const int *spares, size_t n);
 /* The outer socket stands: listens inside at that address.  0: done has been said. */
 int relay_begin(uint32_t id, const struct dial_address *at, int *outer_fd);
 void relay_cancel(uint32_t id);
 uint64_t relay_due(void);
 void relay_tick(uint64_t now_ns);
+
+/* ---- spares.c ---------------------------------------------------------------------------------
+ */
+
+/* Two sockets of the cell's network, which it owns from here on; more are closed. */
+void spares_start(const int *fds, size_t n);
+/* A TCP socket of that network that is neither bound nor connected, and does not block; its caller
+ * owns it.  A descriptor or -errno. */
+int spares_new(void);
 
 /* ---- udp.c ----------------------------------------------------------------------------------- */
 

@@ -6,7 +6,8 @@
  *
  * A spare socket of the cell's network is bound to the very address that the worker asked for,
  * which is local there, and stays bound: the next relay to the same address listens on it again.
- * It listens only while somebody is awaited.
+ * It listens only while somebody is awaited.  Of those at which nobody is, the one that has been
+ * for longest makes way for another address.
  *
  * Each direction has one buffer: who does not read stops the other end, as TCP does.  An end of
  * data goes on as one; a reset goes on as a reset.
@@ -20,18 +21,18 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define SPARES_MAX  16
+#define SPARES_MAX  16 /* addresses at which somebody is awaited, at once */
 #define RELAYS_MAX  64
 #define BUFFER      (16 * 1024)
 #define PATIENCE_MS 5000 /* for the worker's own socket to come */
 
 static struct spare {
-	int fd;
+	int fd; /* owned; 0: none yet, since the numbers below are others' */
 	bool bound;
+	uint64_t order; /* of its last relay */
 	struct dial_address at;
 	struct watch w;
 } spares[SPARES_MAX];
-static size_t n_spares;
 
 enum { IN, OUT }; /* ends: in the cell, outside */
 
@@ -205,36 +206,46 @@ static int bind_spare(struct spare *s, const struct dial_address *at)
 	return 0;
 }
 
+/* One that no relay waits at, and of these one that is not bound, or else has not been used for
+ * longest; NULL: none. */
+static struct spare *least_needed(void)
+{
+	struct spare *least = NULL;
+
+	for (struct spare *s = spares; s < spares + SPARES_MAX; s++) {
+		if (!s->bound)
+			return s;
+		if (!longest_waiting(s) && (!least || s->order < least->order))
+			least = s;
+	}
+	return least;
+}
+
 static int find_spare(const struct dial_address *at, struct spare **ret)
 {
-	for (size_t i = 0; i < n_spares; i++) {
-		if (spares[i].bound && address_same(&spares[i].at, at)) {
-			*ret = &spares[i];
-			return 0;
-		}
+	struct spare *s = spares;
+
+	while (s < spares + SPARES_MAX && !(s->bound && address_same(&s->at, at)))
+		s++;
+	if (s < spares + SPARES_MAX) {
+		*ret = s;
+		return 0;
 	}
-	for (size_t i = 0; i < n_spares; i++) {
-		if (!spares[i].bound) {
-			*ret = &spares[i];
-			return bind_spare(&spares[i], at);
-		}
+	s = least_needed();
+	if (!s)
+		return -ENOBUFS;
+	if (s->bound) {
+		fd_close(&s->fd);
+		s->bound = false;
 	}
-	return -ENOBUFS;
+	if (s->fd <= 0)
+		s->fd = spares_new();
+	s->w = (struct watch){.fd = s->fd, .on = on_listener, .of = s};
+	*ret = s;
+	return s->fd < 0 ? s->fd : bind_spare(s, at);
 }
 
 /* ---- the part -------------------------------------------------------------------------------- */
-
-void relay_start(const int *fds, size_t n)
-{
-	n_spares = n < SPARES_MAX ? n : SPARES_MAX;
-	for (size_t i = 0; i < n_spares; i++) {
-		spares[i].fd = fds[i];
-		spares[i].w = (struct watch){.fd = fds[i], .on = on_listener, .of = &spares[i]};
-		fd_status_flags(fds[i], O_NONBLOCK, 0);
-	}
-	for (size_t i = n_spares; i < n; i++)
-		close(fds[i]);
-}
 
 int relay_begin(uint32_t id, const struct dial_address *at, int *outer_fd)
 {
@@ -255,7 +266,7 @@ int relay_begin(uint32_t id, const struct dial_address *at, int *outer_fd)
 		return result;
 	r->used = true;
 	r->id = id;
-	r->order = ++last_order;
+	r->order = s->order = ++last_order;
 	r->deadline_ns = clock_ns() + PATIENCE_MS * MS_NS;
 	r->spare = s;
 	for (int end = 0; end < 2; end++) {

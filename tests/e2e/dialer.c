@@ -442,6 +442,8 @@ static void what_cannot_be_sent_is_answered_without_a_socket(void **state)
 	assert_true(came > 0);
 }
 
+#define RELAY_ADDRESSES 16 /* at which the dialer listens at once; SPARES_MAX of its relay.c */
+
 /* ---- relays ---------------------------------------------------------------------------------- */
 
 /* Through a relay to the listener outside: the worker's end; *ret_peer is the server's. */
@@ -483,36 +485,70 @@ static void a_relay_carries_both_ways_and_keeps_half_closes(void **state)
 	close(listener);
 }
 
-static void a_relays_listener_is_used_again_and_spares_run_out(void **state)
+static void a_relays_listener_is_used_again(void **state)
 {
 	NEEDS_NETWORKS();
-	int first = server(outer_ns, OUTSIDE, 0, SOCK_STREAM, 8);
-	int others[3], peer, own, none = -1;
-	struct dial_message m;
+	int listener = server(outer_ns, OUTSIDE, 0, SOCK_STREAM, 8), peer, own;
 
 	for (int i = 0; i < 5; i++) {
-		own = relayed(first, OUTSIDE, &peer);
+		own = relayed(listener, OUTSIDE, &peer);
 		assert_int_equal(send(peer, "hello", 5, 0), 5);
 		expect_bytes(own, "hello");
 		close(own);
 		expect_bytes(peer, "");
 		close(peer);
 	}
-	for (int i = 0; i < 3; i++) {
-		others[i] = server(outer_ns, i ? OUTSIDE : OUTSIDE6, 0, SOCK_STREAM, 4);
-		if (i < 2) {
-			own = relayed(others[i], i ? OUTSIDE : OUTSIDE6, &peer);
-			close(own);
-			close(peer);
-			continue;
-		}
-		m = tcp_to(OUTSIDE, port_of(others[i]));
-		m.op = DIAL_RELAY;
-		ask(&m, NULL, 0);
-		assert_int_equal(answer(&none).result, -ENOBUFS);
+	close(listener);
+}
+
+/* The first one carries all the while: its listener is gone by then. */
+static void relays_to_any_number_of_addresses_come_one_after_another(void **state)
+{
+	NEEDS_NETWORKS();
+	int first = server(outer_ns, OUTSIDE, 0, SOCK_STREAM, 8), first_peer;
+	int first_own = relayed(first, OUTSIDE, &first_peer);
+
+	for (int i = 0; i < 3 * RELAY_ADDRESSES; i++) {
+		const char *host = i % 2 ? OUTSIDE : OUTSIDE6;
+		int listener = server(outer_ns, host, 0, SOCK_STREAM, 4), peer;
+		int own = relayed(listener, host, &peer);
+
+		assert_int_equal(send(peer, "hello", 5, 0), 5);
+		expect_bytes(own, "hello");
+		close(own);
+		expect_bytes(peer, "");
+		close(peer);
+		close(listener);
 	}
-	fd_close_many(others, 3);
+	assert_int_equal(send(first_own, "still", 5, 0), 5);
+	expect_bytes(first_peer, "still");
+	close(first_own);
+	close(first_peer);
+	first_own = relayed(first, OUTSIDE, &first_peer);
+	close(first_own);
+	close(first_peer);
 	close(first);
+}
+
+static void one_more_than_may_be_awaited_is_refused_until_one_is_not(void **state)
+{
+	NEEDS_NETWORKS();
+	int servers[RELAY_ADDRESSES + 1], none = -1;
+	struct dial_message cancel = {.op = DIAL_CANCEL}, m;
+	uint32_t id;
+
+	for (int i = 0; i <= RELAY_ADDRESSES; i++) {
+		servers[i] = server(outer_ns, OUTSIDE, 0, SOCK_STREAM, 4);
+		m = tcp_to(OUTSIDE, port_of(servers[i]));
+		m.op = DIAL_RELAY;
+		id = ask(&m, NULL, 0);
+		cancel.of = i == 0 ? id : cancel.of;
+		assert_int_equal(answer(&none).result, i < RELAY_ADDRESSES ? 0 : -ENOBUFS);
+	}
+	ask(&cancel, NULL, 0);
+	ask(&m, NULL, 0);
+	assert_int_equal(answer(&none).result, 0);
+	fd_close_many(servers, RELAY_ADDRESSES + 1);
 }
 
 static void a_reset_goes_through_a_relay(void **state)
@@ -623,7 +659,7 @@ static void without_ipv6_it_carries_as_well(void **state)
 	assert_true(ends_with(0));
 	without_ipv6 = true;
 	start_dialer();
-	start_cell(1);
+	start_cell(CELL_SPARES);
 	without_ipv6 = false;
 	flow_works(AF_INET, OUTSIDE);
 	own = relayed(listener, OUTSIDE, &peer);
@@ -636,7 +672,7 @@ static void without_ipv6_it_carries_as_well(void **state)
 	six.op = DIAL_RELAY;
 	six.addresses[0].port = (uint16_t)port_of(listener);
 	ask(&six, NULL, 0);
-	assert_int_equal(answer(&none).result, -ENOBUFS);
+	assert_int_equal(answer(&none).result, -EAFNOSUPPORT);
 	close(listener);
 }
 
@@ -795,7 +831,9 @@ int main(void)
 		TEST(a_unix_socket_is_made_of_two_types_alone),
 		TEST(what_cannot_be_sent_is_answered_without_a_socket),
 		TEST(a_relay_carries_both_ways_and_keeps_half_closes),
-		TEST(a_relays_listener_is_used_again_and_spares_run_out),
+		TEST(a_relays_listener_is_used_again),
+		TEST(relays_to_any_number_of_addresses_come_one_after_another),
+		TEST(one_more_than_may_be_awaited_is_refused_until_one_is_not),
 		TEST(a_reset_goes_through_a_relay),
 		TEST(a_relay_carries_megabytes_past_a_slow_reader),
 		TEST(udp_is_carried_and_asked_about_once),

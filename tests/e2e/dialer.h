@@ -12,6 +12,7 @@
 #include "common/chan.h"
 #include "common/dial.h"
 #include "common/fd.h"
+#include "sandbox/confine.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -461,7 +462,7 @@ static void start_cell(unsigned n_spares)
 	int fds[8];
 	const int off = 0;
 
-	assert_true(n_spares <= 3);
+	assert_true(n_spares <= CELL_SPARES);
 	fds[0] = server(cell_ns, "127.0.0.1", 53, SOCK_DGRAM, 0);
 	fds[1] = server(cell_ns, "::1", 53, SOCK_DGRAM, 0);
 	fds[2] = server(cell_ns, "127.0.0.1", 53, SOCK_STREAM, 16);
@@ -508,7 +509,7 @@ static int set_up(void **state)
 	}
 	fds_before = open_fds();
 	start_dialer();
-	start_cell(3);
+	start_cell(CELL_SPARES);
 	return 0;
 }
 

@@ -19,13 +19,14 @@ def peer(s):
         c.sendall(b"uid %d" % struct.unpack("3i", c.getsockopt(1, 17, 12))[1])
         c.close()
 t = socket.socket(); t.bind(("127.0.0.1", 0)); t.listen(100)
+a = socket.socket(); a.bind(("0.0.0.0", 0)); a.listen(100)
 u = socket.socket(socket.AF_UNIX); u.bind("data/u.sock"); os.chmod("data/u.sock", 0o777); u.listen(5)
 d = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); d.bind(("127.0.0.1", 0))
 f = socket.socket(); f.bind(("127.0.0.1", 0)); free = f.getsockname()[1]; f.close()
-for g, s in ((tcp, t), (peer, u)):
+for g, s in ((tcp, t), (tcp, a), (peer, u)):
     threading.Thread(target=g, args=(s,), daemon=True).start()
 with open("ports.new", "w") as out:
-    out.write("tcp=%d udp=%d free=%d\n" % (t.getsockname()[1], d.getsockname()[1], free))
+    out.write("tcp=%d udp=%d free=%d all=%d\n" % (t.getsockname()[1], d.getsockname()[1], free, a.getsockname()[1]))
 os.rename("ports.new", "ports")
 while True:
     data, who = d.recvfrom(100)
@@ -33,7 +34,7 @@ while True:
 END
 cat >data/worker.py <<'END'
 import asyncio, errno, os, select, socket, subprocess, sys, threading
-what, tcp, udp, free = sys.argv[1], *map(int, sys.argv[2:5])
+what, tcp, udp, free, all_at = sys.argv[1], *map(int, sys.argv[2:6])
 def read(s):
     s.settimeout(20)
     return s.recv(100).decode()
@@ -63,6 +64,17 @@ elif what == "fork":
     if pid == 0:
         os.close(w); os.read(r, 1); print("child", read(s), flush=True); os._exit(0)
     s.connect(("127.0.0.1", tcp)); os.close(w); os.waitpid(pid, 0)
+elif what == "forks": # each at another address
+    ok = 0
+    for n in range(2, 42):
+        s = socket.socket(); r, w = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(w); os.read(r, 1); os._exit(0)
+        os.close(r); s.connect(("127.0.0.%d" % n, all_at)); os.close(w); os.waitpid(pid, 0)
+        ok += read(s) == "from outside" and s.getpeername()[0] == "127.0.0.%d" % n
+        s.close()
+    print("all", ok)
 elif what == "thread":
     t = threading.Thread(target=lambda: print(read(socket.create_connection(("127.0.0.1", tcp))))); t.start(); t.join()
 elif what == "unix":
@@ -132,6 +144,7 @@ while [ ! -f ports ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
 cat >policy <<END
 allow read $dir/data/
 allow connect 127.0.0.1:$tcp $dir/data/u.sock
+allow connect 127.0.0.0/8:$all
 allow connect udp 127.0.0.1:$udp
 allow bind 127.0.0.1:$free $dir/data/out/w.sock
 END
@@ -155,7 +168,7 @@ END
 in_cell() { # what it shows, word for the worker, what is seen
 	ledger=$dir/ledger.$2
 	expect_status "$1" 0 "$warder" run -q -p policy --ledger "$ledger" --time 60s -C "$dir/data" -- \
-		"$python" worker.py "$2" "$tcp" "$udp" "$free"
+		"$python" worker.py "$2" "$tcp" "$udp" "$free" "$all"
 	check "$1: what came of it" grep -qx "$3" out
 }
 
@@ -171,6 +184,7 @@ in_cell "an event loop's" asyncio "from outside"
 in_cell "one that is watched before it is connected" epoll "from outside"
 in_cell "one with two numbers" dup "from outside"
 in_cell "one that two processes hold" fork "child from outside"
+in_cell "more of these, at more addresses than the dialer listens at" forks "all 40"
 in_cell "one of a thread" thread "from outside"
 in_cell "a Unix socket by its path" unix "uid $([ "$(id -u)" = 0 ] && echo 65534 || id -u)"
 recorded "with what it reached" '"op":"connect".*"reached":".*u.sock".*"type":"socket","socket":"stream"'
@@ -190,7 +204,7 @@ in_cell "a server at another address than its rule's" unheard heard
 check "is told so in the book, without an error" test "$(grep '"event":"deny"' "$ledger" |
 	grep -c '"op":"bind","type":"tcp","local":"\(\[::\]\|0.0.0.0\):'"$free"'","reason":"heard inside')" -eq 2
 "$warder" run -v -p policy --ledger "$dir/ledger.unheard" -C "$dir/data" -- \
-	"$python" worker.py unheard "$tcp" "$udp" "$free" >out 2>err
+	"$python" worker.py unheard "$tcp" "$udp" "$free" "$all" >out 2>err
 expect_text "and in the summary" "to allow it: allow bind [::]:$free"
 rm -f data/out/w.sock
 in_cell "a name that is bound is told as it was given" names "w.sock"
