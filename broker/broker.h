@@ -37,13 +37,27 @@ struct broker_args {
 
 #define BROKER_DENIALS_MAX 16
 
+/* What would lift a denial. */
+enum remedy {
+	REMEDY_NONE,
+	REMEDY_ALLOW,     /* a line that allows it */
+	REMEDY_AS_BROKER, /* the same with `as broker` */
+	REMEDY_EXCEPT,    /* the deny rule, with `except` */
+	REMEDY_ANSWER,    /* the ask rule, with `allow` */
+};
+
 /* A denial for the summary, the first of its path and rights. */
 struct broker_denial {
-	char path[1024]; /* as asked, cut */
-	unsigned rights; /* enum right set that was needed */
-	int error;       /* errno that the worker got */
+	char path[1024];       /* what a rule would have to name, cut */
+	unsigned rights;       /* enum right set that was needed */
+	unsigned rights_new;   /* those of them that are needed only where nothing is there */
+	unsigned rights_there; /* and further ones where something is */
+	int error;             /* errno that the worker got */
 	char reason[160];
-	char rule[96]; /* of the deny rule; "": no rule allows it */
+	char rule[96]; /* the rule that it rests on; "": none */
+	enum remedy remedy;
+	bool failed; /* it was the file system that refused, and no denial in the ledger */
+	bool also;   /* needed by a request that stands before already: a second path */
 	uint64_t count;
 };
 
@@ -51,6 +65,7 @@ struct broker_denial {
 struct broker_result {
 	int status; /* for the shell: COMMAND's own, 128 + signal, 125, 126, 127 */
 	uint64_t granted, denied, limited;
+	uint64_t closed; /* refused by the file system, where `as broker` would have opened */
 	bool timed_out;
 	uint64_t oom_killed; /* processes that the kernel killed for the cell's limit of memory */
 	struct broker_denial denials[BROKER_DENIALS_MAX];

@@ -10,13 +10,19 @@
  */
 #include "broker/decide.h"
 #include "broker/kernel_fs.h"
+#include "broker/open_flags.h"
 #include "broker/own.h"
 #include "broker/resolve.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#ifndef RENAME_EXCHANGE
+#define RENAME_EXCHANGE (1 << 1)
+#endif
 
 /* Rights that make a name. */
 #define RIGHTS_MAKE (RIGHT_CREATE | RIGHT_BIND)
@@ -215,11 +221,47 @@ static bool is_missing(struct session *s, const struct request *q, struct target
 	return r == 0 && !decide_visible(s, t);
 }
 
-/* The words for a no inside the policy's trees. */
-static int refuse_rights(struct request *q, const char *where)
+struct decide_needs decide_needs(const struct request *q, const struct target *t)
 {
+	struct decide_needs n = {t->rights, 0, 0};
+
+	/* What is there is opened; and what is made now is there when it is opened next. */
+	if (q->op == MSG_OPEN && (q->flags & O_CREAT) && !(q->flags & O_EXCL) && t->mode == 0)
+		n = (struct decide_needs){open_rights_existing(q), open_rights_new(q), 0};
+	/* What stands at the new name is lost; who would not replace it tries that next. */
+	if (q->op == MSG_RENAME && t == &q->target2 && !(q->flags & RENAME_EXCHANGE))
+		n.if_there = RIGHT_DELETE;
+	/* link(2) leads into no other mount, and a file's tree is one where no name is made. */
+	if (q->op == MSG_LINK && t == &q->target)
+		n.if_there = RIGHT_CREATE;
+	return n;
+}
+
+unsigned decide_missing(struct session *s, const struct target *t, bool reached, unsigned rights)
+{
+	const char *path = reached ? t->reached : t->asked;
+	size_t size = reached ? t->reached_size : t->asked_size;
+	struct policy_answer a;
+	unsigned missing = 0;
+
+	for (unsigned right = 1; right <= RIGHT_BIND; right <<= 1) {
+		if ((rights & right) &&
+			policy_check(s->policy, path, size, right, &a) != VERDICT_ALLOW &&
+			a.missing && !is_own(s, t, reached, right))
+			missing |= right;
+	}
+	return missing;
+}
+
+/* The words for a no inside the policy's trees. */
+static int refuse_rights(struct session *s, struct request *q, const char *where)
+{
+	const struct target *t = q->blamed == &q->target2 ? &q->target2 : &q->target;
+	const struct decide_needs n = decide_needs(q, t);
 	char rights[64];
 
+	if (!q->answer.rule && (q->blamed_rights & t->rights))
+		q->blamed_rights |= decide_missing(s, t, q->blamed_reached, n.always | n.if_new);
 	policy_rights_name(q->blamed_rights, rights, sizeof(rights));
 	if (q->answer.verdict == VERDICT_ASK)
 		return refuse(q, EACCES, "%s asks first, and there is no one to ask%s",
@@ -238,7 +280,7 @@ int decide_refuse(struct session *s, struct request *q)
 	enum owner owner;
 
 	if (s->root == ROOT_EMPTY)
-		return refuse_rights(q, where);
+		return refuse_rights(s, q, where);
 	if (!policy_names(s->policy, path, size)) {
 		owner = owner_of(s, path, size);
 		if (owner == OWNER_NONE)
@@ -254,10 +296,10 @@ int decide_refuse(struct session *s, struct request *q)
 			owner == OWNER_RUNTIME ? "the runtime" : "the cell's own");
 	}
 	if (!q->blamed_reached && is_missing(s, q, t)) {
-		refuse_rights(q, where);
+		refuse_rights(s, q, where);
 		return -ENOENT;
 	}
-	return refuse_rights(q, where);
+	return refuse_rights(s, q, where);
 }
 
 static unsigned type_bit(mode_t mode)
@@ -296,11 +338,12 @@ int decide_inode(struct session *s, struct request *q, const struct target *t, i
 
 void decide_explain(struct session *s, struct request *q, const struct target *t)
 {
-	const char *remedy =
-		s->privileged && q->answer.as != AS_BROKER ? "; add \"as broker\"" : "";
+	const char *remedy;
 
 	if (q->reason[0])
 		return;
+	q->as_broker_lifts = s->privileged && q->answer.as != AS_BROKER && !q->own;
+	remedy = q->as_broker_lifts ? "; add \"as broker\"" : "";
 	if (t->mode == 0)
 		snprintf(q->reason, sizeof(q->reason),
 			"a directory on the way is closed to %u:%u, the worker%s", (unsigned)s->uid,

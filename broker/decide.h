@@ -37,6 +37,18 @@ bool decide_visible(struct session *s, const struct target *t);
  */
 int decide_refuse(struct session *s, struct request *q);
 
+/* What a request needs of a target in all, beyond the rights that it was decided on last. */
+struct decide_needs {
+	unsigned always;
+	unsigned if_new;   /* where nothing stands at the name, or nobody looked */
+	unsigned if_there; /* where something does, or nobody looked */
+};
+struct decide_needs decide_needs(const struct request *q, const struct target *t);
+
+/* Those of `rights` that no rule gives on what was asked, or on what was reached, and none denies:
+ * what a line would have to add. */
+unsigned decide_missing(struct session *s, const struct target *t, bool reached, unsigned rights);
+
 /* Says no for another cause.  Returns -error. */
 int refuse(struct request *q, int error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -49,7 +61,7 @@ int refuse(struct request *q, int error, const char *fmt, ...)
 int decide_inode(struct session *s, struct request *q, const struct target *t, int fd);
 
 /* After the file system's own -EACCES or -EPERM: puts owner and mode into the reason, and that
- * `as broker` would lift it. */
+ * `as broker` would lift it, where it would (q->as_broker_lifts). */
 void decide_explain(struct session *s, struct request *q, const struct target *t);
 
 #endif

@@ -332,6 +332,8 @@ static int create_here(struct session *s, struct request *q)
 		r = record_change(s, q);
 	if (r == 0)
 		r = open_as(s, q, t->fd, t->name, flags, first_mode(q), &fd);
+	if (r == -EACCES)
+		decide_explain(s, q, t);
 	if (r == 0)
 		r = note_opened(t, fd);
 	if (r == 0)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * record.c - from a request to its line in the ledger, the tally and the summary's denials.
+ * record.c - from a request to its line in the ledger and the tally.
  *
  * Runs in: broker.  Trusts: nothing in a path; the ledger escapes it.
  */
 #include "broker/record.h"
 #include "broker/charge.h"
 #include "broker/decide.h"
+#include "broker/denial.h"
 #include "broker/slow.h"
 #include "broker/sock.h"
 
@@ -291,67 +292,6 @@ static int add_request(struct session *s, const struct request *q, enum ledger_e
 	return add(s, &r);
 }
 
-static void copy_cut(char *to, size_t size, const char *from)
-{
-	size_t n = strnlen(from, size - 1);
-
-	memcpy(to, from, n);
-	to[n] = '\0';
-}
-
-/* What a rule would have to name: a path, or a socket by the host's name if it was found by one. */
-static void denied_text(const struct request *q, char *buf, size_t size)
-{
-	char text[PEER_TEXT_SIZE];
-	struct peer peer;
-
-	/* A name that is looked up is no peer yet: what would use it needs the rule. */
-	if (q->peer.kind == PEER_NONE && q->peer.name_size > 0) {
-		snprintf(buf, size, "%.*s", (int)q->peer.name_size, q->peer.name);
-		return;
-	}
-	if (q->peer.kind == PEER_NONE || q->peer.kind == PEER_PATH) {
-		copy_cut(buf, size, q->target.asked_size > 0 ? q->target.asked : "");
-		return;
-	}
-	peer = q->peer;
-	if (peer.kind != PEER_ABSTRACT && peer.name_size > 0)
-		peer.has_address = false;
-	copy_cut(buf, size, peer_text(&peer, text));
-}
-
-/* Notes a denial for the summary, once for each path or socket and rights. */
-static void note_denial(struct session *s, const struct request *q)
-{
-	struct broker_result *result = s->result;
-	const struct target *t = q->blamed ? q->blamed : &q->target;
-	unsigned rights = q->blamed || q->peer.kind != PEER_NONE ? q->blamed_rights : t->rights;
-	char path[sizeof(result->denials[0].path)];
-	struct broker_denial *d;
-	size_t i;
-
-	if (!result)
-		return;
-	denied_text(q, path, sizeof(path));
-	for (i = 0; i < result->n_denials; i++) {
-		d = &result->denials[i];
-		if (d->rights == rights && d->error == -q->result && strcmp(d->path, path) == 0) {
-			d->count++;
-			return;
-		}
-	}
-	if (i == BROKER_DENIALS_MAX)
-		return;
-	d = &result->denials[result->n_denials++];
-	memcpy(d->path, path, sizeof(path));
-	d->rights = rights;
-	d->error = -q->result;
-	copy_cut(d->reason, sizeof(d->reason), q->reason);
-	copy_cut(d->rule, sizeof(d->rule),
-		q->answer.rule && !q->answer.missing ? q->answer.rule : "");
-	d->count = 1;
-}
-
 /* ---- denials that repeat --------------------------------------------------------------------- */
 
 static bool same_peer(const struct peer *a, const struct peer *b)
@@ -437,11 +377,13 @@ static void tally(struct session *s, const struct request *q, enum ledger_event 
 {
 	if (event == EVENT_GRANT)
 		s->tally.granted++;
+	if (event == EVENT_FAIL)
+		denial_note_failure(s, q);
 	if (event != EVENT_DENY)
 		return;
 	s->tally.denied++;
 	s->tally.limited += q->by_limit;
-	note_denial(s, q);
+	denial_note(s, q);
 }
 
 int record(struct session *s, struct request *q)

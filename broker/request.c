@@ -49,7 +49,8 @@ void request_init(struct request *q, enum door door, unsigned op, pid_t tid)
 	memset(&q->answer, 0, sizeof(q->answer));
 	q->blamed = NULL;
 	q->blamed_rights = 0;
-	q->blamed_reached = q->refused = q->charged = q->truncate = q->by_limit = q->own = false;
+	q->blamed_reached = q->refused = q->charged = q->truncate = q->by_limit = q->own =
+		q->as_broker_lifts = false;
 	q->grant = 0;
 	q->reason[0] = '\0';
 	q->result = -EACCES;
@@ -76,7 +77,8 @@ void request_rewind(struct request *q)
 	memset(&q->answer, 0, sizeof(q->answer));
 	q->blamed = NULL;
 	q->blamed_rights = 0;
-	q->blamed_reached = q->refused = q->truncate = q->by_limit = q->own = false;
+	q->blamed_reached = q->refused = q->truncate = q->by_limit = q->own = q->as_broker_lifts =
+		false;
 	q->reason[0] = '\0';
 	fd_close(&q->fd);
 }

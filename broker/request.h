@@ -115,10 +115,11 @@ struct request {
 	bool refused;                /* the warder said no, not the file system */
 	bool own;                    /* it touches the cell's own places alone: no record */
 	bool charged;
-	bool unheard;   /* bind: denied outside, done inside, and the caller knows nothing */
-	bool truncate;  /* open: cut to size 0 once the record is written */
-	uint64_t grant; /* number of the record that stands already; 0: none */
-	bool by_limit;  /* a limit refused it */
+	bool unheard;         /* bind: denied outside, done inside, and the caller knows nothing */
+	bool truncate;        /* open: cut to size 0 once the record is written */
+	uint64_t grant;       /* number of the record that stands already; 0: none */
+	bool by_limit;        /* a limit refused it */
+	bool as_broker_lifts; /* the file system refused it, and would not with `as broker` */
 	char reason[REASON_MAX]; /* in a person's words; "" where the errno says all */
 
 	/* What came of it. */

@@ -70,3 +70,18 @@ int suggest(unsigned rights, const char *path, char *buf, size_t size)
 	strcpy(buf + n, option ? option : "");
 	return 0;
 }
+
+int suggest_except(const char *path, char *buf, size_t size)
+{
+	char target[PATH_MAX + 1];
+	size_t n = strlen(path);
+	bool is_dir;
+	int r;
+
+	if (n == 0 || n >= PATH_MAX)
+		return -ENAMETOOLONG;
+	option_of(0, path, &is_dir);
+	snprintf(target, sizeof(target), "%s%s", path, is_dir && path[n - 1] != '/' ? "/" : "");
+	r = policy_quote(target, buf, size);
+	return r < 0 ? r : 0;
+}

@@ -14,4 +14,7 @@
  */
 int suggest(unsigned rights, const char *path, char *buf, size_t size);
 
+/* Writes a path as the `except` of a rule takes it: "dir/" for a directory.  0 or -ENAMETOOLONG. */
+int suggest_except(const char *path, char *buf, size_t size);
+
 #endif

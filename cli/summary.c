@@ -10,8 +10,10 @@
 #include "cli/suggest.h"
 #include "common/fd.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PATH_SHOWN 1200
@@ -21,26 +23,73 @@ static const char *plural(uint64_t n)
 	return n == 1 ? "" : "s";
 }
 
+/* What a line for this path has to give, as it stands there now: it was denied, so that mostly it
+ * stands as it did. */
+static unsigned rights_to_add(const struct broker_denial *d)
+{
+	struct stat st;
+	unsigned rights = d->rights;
+
+	if (lstat(d->path, &st) == 0)
+		rights = (d->rights & ~d->rights_new) | d->rights_there;
+	else if (errno != ENOENT && errno != ENOTDIR)
+		rights |= d->rights_there;
+	return rights ? rights : d->rights;
+}
+
+/* What lifts it, in one line; "" where nothing does. */
+static void remedy(const struct broker_denial *d, char *buf, size_t size)
+{
+	char line[2 * PATH_SHOWN] = "";
+	int r = -EINVAL;
+
+	buf[0] = '\0';
+	if (d->remedy == REMEDY_ALLOW || d->remedy == REMEDY_AS_BROKER)
+		r = suggest(rights_to_add(d), d->path, line, sizeof(line));
+	else if (d->remedy == REMEDY_EXCEPT && d->path[0] == '/')
+		r = suggest_except(d->path, line, sizeof(line));
+	switch (d->remedy) {
+	case REMEDY_ALLOW:
+	case REMEDY_AS_BROKER:
+		if (r == 0)
+			snprintf(buf, size, "         to allow it: %s%s\n", line,
+				d->remedy == REMEDY_AS_BROKER ? " as broker" : "");
+		return;
+	case REMEDY_EXCEPT:
+		if (r == 0)
+			snprintf(buf, size,
+				"         no allow lifts a deny; to except it, end %s with: except "
+				"%s\n",
+				d->rule, line);
+		return;
+	case REMEDY_ANSWER:
+		snprintf(buf, size, "         to allow it, write \"allow\" in %s\n", d->rule);
+		return;
+	case REMEDY_NONE:
+		return;
+	}
+}
+
 /* One denial: at most three lines, one write(2). */
 static void print_denial(const struct broker_denial *d, bool colour)
 {
-	char text[4096], path[PATH_SHOWN], rights[96], line[2 * PATH_SHOWN], times[40] = "";
-	int n;
+	char text[4096], path[PATH_SHOWN], rights[96], times[40] = "", more[2 * PATH_SHOWN + 256];
+	/* Mostly the reason names its rule. */
+	bool names_rule = d->rule[0] && !strstr(d->reason, d->rule);
 
 	say_escape(path, sizeof(path), d->path, strlen(d->path));
 	policy_rights_name(d->rights, rights, sizeof(rights));
 	if (d->count > 1)
 		snprintf(times, sizeof(times), " (%llu times)", (unsigned long long)d->count);
-	n = snprintf(text, sizeof(text), "  %sdenied%s %s%s%s%s: %s%s%s\n",
-		colour ? "\033[31m" : "", colour ? "\033[0m" : "", rights, rights[0] ? " " : "",
-		path, times, d->reason[0] ? d->reason : "no rule allows it", d->rule[0] ? ", " : "",
-		d->rule);
-	/* A deny rule is there on purpose: what lifts it stands in its own file. */
-	if (!d->rule[0] && suggest(d->rights, d->path, line, sizeof(line)) == 0)
-		n += snprintf(
-			text + n, sizeof(text) - (size_t)n, "         to allow it: %s\n", line);
-	if (n > 0)
-		fd_write_all(STDERR_FILENO, text, strlen(text));
+	remedy(d, more, sizeof(more));
+	snprintf(text, sizeof(text), "  %s%s%s %s%s%s%s: %s%s%s\n%s", colour ? "\033[31m" : "",
+		d->failed ? "failed" : "denied", colour ? "\033[0m" : "", rights,
+		rights[0] ? " " : "", path, times,
+		d->reason[0] ? d->reason
+		: d->also    ? "no rule allows it either"
+			     : "no rule allows it",
+		names_rule ? ", " : "", names_rule ? d->rule : "", more);
+	fd_write_all(STDERR_FILENO, text, strlen(text));
 }
 
 void summary_print(const struct broker_result *result, const char *ledger, bool colour)
@@ -50,6 +99,9 @@ void summary_print(const struct broker_result *result, const char *ledger, bool 
 	say("%llu request%s granted, %llu denied%s; ledger %s", (unsigned long long)result->granted,
 		plural(result->granted), (unsigned long long)result->denied,
 		result->timed_out ? "; its time was up" : "", ledger);
+	if (result->closed > 0)
+		say("%llu request%s failed where \"as broker\" would have opened",
+			(unsigned long long)result->closed, plural(result->closed));
 	if (result->oom_killed > 0)
 		say("the cell's limit of memory ended %llu of its processes",
 			(unsigned long long)result->oom_killed);
@@ -58,7 +110,8 @@ void summary_print(const struct broker_result *result, const char *ledger, bool 
 			plural(result->limited));
 	for (size_t i = 0; i < result->n_denials; i++) {
 		print_denial(&result->denials[i], colour);
-		shown += result->denials[i].count;
+		if (!result->denials[i].failed && !result->denials[i].also)
+			shown += result->denials[i].count;
 	}
 	if (result->denied > shown)
 		say("%llu more denials stand in the ledger",

@@ -183,7 +183,7 @@ chmod 700 "$XDG_STATE_HOME/warder"
 check "the first line of --status-fd is the start" sh -c \
 	'head -n 1 status | grep -qE "^\{\"event\":\"start\",\"status\":\"ok\",\"pid\":[0-9]+\}$"'
 check "the last line is the end" sh -c \
-	'tail -n 1 status | grep -qE "^\{\"event\":\"end\",\"status\":5,\"granted\":[0-9]+,\"denied\":[0-9]+,\"limited\":0,\"timed_out\":false,\"oom_killed\":0\}$"'
+	'tail -n 1 status | grep -qE "^\{\"event\":\"end\",\"status\":5,\"granted\":[0-9]+,\"denied\":[0-9]+,\"limited\":0,\"closed\":0,\"timed_out\":false,\"oom_killed\":0\}$"'
 "$warder" run --status-fd 3 -C ./no-such true 3>status 2>/dev/null
 check "a failed start says so, with code and sentence" sh -c \
 	'grep -qE "^\{\"event\":\"start\",\"status\":\"failed\",\"error\":\"[^\"]*no-such[^\"]*\",\"code\":125\}$" status'

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * denial.h - what the summary is told: each denial once, with what would lift it.
+ */
+#ifndef WARDER_DENIAL_H
+#define WARDER_DENIAL_H
+
+#include "broker/request.h"
+
+/* Notes a request that the warder refused. */
+void denial_note(struct session *s, const struct request *q);
+
+/* Notes one that the file system refused, where `as broker` would lift that; else does nothing. */
+void denial_note_failure(struct session *s, const struct request *q);
+
+#endif

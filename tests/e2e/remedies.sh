@@ -1,0 +1,81 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# remedies.sh - what the summary tells to add lifts what it is told of.
+. "$(dirname "$0")/lib.sh"
+
+mkdir d && echo 1 >d/there && echo 2 >d/other && ln -s there d/way
+[ "$(id -u)" != 0 ] || chown -R 65534:65534 d
+
+# The lines told, to the file `rules`; a run with them.
+told() { sed -n 's/^ *to allow it: //p' err >>rules; }
+run_with_rules() { # command...
+	{ echo "allow read $dir/d/"; cat rules; } >with.policy
+	"$warder" run -v --policy "$dir/with.policy" -C d -- "$@" >out 2>err
+}
+
+# Denied first, told what to add, and done with these lines.
+lifts() { # name lines script
+	name=$1 lines=$2
+	: >rules
+	run_with_rules sh -c "$3"
+	told
+	wanted=$(printf '%s\n' "$lines" | sed "s|D/|$dir/d/|g")
+	if [ "$(sort rules)" != "$wanted" ]; then
+		not_ok "$name: the lines" "told: $(cat rules)" "not: $wanted" "$(cat err)"
+		return
+	fi
+	if run_with_rules sh -c "$3"; then
+		ok "$name"
+	else
+		not_ok "$name: still denied" "with: $(cat rules)" "$(cat err)"
+	fi
+}
+
+lifts "> of a file that is there" "allow write D/there" 'echo x >there'
+lifts "> of a new one" "allow write,create D/new" 'echo x >new'
+lifts ">> of a file that is there" "allow append D/there" 'echo x >>there'
+lifts ">> of a new one" "allow append,create D/new2" 'echo x >>new2'
+lifts "set -C: > of a new one" "allow create D/new3" 'set -C; echo x >new3'
+lifts "mkdir" "allow create D/made" 'mkdir made'
+lifts "chmod" "allow write D/there" 'chmod 600 there'
+lifts "ln" "allow create D/linked
+allow write,create D/there" 'ln there linked'
+lifts "ln -s" "allow create D/link" 'ln -s there link'
+lifts "mv to a new name" "allow create D/moved
+allow delete D/new" 'mv new moved'
+lifts "mv onto another" "allow create,delete D/other
+allow delete D/moved" 'mv -f moved other'
+lifts "rm" "allow delete D/other" 'rm -f other'
+lifts "> where a link leads" "allow write D/way" 'echo x >way'
+
+# A rule that denies, and how it is told.
+printf 'allow rw %s/d/\ndeny write,create,delete **/*.key\n' "$dir" >deny.policy
+"$warder" run -v -p "$dir/deny.policy" -C d -- mkdir a.key >out 2>err
+expect_text "a deny rule is named" "denied create $dir/d/a.key: $dir/deny.policy:2 denies create"
+check "once" test "$(grep "denied create" err | grep -o "deny.policy:2" | wc -l)" -eq 1
+expect_text "with the way to except the path" \
+	"to except it, end $dir/deny.policy:2 with: except $dir/d/a.key"
+sed -i "2s|\$|$(sed -n 's/.* with:\( except .*\)/\1/p' err)|" deny.policy
+expect_status "which lifts it" 0 "$warder" run -q -p "$dir/deny.policy" -C d -- mkdir a.key
+
+# What the file system refuses to the worker's user.
+if [ "$(id -u)" = 0 ]; then
+	echo text >d/closed && chmod 640 d/closed && chown 0:1 d/closed
+	"$warder" run -v --status-fd 3 -e "allow read $dir/d/" -- cat "$dir/d/closed" >out 2>err 3>status
+	expect_text "no denial of the policy" ", 0 denied"
+	expect_text "but shown, with its owner" \
+		"failed read $dir/d/closed: mode 0640, owner 0:1, and the worker is 65534:65534"
+	expect_text "and what lifts it" "to allow it: allow read $dir/d/closed as broker"
+	expect_text "and counted" '"denied":0,"limited":0,"closed":1' status
+	line=$(sed -n 's/^ *to allow it: //p' err)
+	expect_status "which it does" 0 \
+		"$warder" run -q -e "allow read $dir/d/" -e "$line" -- cat "$dir/d/closed"
+	chown 0:0 d && chmod 755 d
+	"$warder" run -v -e "allow rw $dir/d/" -- sh -c 'echo x >"$1"' - "$dir/d/fresh" >out 2>err
+	expect_text "nor may it make a name in a directory of another's" \
+		"to allow it: allow create $dir/d/fresh as broker"
+else
+	skip "what as broker lifts" "only root has more authority than the worker"
+fi
+
+finish
