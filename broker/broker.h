@@ -41,7 +41,7 @@ struct broker_args {
 enum remedy {
 	REMEDY_NONE,
 	REMEDY_ALLOW,     /* a line that allows it */
-	REMEDY_AS_BROKER, /* the same with `as broker` */
+	REMEDY_AS_BROKER, /* the same with `as broker`; where a rule is named, that rule with it */
 	REMEDY_EXCEPT,    /* the deny rule, with `except` */
 	REMEDY_ANSWER,    /* the ask rule, with `allow` */
 };

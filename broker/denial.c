@@ -142,14 +142,20 @@ void denial_note(struct session *s, const struct request *q)
 static void note_closed(struct session *s, const struct request *q, const struct target *t,
 	const char *path, size_t size, bool *also)
 {
+	const struct decide_needs n = decide_needs(q, t);
 	struct broker_denial d = {.error = -q->result,
 		.remedy = REMEDY_AS_BROKER,
 		.failed = true,
-		.rights = t->rights,
+		.rights = n.always | n.if_new,
+		.rights_new = n.if_new & ~n.always,
+		.rights_there = n.if_there,
 		.also = *also};
 
 	copy_cut(d.path, sizeof(d.path), path, size);
 	copy_cut(d.reason, sizeof(d.reason), q->reason, strlen(q->reason));
+	/* Within what the worker may change, the policy takes no rule of a path's own. */
+	if (q->answer.rule && decide_rights(s, t, RIGHT_CREATE | RIGHT_DELETE))
+		copy_cut(d.rule, sizeof(d.rule), q->answer.rule, strlen(q->answer.rule));
 	enter(s->result, &d);
 	*also = true;
 }

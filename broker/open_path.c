@@ -378,9 +378,10 @@ static int open_or_create_once(struct session *s, struct request *q, bool again)
 
 	if (r == 0)
 		return S_ISDIR(t->mode) ? -EISDIR : open_reached(s, q);
-	if (r != -ENOENT)
-		return r;
-	r = resolve_parent(s, q, t, s->cell->twin_fd);
+	if (r == -ENOENT)
+		r = resolve_parent(s, q, t, s->cell->twin_fd);
+	if (r == -EACCES)
+		decide_explain(s, q, t);
 	if (r < 0)
 		return r;
 	t->rights = open_rights_new(q);

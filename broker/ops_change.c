@@ -72,6 +72,8 @@ static int reach_names(struct session *s, struct request *q, struct target *a, s
 		r = reach_linked(s, q, a);
 	if (r == 0 && b)
 		r = resolve_name(s, q, b, s->cell->twin_fd);
+	if (r == -EACCES)
+		decide_explain(s, q, a);
 	if (r < 0)
 		return r;
 	if (decide(s, q) != VERDICT_ALLOW)

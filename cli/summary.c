@@ -51,7 +51,10 @@ static void remedy(const struct broker_denial *d, char *buf, size_t size)
 	switch (d->remedy) {
 	case REMEDY_ALLOW:
 	case REMEDY_AS_BROKER:
-		if (r == 0)
+		if (d->remedy == REMEDY_AS_BROKER && d->rule[0])
+			snprintf(buf, size, "         to allow it, end %s with: as broker\n",
+				d->rule);
+		else if (r == 0)
 			snprintf(buf, size, "         to allow it: %s%s\n", line,
 				d->remedy == REMEDY_AS_BROKER ? " as broker" : "");
 		return;
@@ -75,7 +78,7 @@ static void print_denial(const struct broker_denial *d, bool colour)
 {
 	char text[4096], path[PATH_SHOWN], rights[96], times[40] = "", more[2 * PATH_SHOWN + 256];
 	/* Mostly the reason names its rule. */
-	bool names_rule = d->rule[0] && !strstr(d->reason, d->rule);
+	bool names_rule = !d->failed && d->rule[0] && !strstr(d->reason, d->rule);
 
 	say_escape(path, sizeof(path), d->path, strlen(d->path));
 	policy_rights_name(d->rights, rights, sizeof(rights));

@@ -70,10 +70,17 @@ if [ "$(id -u)" = 0 ]; then
 	line=$(sed -n 's/^ *to allow it: //p' err)
 	expect_status "which it does" 0 \
 		"$warder" run -q -e "allow read $dir/d/" -e "$line" -- cat "$dir/d/closed"
-	chown 0:0 d && chmod 755 d
-	"$warder" run -v -e "allow rw $dir/d/" -- sh -c 'echo x >"$1"' - "$dir/d/fresh" >out 2>err
-	expect_text "nor may it make a name in a directory of another's" \
-		"to allow it: allow create $dir/d/fresh as broker"
+	chown 0:0 d && chmod 755 d && mkdir -m 700 d/shut
+	for what in fresh shut/fresh; do
+		"$warder" run -v -e "allow rw $dir/d/" -- \
+			sh -c "echo x >$dir/d/$what" >out 2>err
+		expect_text "a name in a directory of another's: $what" \
+			"to allow it, end -e 1 with: as broker"
+		expect_status "is made with that" 0 "$warder" run -q -e "allow rw $dir/d/ as broker" -- \
+			sh -c "echo x >$dir/d/$what"
+	done
+	"$warder" run -v -e "allow rw $dir/d/" -- mkdir "$dir/d/shut/sub" >out 2>err
+	expect_text "and a directory" "to allow it, end -e 1 with: as broker"
 else
 	skip "what as broker lifts" "only root has more authority than the worker"
 fi
