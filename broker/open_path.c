@@ -548,6 +548,21 @@ int open_path(struct session *s, struct request *q)
 	return r < 0 ? list_between(s, q, r) : r;
 }
 
+int open_name_on_host(int dir_fd, const char *name, bool cached, int *ret_fd)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS |
+			   (cached ? RESOLVE_CACHED_ | RESOLVE_NO_XDEV : 0),
+	};
+	int fd = (int)syscall(SYS_openat2, dir_fd, name, &how, sizeof(how));
+
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
+	return 0;
+}
+
 int open_on_host(struct session *s, struct request *q, const char *path)
 {
 	const struct open_how how = {

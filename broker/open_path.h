@@ -41,6 +41,11 @@ int open_between(struct session *s, struct request *q);
  * -errno. */
 int open_on_host(struct session *s, struct request *q, const char *path);
 
+/* Opens one name within a directory on the host, O_PATH, and never a symlink: -ELOOP.  `cached`:
+ * and asks no file system: -EAGAIN where it would have to, -EXDEV where a mount begins.  0 or
+ * -errno. */
+int open_name_on_host(int dir_fd, const char *name, bool cached, int *ret_fd);
+
 /* The whole way of an open, with what lies between: q->fd on success.  0 or -errno. */
 int open_path(struct session *s, struct request *q);
 

@@ -33,9 +33,6 @@ int socket_ask(struct request *q, const char *text, size_t size);
 /* The way to a Unix socket with a path, of either door: decided, and q->target resolved: to the
  * inode on the host; or to the parent of a name that is free, and charged. */
 int reach_socket(struct session *s, struct request *q);
-/* Whether there is something at the path that was asked for, outside of every cell: the worker is
- * told nothing of it, but who started it is, since a rule may be what it lacks. */
-bool host_has_path(const struct request *q);
 int reach_new_socket(struct session *s, struct request *q, bool for_fd);
 /* Then makes that name of the socket `fd`, recorded before.  `given`: the name as the program wrote
  * it, which getsockname(2) tells it if it is one of its working directory; or NULL.  0 or -errno.

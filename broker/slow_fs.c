@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slow_fs.c - which parts of the view may let a look at a name wait.
+ * slow_fs.c - which parts of the view, and of the host, may let a look at a name wait.
  *
- * Runs in: broker, before its cage; what it found is asked afterwards.  Trusts: the kernel's
- * mountinfo.
+ * Runs in: broker.  Trusts: the kernel's mountinfo.
+ *
+ * The view's mounts are its own, and read once, before the cage.  The host's come and go: its table
+ * is held open, and read again when the kernel says that it has changed; poll(2),
+ * proc_pid_mounts(5).
  *
  * It is told by the type of the file system, not by statfs(2): that is a question to its server.
  */
@@ -11,9 +14,11 @@
 #include "common/fd.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Types whose server is another process or machine; "fuse" stands for its subtypes too. */
 static const char *const types[] = {
@@ -46,6 +51,18 @@ struct slow_fs {
 	char **paths;
 };
 
+#define HOST_PATHS_SIZE 16384
+#define HOST_LINE_SIZE  32768 /* a layered file system names each of its layers */
+
+struct slow_host {
+	int fd;
+	bool is_read;
+	bool is_whole; /* else some did not fit, and any path may lie on one of those */
+	size_t size;
+	char paths[HOST_PATHS_SIZE]; /* each with its NUL */
+	char line[HOST_LINE_SIZE];
+};
+
 static bool may_block(const char *type)
 {
 	if (strncmp(type, "fuse.", 5) == 0)
@@ -73,21 +90,29 @@ static void unescape(char *text)
 	*to = '\0';
 }
 
-/* "36 35 98:0 /root /mount/point options [optional fields] - type source options" */
-static int add_line(struct slow_fs *m, char *line)
+/* "36 35 98:0 /root /mount/point options [optional fields] - type source options".  The path in it
+ * of one that may block, or NULL. */
+static char *slow_path(char *line)
 {
 	char *save, *type = strstr(line, " - "), *path = strtok_r(line, " ", &save);
-	char **grown;
 
 	for (int i = 0; path && i < 4; i++)
 		path = strtok_r(NULL, " ", &save);
 	type = type ? strtok_r(type + 3, " \n", &save) : NULL;
 	if (!path || !type || !may_block(type))
-		return 0;
-	/* In `root host` systemd's automount of binfmt_misc; nothing below /proc is handed out. */
-	if (strncmp(path, "/proc/", 6) == 0)
-		return 0;
+		return NULL;
 	unescape(path);
+	return path;
+}
+
+static int add_line(struct slow_fs *m, char *line)
+{
+	char *path = slow_path(line);
+	char **grown;
+
+	/* In `root host` systemd's automount of binfmt_misc; nothing below /proc is handed out. */
+	if (!path || strncmp(path, "/proc/", 6) == 0)
+		return 0;
 	grown = reallocarray(m->paths, m->n + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
@@ -136,14 +161,102 @@ bool slow_fs_any(const struct slow_fs *m)
 	return m && m->n > 0;
 }
 
+static bool is_beneath(const char *path, size_t size, const char *mount)
+{
+	size_t n = strlen(mount);
+
+	return n == 1 ||
+	       (size >= n && memcmp(path, mount, n) == 0 && (size == n || path[n] == '/'));
+}
+
 bool slow_fs_hold(const struct slow_fs *m, const char *path, size_t size)
 {
 	for (size_t i = 0; m && i < m->n; i++) {
-		size_t n = strlen(m->paths[i]);
-
-		if (n == 1 || (size >= n && memcmp(path, m->paths[i], n) == 0 &&
-				      (size == n || path[n] == '/')))
+		if (is_beneath(path, size, m->paths[i]))
 			return true;
 	}
 	return false;
+}
+
+/* ---- the host's ------------------------------------------------------------------------------ */
+
+int slow_host_new(int *mountinfo_fd, struct slow_host **ret)
+{
+	struct slow_host *h = calloc(1, sizeof(*h));
+
+	if (!h)
+		return -ENOMEM;
+	h->fd = fd_take(mountinfo_fd);
+	*ret = h;
+	return 0;
+}
+
+struct slow_host *slow_host_free(struct slow_host *h)
+{
+	if (h)
+		fd_close(&h->fd);
+	free(h);
+	return NULL;
+}
+
+static void note_line(struct slow_host *h, char *line)
+{
+	const char *path = slow_path(line);
+	size_t n = path ? strlen(path) + 1 : 0;
+
+	if (n > sizeof(h->paths) - h->size) {
+		h->is_whole = false;
+		return;
+	}
+	if (n > 0)
+		memcpy(h->paths + h->size, path, n);
+	h->size += n;
+}
+
+/* Of what is in the buffer the whole lines; what is left of it stays, at its beginning. */
+static size_t note_lines(struct slow_host *h, size_t size)
+{
+	char *at = h->line, *end;
+
+	while ((end = memchr(at, '\n', size - (size_t)(at - h->line)))) {
+		*end = '\0';
+		note_line(h, at);
+		at = end + 1;
+	}
+	size -= (size_t)(at - h->line);
+	memmove(h->line, at, size);
+	return size;
+}
+
+static void read_again(struct slow_host *h)
+{
+	size_t size = 0;
+	ssize_t n = 0;
+
+	h->size = 0;
+	h->is_whole = lseek(h->fd, 0, SEEK_SET) == 0;
+	do {
+		size = note_lines(h, size + (size_t)n);
+		n = read(h->fd, h->line + size, sizeof(h->line) - size);
+	} while (n > 0);
+	if (n < 0 || size > 0)
+		h->is_whole = false;
+	h->is_read = h->is_whole;
+}
+
+bool slow_host_holds(struct slow_host *h, const char *path, size_t size)
+{
+	struct pollfd changed = {.events = POLLPRI};
+
+	if (!h)
+		return false;
+	changed.fd = h->fd;
+	/* Asked before it is read, so that a change meanwhile is told the next time. */
+	if (poll(&changed, 1, 0) != 0 || !h->is_read)
+		read_again(h);
+	for (size_t i = 0; i < h->size; i += strlen(h->paths + i) + 1) {
+		if (is_beneath(path, size, h->paths + i))
+			return true;
+	}
+	return !h->is_whole;
 }

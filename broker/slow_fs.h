@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slow_fs.h - which parts of the view are file systems that may let a look at a name wait: those
- * whose answers come from another process or machine.
+ * slow_fs.h - which parts of the view, and of the host, are file systems that may let a look at a
+ * name wait: those whose answers come from another process or machine.
  */
 #ifndef WARDER_SLOW_FS_H
 #define WARDER_SLOW_FS_H
@@ -19,5 +19,15 @@ struct slow_fs *slow_fs_free(struct slow_fs *m);
 bool slow_fs_any(const struct slow_fs *m);
 /* Whether a path, absolute and normalised, lies on one or beneath. */
 bool slow_fs_hold(const struct slow_fs *m, const char *path, size_t size);
+
+/* The host's, as they are at each moment. */
+struct slow_host;
+
+/* Takes an open mountinfo.  Owned by the caller; 0 or -ENOMEM. */
+int slow_host_new(int *mountinfo_fd, struct slow_host **ret);
+struct slow_host *slow_host_free(struct slow_host *h);
+
+/* As slow_fs_hold(), now; true too where it cannot be told.  NULL: none.  Allocates nothing. */
+bool slow_host_holds(struct slow_host *h, const char *path, size_t size);
 
 #endif

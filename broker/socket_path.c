@@ -9,6 +9,7 @@
  */
 #include "broker/charge.h"
 #include "broker/decide.h"
+#include "broker/host_look.h"
 #include "broker/kernel_fs.h"
 #include "broker/open_path.h"
 #include "broker/ops.h"
@@ -53,14 +54,6 @@ static int resolve_on_host(struct session *s, struct request *q)
 	return r;
 }
 
-bool host_has_path(const struct request *q)
-{
-	struct stat st;
-
-	return fstatat(AT_FDCWD, q->target.asked, &st, 0) == 0 ||
-	       (errno != ENOENT && errno != ENOTDIR);
-}
-
 /*
  * A socket outside of all trees that the host does not have either is missing, not refused: every C
  * library looks for its name service's.  It is ENOENT to the worker in both cases.
@@ -71,7 +64,7 @@ static int refuse_path(struct session *s, struct request *q)
 	int r = decide_refuse(s, q);
 
 	if (r != -ENOENT || !outside || q->blamed_reached || q->door != DOOR_TRAP ||
-		s->root == ROOT_EMPTY || host_has_path(q))
+		s->root == ROOT_EMPTY || host_has_path(s, q->target.asked))
 		return r;
 	q->refused = false;
 	q->own = true;

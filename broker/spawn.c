@@ -409,6 +409,10 @@ static int note_mounts(struct cell *c, struct failure *f)
 		(int)(c->init_pid ? c->init_pid : getpid()));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	r = fd < 0 ? -errno : slow_fs_read(&fd, &c->slow);
+	if (r == 0) {
+		fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+		r = fd < 0 ? -errno : slow_host_new(&fd, &c->slow_host);
+	}
 	return r < 0 ? fail(f, r, "cannot read %s: %m; warder needs /proc", path) : 0;
 }
 
@@ -615,6 +619,7 @@ void cell_end(struct cell *cell)
 	fd_close(&cell->pid_ns_fd);
 	cell->notify = notify_free(cell->notify);
 	cell->slow = slow_fs_free(cell->slow);
+	cell->slow_host = slow_host_free(cell->slow_host);
 	fd_close(&cell->worker_pidfd);
 	fd_close(&cell->worker_files_fd);
 	fd_close(&cell->dialer_fd);

@@ -22,8 +22,9 @@ struct cell {
 	int init_fd;   /* socket to init: the cell lives until this is closed */
 	int procs_fd;  /* O_PATH of the broker's own /proc: working directories of the cell's */
 	int pid_ns_fd; /* the cell's pid namespace; -1: it has none of its own */
-	struct notify *notify; /* the trap door's listener */
-	struct slow_fs *slow;  /* file systems that may let it wait; NULL: none */
+	struct notify *notify;       /* the trap door's listener */
+	struct slow_fs *slow;        /* file systems that may let it wait; NULL: none */
+	struct slow_host *slow_host; /* the same, outside of the view */
 	int worker_pidfd;
 	int worker_files_fd; /* /proc/PID/fd of the worker, for `limit held` */
 	int dialer_fd;       /* channel to the dialer (common/dial.h); -1: no socket leads out */

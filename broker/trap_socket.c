@@ -12,6 +12,7 @@
 #include "broker/charge.h"
 #include "broker/decide.h"
 #include "broker/dial.h"
+#include "broker/host_look.h"
 #include "broker/identity.h"
 #include "broker/names.h"
 #include "broker/ops.h"
@@ -320,7 +321,7 @@ static int connect_path(struct session *s, struct trap *t)
 	int r = reach_socket(s, q);
 
 	if (r < 0)
-		return q->own && host_has_path(q) ? refuse_absent(q, r) : r;
+		return q->own && host_has_path(s, q->target.asked) ? refuse_absent(q, r) : r;
 	if (q->own)
 		return connect_own(s, t, &q->target.fd);
 	/* Such a socket sends to any name that it is given: standin.h. */

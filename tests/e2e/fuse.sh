@@ -11,8 +11,10 @@ why=
 [ "$(id -u)" = 0 ] || why="needs root, to mount"
 [ -c /dev/fuse ] || why="needs /dev/fuse, which is not there"
 command -v fusermount3 >/dev/null || why="needs fusermount3"
+[ -x /usr/bin/python3 ] || why="needs /usr/bin/python3"
 
-mkdir data behind mnt
+python=/usr/bin/python3
+mkdir data behind mnt other late
 echo hello >data/file
 echo hello >behind/file
 echo waited >behind/slow
@@ -21,6 +23,13 @@ printf '#!/bin/sh\necho ran\n' >behind/bin/run
 chmod 755 behind/bin/run
 ln -s ../mnt/slow data/link
 ln -s ../mnt/file data/near
+ln -s other/slow away
+cat >data/connect.py <<'PY'
+import errno, os, socket, sys
+for path in sys.argv[1:]:
+    r = socket.socket(socket.AF_UNIX).connect_ex(path)
+    print(errno.errorcode.get(r, r), "late" if os.path.exists("gate") else "at once", flush=True)
+PY
 [ "$(id -u)" != 0 ] || chown -R 65534:65534 data behind
 
 if [ -z "$why" ] && ! "$sleepy" "$dir/data/gate" behind mnt -o allow_other,default_permissions \
@@ -29,7 +38,14 @@ if [ -z "$why" ] && ! "$sleepy" "$dir/data/gate" behind mnt -o allow_other,defau
 fi
 [ -z "$why" ] || { skip "a file system whose server does not answer" "$why"; finish; }
 # A caller that hangs in the file system dies with it.
-trap 'touch "$dir/data/gate"; fusermount3 -u "$dir/mnt" || fusermount3 -uz "$dir/mnt"; cleanup' EXIT
+unmount() {
+	touch "$dir/data/gate"
+	for at in "$dir/mnt" "$dir/other" "$dir/late"; do
+		! mountpoint -q "$at" || fusermount3 -u "$at" || fusermount3 -uz "$at"
+	done
+}
+trap 'unmount; cleanup' EXIT
+"$sleepy" "$dir/data/gate" behind other -o allow_other,default_permissions
 
 cat >policy <<END
 allow rwx $dir/mnt/
@@ -57,6 +73,16 @@ in_cell() { # name, status, script
 
 book_has() { # name, regular expression
 	check "$who: $1" grep -qE "$2" "$ledger"
+}
+
+# Whoever waits at the gate where nobody is to wait is let go on in the end, and says so.
+open_later() {
+	(
+		sleep 20 &
+		trap 'kill $!; exit' TERM
+		wait && touch data/gate
+	) &
+	opener=$!
 }
 
 mkdir -m 777 book
@@ -101,10 +127,39 @@ for who in root nobody; do
 		'timeout -s KILL 0.3 cat ../mnt/slow; timeout -s KILL 0.3 mkdir ../mnt/bin/slowly; cat file'
 	check "$who: nor the end of the session" grep -qx hello out
 	check "$who: nothing was made for it" test ! -e behind/bin/slowly
+	open_later
+	in_cell "a socket that no rule names is not looked for there" 0 \
+		"$python connect.py $dir/other/slow.sock $dir/away $dir/other/none/x $dir/none; cat file"
+	check "$who: so that nobody waits" test "$(tr '\n' ' ' <out)" = \
+		"ENOENT at once ENOENT at once ENOENT at once ENOENT at once hello "
+	kill "$opener"
+	for at in other/slow.sock away other/none/x; do
+		book_has "each is a denial" "\"event\":\"deny\".*\"op\":\"connect\",\"asked\":\"$dir/$at\""
+	done
+	check "$who: but for what the host lacks elsewhere" sh -c "! grep -q '\"deny\".*$dir/none' $ledger"
 	touch data/gate
 done
 
+# What is mounted later is known too.
 mkfifo hold
+rm -f data/gate
+"$warder" run -q -p policy --ledger "$dir/book/late" -C "$dir/data" -- sh -c \
+	"$python connect.py $dir/late/slow.sock; read -r line; $python connect.py $dir/late/slow.sock; cat file" \
+	>out 2>err <hold &
+broker=$!
+pids="$pids $broker"
+exec 4>hold
+wait_until grep -q ENOENT out
+"$sleepy" "$dir/data/gate" behind late -o allow_other,default_permissions
+echo >&4
+open_later
+wait "$broker"
+kill "$opener"
+check "nor is one on a file system that was mounted meanwhile" \
+	test "$(tr '\n' ' ' <out)" = "ENOENT at once ENOENT at once hello "
+check "of which there was nothing before" test "$(grep -c '"event":"deny".*late/slow' book/late)" = 1
+exec 4>&-
+
 # More than a second's worth, each in a child: all are reaped, and no descriptor is left.
 "$warder" run -q -p policy --time 60s -C "$dir/mnt" -- sh -c \
 	'i=0; cat file; while [ $i -lt 300 ]; do read -r line <file; i=$((i + 1)); done; echo done; read -r line' \

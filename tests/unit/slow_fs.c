@@ -77,10 +77,68 @@ static void without_any_nothing_waits(void **state)
 	assert_false(hold(NULL, "/a"));
 }
 
+static struct slow_host *host_of(const char *text, size_t size)
+{
+	struct slow_host *h = NULL;
+	int fd = memfd_create("mountinfo", MFD_CLOEXEC);
+
+	assert_int_equal(write(fd, text, size), (ssize_t)size);
+	assert_int_equal(slow_host_new(&fd, &h), 0);
+	assert_int_equal(fd, -1);
+	return h;
+}
+
+static bool holds(struct slow_host *h, const char *path)
+{
+	return slow_host_holds(h, path, strlen(path));
+}
+
+static void the_hosts_are_told_alike(void **state)
+{
+	static const char text[] = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+				   "30 22 0:50 / /srv/net ro - nfs4 host:/ rw,addr=::1\n"
+				   "31 22 0:51 / /proc/sys/fs/x rw - autofs systemd-1 rw\n";
+	struct slow_host *h = host_of(text, sizeof(text) - 1);
+
+	assert_true(holds(h, "/srv/net/a"));
+	assert_true(holds(h, "/proc/sys/fs/x"));
+	assert_false(holds(h, "/srv/network"));
+	assert_false(holds(h, "/srv"));
+	assert_null(slow_host_free(h));
+	assert_false(holds(NULL, "/srv"));
+	assert_null(slow_host_free(NULL));
+}
+
+/* A line that does not fit, more paths than fit, one that is cut short: anything may be one. */
+static void what_cannot_be_told_may_wait(void **state)
+{
+	static const char line[] = "30 22 0:50 / /srv/a-path-of-some-length ro - nfs4 host:/ rw\n";
+	static char text[64 * 1024];
+	struct slow_host *h;
+
+	memset(text, 'x', sizeof(text));
+	h = host_of(text, sizeof(text));
+	assert_true(holds(h, "/none"));
+	assert_null(slow_host_free(h));
+	for (size_t i = 0; i + sizeof(line) <= sizeof(text); i += sizeof(line) - 1)
+		memcpy(text + i, line, sizeof(line) - 1);
+	h = host_of(text, 100 * (sizeof(line) - 1));
+	assert_false(holds(h, "/none"));
+	assert_null(slow_host_free(h));
+	h = host_of(text, 1000 * (sizeof(line) - 1));
+	assert_true(holds(h, "/none"));
+	assert_null(slow_host_free(h));
+	h = host_of(text, sizeof(line) - 5);
+	assert_true(holds(h, "/none"));
+	assert_null(slow_host_free(h));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(types_are_told_and_paths_by_components),
+		cmocka_unit_test(the_hosts_are_told_alike),
+		cmocka_unit_test(what_cannot_be_told_may_wait),
 		cmocka_unit_test(a_root_that_may_wait_holds_all),
 		cmocka_unit_test(without_any_nothing_waits),
 	};

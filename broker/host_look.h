@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * host_look.h - whether the host has something at a path that no rule is about.
+ */
+#ifndef WARDER_HOST_LOOK_H
+#define WARDER_HOST_LOOK_H
+
+#include "broker/request.h"
+
+/*
+ * Whether there is something at the path, absolute and normalised, outside of every cell; true too
+ * where that could not be told without asking a file system whose server may not answer, which is
+ * never asked, and nothing is mounted.  The worker is told nothing of it, but who started it is,
+ * since a rule may be what it lacks.
+ */
+bool host_has_path(struct session *s, const char *path);
+
+#endif
