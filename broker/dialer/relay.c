@@ -251,6 +251,7 @@ int relay_begin(uint32_t id, const struct dial_address *at, int *outer_fd)
 {
 	struct relay *r = relays;
 	struct spare *s = NULL;
+	const struct linger off = {.l_onoff = 0};
 	int result, none = -1;
 
 	while (r < relays + RELAYS_MAX && r->used)
@@ -274,6 +275,10 @@ int relay_begin(uint32_t id, const struct dial_address *at, int *outer_fd)
 		r->from[end].ended = r->from[end].closed = false;
 		r->from[end].at = r->from[end].n = 0;
 	}
+	/* The worker's own socket has SO_LINGER, and what that does arrives here: as a reset where
+	 * its time is 0.  This one is the dialer's alone, whose close may neither wait until the
+	 * peer has all nor throw away what the worker has sent and ended well. */
+	setsockopt(*outer_fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
 	r->ends[OUT].fd = fd_take(outer_fd);
 	channel_done(id, 0, 0, &none);
 	return 0;

@@ -447,24 +447,30 @@ static void what_cannot_be_sent_is_answered_without_a_socket(void **state)
 /* ---- relays ---------------------------------------------------------------------------------- */
 
 /* Through a relay to the listener outside: the worker's end; *ret_peer is the server's. */
-static int relayed(int listener, const char *host, int *ret_peer)
+static int relayed_by(struct dial_message *m, int listener, const char *host, int *ret_peer)
 {
 	struct sockaddr_storage at;
 	socklen_t size = address(host, port_of(listener), &at);
-	struct dial_message m = tcp_to(host, port_of(listener));
 	int own = inside(at.ss_family, SOCK_STREAM), none = -1;
 
-	m.op = DIAL_RELAY;
+	m->op = DIAL_RELAY;
 	/* Without one there is nothing at that address in the cell. */
 	assert_int_equal(connect(own, (struct sockaddr *)&at, size), -1);
 	close(own);
 	own = inside(at.ss_family, SOCK_STREAM);
-	ask(&m, NULL, 0);
+	ask(m, NULL, 0);
 	assert_int_equal(answer(&none).result, 0);
 	assert_int_equal(none, -1);
 	*ret_peer = accept_one(listener);
 	assert_return_code(connect(own, (struct sockaddr *)&at, size), errno);
 	return own;
+}
+
+static int relayed(int listener, const char *host, int *ret_peer)
+{
+	struct dial_message m = tcp_to(host, port_of(listener));
+
+	return relayed_by(&m, listener, host, ret_peer);
 }
 
 static void a_relay_carries_both_ways_and_keeps_half_closes(void **state)
@@ -549,6 +555,55 @@ static void one_more_than_may_be_awaited_is_refused_until_one_is_not(void **stat
 	ask(&m, NULL, 0);
 	assert_int_equal(answer(&none).result, 0);
 	fd_close_many(servers, RELAY_ADDRESSES + 1);
+}
+
+/* The option is for the worker's close, not for the dialer's: which serves others meanwhile, and
+ * whose end throws nothing away that the worker ended well. */
+static void linger_keeps_no_relay_waiting_and_no_data_back(int seconds)
+{
+	enum { SIZE = 128 << 10 };
+	const struct linger linger = {1, seconds};
+	const int small = 4096;
+	int listener = server(outer_ns, OUTSIDE, 0, SOCK_STREAM, 4), peer, own;
+	static uint8_t buf[SIZE];
+	struct dial_message m = tcp_to(OUTSIDE, port_of(listener));
+	struct dial_option *o = &m.options[m.n_options++];
+	size_t got = 0;
+	ssize_t n;
+
+	*o = (struct dial_option){SOL_SOCKET, SO_LINGER, sizeof(linger), {0}};
+	memcpy(o->value, &linger, sizeof(linger));
+	/* The peer takes little, and the dialer's end all that the worker sends. */
+	setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	set_option(&m, SOL_SOCKET, SO_SNDBUF, SIZE);
+	own = relayed_by(&m, listener, OUTSIDE, &peer);
+	assert_int_equal(fd_write_all(own, buf, SIZE), 0);
+	shutdown(peer, SHUT_WR);
+	expect_bytes(own, "");
+	shutdown(own, SHUT_WR);
+	m = tcp_to(OUTSIDE, port_of(listener));
+	for (int i = 0; i < 3; i++) {
+		int fd = -1;
+
+		ask(&m, NULL, 0);
+		assert_int_equal(answer(&fd).result, 0);
+		close(fd);
+		close(accept_one(listener));
+	}
+	while ((n = recv(peer, buf, SIZE, 0)) > 0)
+		got += (size_t)n;
+	assert_int_equal(n, 0);
+	assert_int_equal(got, SIZE);
+	close(own);
+	close(peer);
+	close(listener);
+}
+
+static void a_relay_that_ends_lingers_not_and_loses_nothing(void **state)
+{
+	NEEDS_NETWORKS();
+	linger_keeps_no_relay_waiting_and_no_data_back(30000);
+	linger_keeps_no_relay_waiting_and_no_data_back(0);
 }
 
 static void a_reset_goes_through_a_relay(void **state)
@@ -834,6 +889,7 @@ int main(void)
 		TEST(a_relays_listener_is_used_again),
 		TEST(relays_to_any_number_of_addresses_come_one_after_another),
 		TEST(one_more_than_may_be_awaited_is_refused_until_one_is_not),
+		TEST(a_relay_that_ends_lingers_not_and_loses_nothing),
 		TEST(a_reset_goes_through_a_relay),
 		TEST(a_relay_carries_megabytes_past_a_slow_reader),
 		TEST(udp_is_carried_and_asked_about_once),
