@@ -293,15 +293,7 @@ static int begin_listening(struct session *s, struct request *q)
 	bool local = q->peer.kind == PEER_PATH;
 	int r = q->grant ? 0 : record_change(s, q);
 
-	/* Who asks a listening Unix socket for its peer is told who called listen(2): unix(7). */
-	if (r == 0 && local)
-		r = inside_take_identity(s, AS_WORKER);
-	if (r < 0)
-		return r;
-	r = listen(q->fd, backlog) < 0 ? -errno : 0;
-	if (local)
-		inside_drop_identity(s, AS_WORKER);
-	return r;
+	return r < 0 ? r : inside_listen(s, q->fd, local, backlog);
 }
 
 static int came_bind(struct session *s, struct dialled *d, struct later *l)

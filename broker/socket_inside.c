@@ -14,6 +14,7 @@
 #include "broker/identity.h"
 #include "broker/interrupt.h"
 #include "broker/record.h"
+#include "broker/spawn.h"
 #include "common/fd.h"
 
 #include <errno.h>
@@ -116,27 +117,77 @@ static void set_back(struct session *s)
 		abort();
 }
 
-int inside_take_identity(struct session *s, unsigned as)
+static int take_identity(struct session *s, unsigned as)
 {
 	int r;
 
 	if (!s->privileged || as != AS_WORKER)
 		return identity_take(s, as);
-	/* There the broker's real uid is the worker's, and no way leads back: cage.c. */
-	if (s->root == ROOT_HOST)
-		return -EPERM;
 	r = set_ids(s->uid, s->gid);
 	if (r < 0)
 		set_back(s);
 	return r;
 }
 
-void inside_drop_identity(struct session *s, unsigned as)
+static void drop_identity(struct session *s, unsigned as)
 {
 	if (!s->privileged || as != AS_WORKER)
 		identity_drop(s, as);
 	else
 		set_back(s);
+}
+
+/* connect(2), or listen(2). */
+struct call {
+	int fd;
+	const struct sockaddr *address; /* NULL: listen(2) */
+	socklen_t size;
+	int backlog;
+};
+
+static int make_call(const struct call *c)
+{
+	if (!c->address)
+		return listen(c->fd, c->backlog) < 0 ? -errno : 0;
+	return connect(c->fd, c->address, c->size) < 0 ? -errno : 0;
+}
+
+/* In ROOT_HOST the broker's real uid is the worker's, and no way leads back from its effective one
+ * (cage.c): there a child goes that way. */
+static int make_call_in_child(const struct session *s, const struct call *c)
+{
+	pid_t pid = spawn_copying_files();
+	int r;
+
+	if (pid < 0)
+		return pid;
+	if (pid == 0) {
+		r = set_ids(s->uid, s->gid);
+		_exit(r < 0 ? -r : -make_call(c));
+	}
+	r = spawn_reap(pid);
+	return r < 0 ? r : -r;
+}
+
+static int make_call_as(struct session *s, unsigned as, const struct call *c)
+{
+	int r;
+
+	if (s->privileged && s->root == ROOT_HOST && as == AS_WORKER)
+		return make_call_in_child(s, c);
+	r = take_identity(s, as);
+	if (r < 0)
+		return r;
+	r = make_call(c);
+	drop_identity(s, as);
+	return r;
+}
+
+int inside_listen(struct session *s, int fd, bool is_unix, int backlog)
+{
+	const struct call c = {.fd = fd, .backlog = backlog};
+
+	return is_unix ? make_call_as(s, AS_WORKER, &c) : make_call(&c);
 }
 
 /* ---- one connect ----------------------------------------------------------------------------- */
@@ -152,23 +203,28 @@ static socklen_t path_address(int path_fd, struct sockaddr_un *ret)
 
 static int connect_once(struct session *s, const struct sock *k, const struct inside *to)
 {
-	const struct sockaddr *address = (const void *)&to->address;
-	socklen_t size = to->size;
+	struct call c = {.fd = k->fd, .address = (const void *)&to->address, .size = to->size};
 	struct sockaddr_un un;
-	int r;
 
 	if (k->domain != AF_UNIX)
-		return connect(k->fd, address, size) < 0 ? -errno : 0;
+		return make_call(&c);
 	if (to->path_fd >= 0) {
-		size = path_address(to->path_fd, &un);
-		address = (const void *)&un;
+		c.size = path_address(to->path_fd, &un);
+		c.address = (const void *)&un;
 	}
-	r = inside_take_identity(s, to->as);
-	if (r < 0)
-		return r;
-	r = connect(k->fd, address, size) < 0 ? -errno : 0;
-	inside_drop_identity(s, to->as);
-	return r;
+	return make_call_as(s, to->as, &c);
+}
+
+/* A connect(2) that blocks goes on to the end within the call, and the socket is one that is
+ * connected, or that can be connected anew; one that does not block leaves that to a second call.
+ * On the loopback it is over already.  0; -EINPROGRESS: not yet; or -errno, the connection's. */
+static int connect_again(struct session *s, const struct sock *k, const struct inside *to)
+{
+	int r = connect_once(s, k, to);
+
+	if (r == -EISCONN) /* another thread's call waited for the same */
+		return 0;
+	return r == -EALREADY ? -EINPROGRESS : r;
 }
 
 int inside_connect(struct session *s, const struct sock *k, const struct inside *to)
@@ -182,8 +238,28 @@ int inside_connect(struct session *s, const struct sock *k, const struct inside 
 			return r;
 	}
 	r = connect_once(s, k, to);
+	if (r == -EINPROGRESS && !k->nonblock)
+		r = connect_again(s, k, to);
 	if (!k->nonblock)
 		fd_status_flags(k->fd, 0, O_NONBLOCK);
+	return r;
+}
+
+/* What a connection that was waited for has come to.  As above. */
+static int outcome(struct session *s, const struct waiting *one)
+{
+	const struct sock *k = &one->sock;
+	socklen_t size = sizeof(int);
+	int error = 0, r;
+
+	/* An outer one, which some other call began. */
+	if (one->to.size == 0)
+		return getsockopt(k->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno : -error;
+	r = fd_status_flags(k->fd, O_NONBLOCK, 0);
+	if (r < 0)
+		return r;
+	r = connect_again(s, k, &one->to);
+	fd_status_flags(k->fd, 0, O_NONBLOCK);
 	return r;
 }
 
@@ -256,12 +332,10 @@ int inside_serve(struct session *s)
 
 	for (int i = 0; r == 0 && i < n; i++) {
 		struct waiting *one = events[i].data.ptr;
-		socklen_t size = sizeof(int);
-		int error = 0;
+		int result = outcome(s, one);
 
-		if (getsockopt(one->sock.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-			error = errno;
-		r = finish(s, one, -error, NULL);
+		if (result != -EINPROGRESS)
+			r = finish(s, one, result, NULL);
 	}
 	return r;
 }

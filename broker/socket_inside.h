@@ -35,7 +35,8 @@ struct socket_waits *inside_free(struct socket_waits *w);
 int inside_fd(const struct socket_waits *w);
 size_t inside_waiting(const struct socket_waits *w);
 
-/* Connects without waiting.  0; -EINPROGRESS; -EAGAIN: a full backlog; or as connect(2). */
+/* Connects without waiting, as a call that blocks would: one that came about at once is over, and
+ * the next is EISCONN.  0; -EINPROGRESS; -EAGAIN: a full backlog; or as connect(2). */
 int inside_connect(struct session *s, const struct sock *k, const struct inside *to);
 
 /* Takes over a call of a blocking socket that came to `result`: -EINPROGRESS, -EALREADY (it is
@@ -50,9 +51,8 @@ int inside_serve(struct session *s);
  * take, SO_SNDTIMEO. */
 int inside_check(struct session *s);
 
-/* The identity in which a Unix socket is connected or made: the worker's, all of it, since that is
- * what the other end and the inode show; or the broker's.  0 or -EPERM, nothing taken. */
-int inside_take_identity(struct session *s, unsigned as);
-void inside_drop_identity(struct session *s, unsigned as);
+/* listen(2): of a Unix socket as the worker, since whoever asks such a socket for its peer is told
+ * who called it (unix(7), SO_PEERCRED).  0 or -errno. */
+int inside_listen(struct session *s, int fd, bool is_unix, int backlog);
 
 #endif

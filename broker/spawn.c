@@ -563,11 +563,14 @@ int spawn_child_proc(struct cell *cell)
 	return cell->proc_fd < 0 ? -errno : 0;
 }
 
-void spawn_reap(pid_t pid)
+int spawn_reap(pid_t pid)
 {
-	int status;
+	int status = 0;
+	int r = wait_pid(pid, &status);
 
-	wait_pid(pid, &status);
+	if (r < 0)
+		return r;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -EIO;
 }
 
 bool spawn_reap_ended(pid_t pid)

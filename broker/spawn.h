@@ -76,8 +76,8 @@ pid_t spawn_copying_files(void);
 /* In the child: takes its own entry of /proc for the cell's proc_fd, whose number it does not
  * close; the broker's is closed to it.  0 or -errno. */
 int spawn_child_proc(struct cell *cell);
-/* Waits for such a child, which waits for nobody. */
-void spawn_reap(pid_t pid);
+/* Waits for such a child, which waits for nobody.  What it ended with, or -errno. */
+int spawn_reap(pid_t pid);
 /* Reaps one if it has ended: it may hang in the kernel. */
 bool spawn_reap_ended(pid_t pid);
 

@@ -24,19 +24,6 @@ static bool is_inet(const struct sock *k)
 	return k->domain == AF_INET || k->domain == AF_INET6;
 }
 
-/* Clients may ask who listens (SO_PEERCRED), and are told who called listen(2). */
-static int listen_as_worker(struct session *s, struct trap *t)
-{
-	int r = t->sock.domain == AF_UNIX ? inside_take_identity(s, AS_WORKER) : 0;
-
-	if (r < 0)
-		return r;
-	r = listen(t->sock.fd, t->backlog) < 0 ? -errno : 0;
-	if (t->sock.domain == AF_UNIX)
-		inside_drop_identity(s, AS_WORKER);
-	return r;
-}
-
 static int local_peer(const struct trap *t, struct peer *ret)
 {
 	struct sockaddr_storage address;
@@ -130,7 +117,7 @@ int serve_listen(struct session *s, struct trap *t)
 		return r;
 	if (t->sock.inner || is_hosts) {
 		t->q.own = true;
-		return listen_as_worker(s, t);
+		return inside_listen(s, t->sock.fd, t->sock.domain == AF_UNIX, t->backlog);
 	}
 	if (!is_inet(&t->sock))
 		return refuse(&t->q, EACCES, "a socket from outside of the cell");

@@ -184,15 +184,12 @@ int take_listen(const struct session *s, struct trap *t)
 
 /* The loopback answers at once: whoever nobody listens for is told so now, not by SO_ERROR later.
  */
-static int refused_already(const struct trap *t, int r)
+static int refused_already(struct session *s, const struct trap *t, const struct inside *to, int r)
 {
-	socklen_t size = sizeof(int);
-	int error = 0;
-
-	if (r != -EINPROGRESS || socket_tcp_state(t->sock.fd) != STATE_CLOSE ||
-		getsockopt(t->sock.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+	if (r != -EINPROGRESS || socket_tcp_state(t->sock.fd) != STATE_CLOSE)
 		return r;
-	return error ? -error : r;
+	/* A second call, not SO_ERROR, which would leave a socket that cannot be connected anew. */
+	return inside_connect(s, &t->sock, to);
 }
 
 /* Connects the worker's own socket: to the address as it came, or to a resolved inode. */
@@ -208,7 +205,7 @@ static int connect_inside(struct session *s, struct trap *t, int *path_fd)
 	to.grant = q->grant;
 	if (path_fd)
 		to.path_fd = fd_take(path_fd);
-	r = refused_already(t, inside_connect(s, &t->sock, &to));
+	r = refused_already(s, t, &to, inside_connect(s, &t->sock, &to));
 	if (!t->sock.nonblock && (r == -EINPROGRESS || r == -EALREADY || r == -EAGAIN)) {
 		r = inside_wait(s, &t->notice, &t->sock, &to, r);
 		r = r == 0 ? SOCKET_LATER : refuse(q, EAGAIN, "too many connections wait already");

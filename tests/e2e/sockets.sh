@@ -248,4 +248,22 @@ for line in "allow connect 127.0.0.1:1" "allow connect 192.0.2.77:80" "allow con
 	expect_text "the summary says: $line" "to allow it: $line"
 done
 expect_text "and which name was not looked up" "denied www.test.example"
+
+# In the host's own view a broker of uid 0 has the worker's real uid: there too a Unix socket listens
+# as the worker.
+cat >policy <<END
+root host
+accept missing uid
+allow read $dir/data/
+allow bind $dir/data/out/h.sock
+allow connect $dir/data/out/h.sock
+END
+expect_status "in the host's own view" 0 "$warder" run -q -p policy --ledger "$dir/ledger.host" --time 60s -- \
+	"$python" -c '
+import os, socket, struct, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(1)
+c = socket.socket(socket.AF_UNIX); c.connect(sys.argv[1]); a, _ = s.accept(); a.sendall(b"served")
+uids = [struct.unpack("3i", e.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1] for e in (a, c)]
+print(c.recv(10).decode(), uids == [os.getuid()] * 2)' "$dir/data/out/h.sock"
+check "a bound socket listens and is connected, both as the worker" grep -qx "served True" out
 finish
