@@ -26,6 +26,7 @@
 #include "common/chan.h"
 #include "common/codec.h"
 #include "common/fd.h"
+#include "common/hurry.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -59,6 +60,7 @@ struct ask {
 	int fds[MSG_COUNT_MAX];
 	uint64_t grants[MSG_COUNT_MAX]; /* of those descriptors */
 	size_t n_fds;
+	bool sockets;    /* what waits is a socket, which its worker may make linger */
 	uint64_t unread; /* descriptors sent since the worker was last seen to have read all */
 	unsigned lazy;   /* calls for which no second message is looked for */
 	bool gone;       /* the worker has closed its end */
@@ -258,6 +260,7 @@ static int encode_ended(struct session *s, struct later *l)
 	if (l->fd >= 0) {
 		a->grants[a->n_fds] = l->grant;
 		a->fds[a->n_fds++] = fd_take(&l->fd);
+		a->sockets = true;
 	}
 	l->id = 0;
 	return msg_end(&e, &a->out_size);
@@ -302,8 +305,15 @@ static int send_answer(struct session *s)
 {
 	struct ask *a = s->ask;
 	size_t n = a->n_fds;
-	int r = chan_try_send(s->channel_fd, a->out, a->out_size, a->fds, n);
+	bool sockets = a->sockets;
+	int r;
 
+	/* The worker may have a socket, and have closed it again, before ours is closed. */
+	if (sockets)
+		hurry_begin();
+	r = chan_try_send(s->channel_fd, a->out, a->out_size, a->fds, n);
+	if (sockets)
+		hurry_end();
 	if (r == -ETOOMANYREFS)
 		r = send_without(s, "not delivered: too many descriptors are in flight");
 	if (r == -EAGAIN)
@@ -313,6 +323,7 @@ static int send_answer(struct session *s)
 	/* Sent or not, the descriptors are closed. */
 	a->n_fds = 0;
 	a->out_size = 0;
+	a->sockets = false;
 	return r;
 }
 
@@ -417,8 +428,13 @@ static int serve_message(struct session *s, size_t size, const char **ret_why)
 static int serve_one(struct session *s, const char **ret_why)
 {
 	size_t n_fds = 0;
-	long got = chan_recv(s->channel_fd, s->ask->in, sizeof(s->ask->in), NULL, 0, &n_fds, false);
+	long got;
 
+	if (s->hurried)
+		hurry_begin();
+	got = chan_recv(s->channel_fd, s->ask->in, sizeof(s->ask->in), NULL, 0, &n_fds, false);
+	if (s->hurried)
+		hurry_end();
 	if (got == 0 || got == -ECONNRESET)
 		return 1;
 	if (got == -EBADMSG)

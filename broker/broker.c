@@ -21,6 +21,7 @@
 #include "broker/trap.h"
 #include "common/chan.h"
 #include "common/fd.h"
+#include "common/hurry.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -46,7 +47,7 @@ static int open_channels(struct run *run, struct failure *f)
 	int r = chan_pair(&run->session.channel_fd, &run->worker_channel_fd);
 
 	if (r == 0) {
-		chan_refuse_fds(run->session.channel_fd);
+		run->session.hurried = !chan_refuse_fds(run->session.channel_fd);
 		r = plan_add_fd(&run->plan, run->worker_channel_fd, "WARDER_FD");
 	}
 	if (r == 0 && run->args->control_fd >= 0) {
@@ -204,7 +205,7 @@ static void finish(struct run *run, const char *why)
 		free(run->ledger);
 	}
 	loop_deinit(&run->loop);
-	fd_close(&run->session.channel_fd);
+	fd_close_hurried(&run->session.channel_fd);
 	fd_close(&run->worker_channel_fd);
 	fd_close(&run->worker_clients_fd);
 	plan_deinit(&run->plan);

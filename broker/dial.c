@@ -19,6 +19,7 @@
 #include "broker/standin.h"
 #include "common/chan.h"
 #include "common/fd.h"
+#include "common/hurry.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -68,6 +69,8 @@ int dial_new(struct dial **ret)
 
 static void release(struct dial *d, struct waiting *one)
 {
+	/* An outer socket that was put in place: the worker may have closed its own already. */
+	fd_close_hurried(&one->d.q.fd);
 	request_deinit(&one->d.q);
 	sock_close(&one->d.waiter.sock);
 	one->id = 0;

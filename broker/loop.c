@@ -23,6 +23,7 @@
 #include "common/chan.h"
 #include "common/codec.h"
 #include "common/fd.h"
+#include "common/hurry.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -109,7 +110,7 @@ void loop_deinit(struct loop *l)
 	fd_close(&l->epoll_fd);
 	fd_close(&l->signal_fd);
 	fd_close(&l->timer_fd);
-	fd_close(&l->clients_fd);
+	fd_close_hurried(&l->clients_fd);
 }
 
 /* ---- one function a source --------------------------------------------------------------- */
@@ -336,7 +337,9 @@ static void pass_client(struct loop *l, struct session *s, const uint8_t *buf, s
 	}
 	if (record_client(s->ledger, &client, 0) < 0)
 		return;
+	hurry_begin();
 	r = chan_send(l->clients_fd, buf, size, fd, 1, false);
+	hurry_end();
 	if (r < 0)
 		record_client(s->ledger, &client, -r);
 }
@@ -375,7 +378,7 @@ static const char *drain(struct loop *l)
 	epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, l->control_fd, NULL);
 	l->control_fd = -1;
 	l->waits_for_worker = false;
-	fd_close(&l->clients_fd);
+	fd_close_hurried(&l->clients_fd);
 	if (timer_shorten(l->timer_fd, DRAIN_MS, &l->drains) < 0)
 		return end_session(l, 125, "the worker's time to finish cannot be measured");
 	return NULL;

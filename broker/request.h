@@ -209,6 +209,7 @@ struct session {
 	gid_t gid;
 	bool privileged; /* a broker of uid 0: setfsuid() between that user and `as broker` */
 	int channel_fd;
+	bool hurried; /* the worker can attach descriptors to what it sends there: hurry.h */
 	uint32_t last_id;
 	enum msg_phase phase;
 	bool devices; /* some rule names `type char` or `block`: not every mount is nodev */

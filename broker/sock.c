@@ -11,6 +11,7 @@
 #include "broker/sock.h"
 #include "broker/tracee.h"
 #include "common/fd.h"
+#include "common/hurry.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -108,9 +109,10 @@ int sock_take(const struct session *s, pid_t tid, int fd, struct sock *ret)
 	return 0;
 }
 
+/* Ours may be the last: another thread closes the worker's while its call is served. */
 void sock_close(struct sock *k)
 {
-	fd_close(&k->fd);
+	fd_close_hurried(&k->fd);
 }
 
 /* ---- addresses ------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@
 #include "broker/record.h"
 #include "broker/spawn.h"
 #include "common/fd.h"
+#include "common/hurry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -145,11 +146,18 @@ struct call {
 	int backlog;
 };
 
+/* The worker can take O_NONBLOCK off again at any time; and of a datagram socket that is connected
+ * anew, what lies unread in it is thrown away: hurry.h. */
 static int make_call(const struct call *c)
 {
+	int r;
+
 	if (!c->address)
 		return listen(c->fd, c->backlog) < 0 ? -errno : 0;
-	return connect(c->fd, c->address, c->size) < 0 ? -errno : 0;
+	hurry_begin();
+	r = connect(c->fd, c->address, c->size) < 0 ? -errno : 0;
+	hurry_end();
+	return r;
 }
 
 /* In ROOT_HOST the broker's real uid is the worker's, and no way leads back from its effective one
@@ -205,14 +213,18 @@ static int connect_once(struct session *s, const struct sock *k, const struct in
 {
 	struct call c = {.fd = k->fd, .address = (const void *)&to->address, .size = to->size};
 	struct sockaddr_un un;
+	int r;
 
-	if (k->domain != AF_UNIX)
-		return make_call(&c);
+	if (k->domain != AF_UNIX) {
+		r = make_call(&c);
+		return r == -EINTR ? -EINPROGRESS : r;
+	}
 	if (to->path_fd >= 0) {
 		c.size = path_address(to->path_fd, &un);
 		c.address = (const void *)&un;
 	}
-	return make_call_as(s, to->as, &c);
+	r = make_call_as(s, to->as, &c);
+	return r == -EINTR ? -EAGAIN : r;
 }
 
 /* A connect(2) that blocks goes on to the end within the call, and the socket is one that is
@@ -237,9 +249,13 @@ int inside_connect(struct session *s, const struct sock *k, const struct inside 
 		if (r < 0)
 			return r;
 	}
+	if (k->domain != AF_UNIX)
+		hurry_begin(); /* one for both */
 	r = connect_once(s, k, to);
 	if (r == -EINPROGRESS && !k->nonblock)
 		r = connect_again(s, k, to);
+	if (k->domain != AF_UNIX)
+		hurry_end();
 	if (!k->nonblock)
 		fd_status_flags(k->fd, 0, O_NONBLOCK);
 	return r;

@@ -13,6 +13,7 @@
 #include "broker/socket_place.h"
 #include "broker/tracee.h"
 #include "common/fd.h"
+#include "common/hurry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -331,7 +332,7 @@ static void note_instance(void *ctx, int number)
 	struct places *places = f->places;
 	size_t before = places->n;
 	char name[DIR_NAME_SIZE];
-	autofd epoll_fd = -1;
+	autofd_hurried epoll_fd = -1;
 	autofd fd = -1;
 	int r;
 
@@ -488,6 +489,8 @@ int socket_place(
 		r = place_all(s, notice, number, fd, &numbers, text);
 	if (r >= 0)
 		register_again(&places, k, fd);
-	fd_close_many(places.epolls, places.n_epolls);
+	/* What was taken by its number may be anything. */
+	for (size_t i = 0; i < places.n_epolls; i++)
+		fd_close_hurried(&places.epolls[i]);
 	return r < 0 ? r : 0;
 }

@@ -26,6 +26,7 @@
 #include "broker/trap_open.h"
 #include "broker/trap_socket.h"
 #include "common/fd.h"
+#include "common/hurry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -209,7 +210,7 @@ static int serve_watch(struct session *s, struct trap *t)
 	struct request *q = &t->q;
 	struct target *target = &q->target;
 	char path[32];
-	autofd fd = -1;
+	autofd_hurried fd = -1; /* anything, before it is looked at */
 	int r;
 
 	target->rights = RIGHT_READ;

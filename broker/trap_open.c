@@ -11,6 +11,7 @@
 #include "broker/resolve.h"
 #include "broker/tracee.h"
 #include "common/fd.h"
+#include "common/hurry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,7 @@ static int copy_held(struct session *s, struct trap *t)
 {
 	struct request *q = &t->q;
 	int wanted = q->flags & O_ACCMODE, may;
-	autofd fd = -1;
+	autofd_hurried fd = -1; /* anything, if the number was given to another meanwhile */
 	struct stat st;
 	int r = tracee_take_fd(t->notice.tid, t->held_fd, &fd);
 

@@ -43,11 +43,11 @@ int chan_pair(int *ret_a, int *ret_b)
 	return 0;
 }
 
-void chan_refuse_fds(int sock)
+bool chan_refuse_fds(int sock)
 {
 	const int off = 0;
 
-	setsockopt(sock, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+	return setsockopt(sock, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off)) == 0;
 }
 
 static void put_fds(struct msghdr *msg, union control *control, const int *fds, size_t n)

@@ -18,8 +18,8 @@
 int chan_pair(int *ret_a, int *ret_b);
 
 /* Forbids the peer to attach descriptors (SO_PASSRIGHTS, Linux 6.16: the peer's sendmsg gets
- * EPERM).  Older kernels lack it and chan_recv() closes what comes; so this returns nothing. */
-void chan_refuse_fds(int sock);
+ * EPERM).  False: an older kernel, where chan_recv() closes what comes, which may last: hurry.h. */
+bool chan_refuse_fds(int sock);
 
 /*
  * Sends one datagram.  Moves the descriptors: they are closed here and each set to -1, whether it

@@ -11,6 +11,7 @@
 #include "broker/dialer/dialer.h"
 #include "common/chan.h"
 #include "common/fd.h"
+#include "common/hurry.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -77,7 +78,10 @@ void channel_done(uint32_t id, int result, unsigned which, int *fd)
 	m->op = DIAL_DONE;
 	m->result = result;
 	m->which = (uint8_t)which;
+	/* The worker may have it, and have closed it again, before ours is closed. */
+	hurry_begin();
 	r = send_message(m, fd);
+	hurry_end();
 	if (r == 0)
 		return;
 	/* Too many descriptors are on their way (unix(7)): this one does not go. */
@@ -264,7 +268,8 @@ static void serve(const struct dial_message *m, int *fds, size_t n)
 	case DIAL_SOCKET:
 	case DIAL_RELAY:
 		dialer_begin(m, fds, n);
-		fd_close_many(fds, n);
+		for (size_t i = 0; i < n; i++)
+			fd_close_hurried(&fds[i]);
 		return;
 	default:
 		give_up("a message of the dialer's own", 0);

@@ -17,6 +17,7 @@
  */
 #include "broker/dialer/dialer.h"
 #include "common/fd.h"
+#include "common/hurry.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -35,6 +36,7 @@ static struct standin {
 	uint64_t refused_ns;       /* until then nobody is asked again */
 	struct watch inner, outer; /* fds are owned; outer -1: it leads nowhere */
 	size_t size;               /* of the one that waits here; 0: none does */
+	bool hurried;              /* the worker can attach descriptors: hurry.h */
 } standins[DIAL_STANDINS_MAX];
 
 /* Of each, the one that waits: beside its table, so that a page is only had once it was needed. */
@@ -52,7 +54,7 @@ static void standin_end(struct standin *s)
 	channel_forget(s->question);
 	watch_set(&s->inner, 0);
 	watch_set(&s->outer, 0);
-	fd_close(&s->inner.fd);
+	fd_close_hurried(&s->inner.fd);
 	fd_close(&s->outer.fd);
 	s->id = 0;
 	channel_gone(id);
@@ -97,8 +99,13 @@ static int ask_where(struct standin *s)
 /* Takes one in.  0: none is left now; 1: one waits; -errno: the worker's end is closed. */
 static int receive(struct standin *s, uint32_t events)
 {
-	ssize_t n = recv(s->inner.fd, bytes_of(s), DATAGRAM, MSG_TRUNC | MSG_DONTWAIT);
+	ssize_t n;
 
+	if (s->hurried)
+		hurry_begin();
+	n = recv(s->inner.fd, bytes_of(s), DATAGRAM, MSG_TRUNC | MSG_DONTWAIT);
+	if (s->hurried)
+		hurry_end();
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	/* The end; or an empty one, which looks the same, and is not carried. */
@@ -187,10 +194,13 @@ void datagrams_standin(const struct dial_message *m)
 	int r = s ? dialer_pair(fds) : -EMFILE;
 
 	if (r == 0) {
-		setsockopt(fds[1], SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+		bool refuses =
+			setsockopt(fds[1], SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off)) == 0;
+
 		*s = (struct standin){
 			.inner = {.fd = fds[1], .on = on_inner, .of = s},
 			.outer = {.fd = -1, .on = on_outer, .of = s},
+			.hurried = !refuses,
 		};
 		r = wait_on(s);
 		if (r < 0) {

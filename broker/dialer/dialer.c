@@ -12,6 +12,7 @@
  */
 #include "broker/dialer/dialer.h"
 #include "common/fd.h"
+#include "common/hurry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -151,7 +152,7 @@ int dialer_datagram(int inode)
 static void attempt_end(struct job *job, struct attempt *a)
 {
 	watch_set(&a->w, 0);
-	fd_close(&a->w.fd);
+	fd_close_hurried(&a->w.fd);
 	job->running--;
 }
 
@@ -161,7 +162,7 @@ static void job_free(struct job *job)
 		if (job->attempts[i].w.fd >= 0)
 			attempt_end(job, &job->attempts[i]);
 	}
-	fd_close(&job->socket_fd);
+	fd_close_hurried(&job->socket_fd);
 	fd_close(&job->inode);
 	job->id = 0;
 }
@@ -417,18 +418,15 @@ static int connect_now(int fd, const struct sockaddr_un *to, socklen_t size)
  */
 static int connect_borrowed(int fd, const struct sockaddr_un *to, socklen_t size)
 {
-	const struct itimerval soon = {{0, RETRY_MS * 1000}, {0, RETRY_MS * 1000}};
-	const struct itimerval never = {{0, 0}, {0, 0}};
 	int flags = fcntl(fd, F_GETFL);
 	bool blocks = flags >= 0 && !(flags & O_NONBLOCK);
 	int r;
 
 	if (flags < 0 || (blocks && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
 		return -errno;
-	if (setitimer(ITIMER_REAL, &soon, NULL) < 0)
-		return -errno;
+	hurry_begin();
 	r = connect_now(fd, to, size);
-	setitimer(ITIMER_REAL, &never, NULL);
+	hurry_end();
 	if (blocks)
 		fcntl(fd, F_SETFL, flags);
 	return r == -EINTR ? -EAGAIN : r;

@@ -14,6 +14,7 @@
 #include "broker/dialer/dialer.h"
 #include "common/failure.h"
 #include "common/fd.h"
+#include "common/hurry.h"
 #include "sandbox/confine.h"
 
 #include <errno.h>
@@ -24,22 +25,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static void on_alarm(int number)
-{
-}
-
 /* What cannot be done in the cage. */
 static int prepare(void)
 {
-	/* Without SA_RESTART: a connect(2) that lasts is interrupted; see dialer.c. */
-	const struct sigaction alarm_action = {.sa_handler = on_alarm};
 	const struct sigaction ignore = {.sa_handler = SIG_IGN};
 	struct rlimit files;
 	sigset_t none;
 
 	sigemptyset(&none);
-	if (sigaction(SIGALRM, &alarm_action, NULL) < 0 || sigaction(SIGPIPE, &ignore, NULL) < 0 ||
-		sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+	hurry_init();
+	if (sigaction(SIGPIPE, &ignore, NULL) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
 		return -errno;
 	/* Each flow, relay and attempt is a descriptor; a hard limit that is low makes some fail.
 	 */

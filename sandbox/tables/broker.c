@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 
 #define NOTIF_SET_FLAGS_       SECCOMP_IOW(4, __u64) /* seccomp_unotify(2); Linux 6.6 */
 #define NS_GET_PID_FROM_PIDNS_ _IOR(0xb7, 0x6, int)  /* ioctl_nsfs(2); Linux 6.11 */
@@ -41,6 +42,7 @@ static const struct table_row rows[] = {
 	ALLOW(pwrite64, "ledger, status, messages to the person"),
 	ALLOW(fdatasync, "ledger, status, messages to the person"),
 	ALLOW(fsync, "ledger, status, messages to the person"),
+	ALLOW_IF(setitimer, IS(0, ITIMER_REAL), "no close of a worker's socket lasts: hurry.c"),
 	ALLOW(timerfd_settime, "deadlines"),
 	ALLOW(timerfd_gettime, "deadlines"),
 	ALLOW(clock_gettime, "where the vDSO has none"),

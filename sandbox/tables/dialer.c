@@ -29,12 +29,12 @@ static const struct table_row rows[] = {
 	ALLOW(clock_gettime, "where the vDSO has none"),
 	ALLOW(gettimeofday, "where the vDSO has none; c-ares"),
 	ALLOW(restart_syscall, "going on after a stop"),
-	ALLOW_IF(setitimer, IS(0, ITIMER_REAL), "no connect to a Unix socket lasts: dialer.c"),
+	ALLOW_IF(setitimer, IS(0, ITIMER_REAL), "no connect to a Unix socket lasts, nor a close: hurry.c"),
 	ALLOW(rt_sigreturn, "that timer's signal"),
 	ALLOW(getpid, "abort(3)"),
 	ALLOW(gettid, "abort(3)"),
 	ALLOW_IF(tgkill, IS(2, 6), "abort(3)"),
-	ALLOW(rt_sigprocmask, "abort(3)"),
+	ALLOW(rt_sigprocmask, "that timer's signal; abort(3)"),
 
 	/* sockets */
 	ALLOW_IF2(socket, IS(0, AF_INET), IS_BUT(1, TYPE_FLAGS, SOCK_STREAM), "TCP"),
