@@ -172,20 +172,32 @@ static int empty_path(const char *path)
 }
 
 /* SO_PASSRIGHTS refuses this in sendmsg (Linux 6.16); before, the message is a lie. */
+static int attach(size_t size, int n)
+{
+	int fds[64];
+
+	for (int i = 0; i < n; i++)
+		fds[i] = dup(0);
+	return exchange(size, fds, (size_t)n);
+}
+
 static int descriptor_attached(const char *path)
 {
-	int fd = dup(0);
-
-	return exchange(message(MSG_OPEN, next_id, O_RDONLY, path), &fd, 1);
+	return attach(message(MSG_OPEN, next_id, O_RDONLY, path), 1);
 }
 
 static int descriptors_attached(const char *path)
 {
-	int fds[64];
+	return attach(message(MSG_OPEN, next_id, O_RDONLY, path), 64);
+}
 
-	for (size_t i = 0; i < 64; i++)
-		fds[i] = dup(0);
-	return exchange(message(MSG_OPEN, next_id, O_RDONLY, path), fds, 64);
+/* The same on a message that is wrong otherwise. */
+static int descriptor_on_a_lie(const char *path)
+{
+	size_t size = message(MSG_OPEN, next_id, O_RDONLY, path);
+
+	buf[0]++;
+	return attach(size, 1);
 }
 
 struct lie {
@@ -231,6 +243,8 @@ static int worker(const char *name, const char *path)
 		tell = descriptor_attached;
 	if (!strcmp(name, "descriptors"))
 		tell = descriptors_attached;
+	if (!strcmp(name, "descriptor_on_a_lie"))
+		tell = descriptor_on_a_lie;
 	if (!before_hello && hello() < 0)
 		return 98;
 	r = tell(path);
@@ -253,6 +267,38 @@ static int hung_up_worker(const char *path)
 	printf("opened %d\n", open(path, O_RDONLY) >= 0);
 	printf("more %d\n", open(path, O_RDWR) >= 0);
 	return 7;
+}
+
+/* Waits for the tester, who counts meanwhile. */
+static void pause_for(const char *said)
+{
+	char byte;
+
+	if (write(1, said, strlen(said)) < 0 || read(0, &byte, 1) < 0)
+		_exit(97);
+}
+
+/* Attaches descriptors again and again, between two pauses.  How many were refused by the kernel,
+ * how many ended the session. */
+static int attaching_worker(const char *path, long n)
+{
+	long refused = 0, ended = 0, answered = 0;
+
+	sock = atoi(getenv("WARDER_FD"));
+	if (hello() < 0 || ask(path) != ANSWER_FD)
+		return 98;
+	pause_for("ready\n");
+	for (long i = 0; i < n && !ended; i++) {
+		int r = attach(message(MSG_OPEN, next_id, O_RDONLY, path), 1 + (int)(i % 64));
+
+		refused += r == -EPERM;
+		ended += r == -EPIPE;
+		answered += r >= 0;
+	}
+	pause_for("tried\n");
+	printf("refused %ld\nended %ld\nanswered %ld\nafter %d\n", refused, ended, answered,
+		ask(path));
+	return 0;
 }
 
 /* Never reads an answer, and asks until the channel is full for good. */
@@ -337,22 +383,116 @@ static void every_lie_ends_its_session_and_nothing_is_granted(void **state)
 	assert_int_equal(bad, 0);
 }
 
-/* Whether the kernel refuses to send (then the session goes on) or the broker ends it: nothing
- * of the worker's lands in the broker, and no answer comes to that message. */
+/* A broker that the tester started, with its two pipes. */
+struct talk {
+	pid_t pid;
+	int in, out;
+};
+
+static void talk_begin(struct talk *t, const char *const *argv)
+{
+	int in[2], out[2];
+
+	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	t->pid = fork();
+	if (t->pid == 0) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		dup2(out[1], 2);
+		execv(argv[0], (char *const *)argv);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	t->in = in[1];
+	t->out = out[0];
+}
+
+/* What the worker says at its next pause, or at its end. */
+static void talk_hear(struct talk *t, char *said, size_t size)
+{
+	struct pollfd p = {.fd = t->out, .events = POLLIN};
+	ssize_t n;
+
+	assert_int_equal(poll(&p, 1, 600000), 1);
+	n = read(t->out, said, size - 1);
+	assert_true(n >= 0);
+	said[n] = '\0';
+}
+
+/* Root alone sees the descriptors of a broker, which is not dumpable; others see its end only. */
+static int broker_fds(pid_t pid)
+{
+	return geteuid() == 0 ? count_fds_of(pid) : 0;
+}
+
+#define ATTACHMENTS 10000
+
+/*
+ * A1: whether the kernel refuses to send (then the session goes on) or the broker ends it, nothing
+ * lands in the broker's table.  The control is the channel itself: what is asked without a
+ * descriptor is answered before and after.
+ */
+static void ten_thousand_attachments_leave_nothing_in_the_broker(void **state)
+{
+	char rule[PATH_MAX + 32], ledger[PATH_MAX + 16], count[16], said[4096];
+	const char *argv[] = {warder_path(), "run", "-q", "--runtime", own_directory(), "--ledger",
+		ledger, "-e", rule, "--", own_path(), "--attach", data, count, NULL};
+	struct outcome o = OUTCOME_INIT;
+	struct talk t;
+	int before, status;
+
+	snprintf(rule, sizeof(rule), "allow read %s/data/", dir);
+	snprintf(ledger, sizeof(ledger), "%s/ledger.jsonl", dir);
+	snprintf(count, sizeof(count), "%d", ATTACHMENTS);
+	talk_begin(&t, argv);
+	talk_hear(&t, said, sizeof(said));
+	assert_string_equal(said, "ready\n");
+	before = broker_fds(t.pid);
+	assert_true(geteuid() != 0 || before > 3);
+	assert_int_equal(write(t.in, "", 1), 1);
+	talk_hear(&t, said, sizeof(said));
+	assert_string_equal(said, "tried\n");
+	/* A broker that has ended the session has no table any more. */
+	status = broker_fds(t.pid);
+	assert_true(status == before || status <= 0);
+	assert_int_equal(write(t.in, "", 1), 1);
+	drain(t.out, o.out, sizeof(o.out));
+	close(t.in);
+	close(t.out);
+	assert_int_equal(waitpid(t.pid, &status, 0), t.pid);
+	o.ledger = ledger_load(ledger);
+	assert_int_equal(result_of(&o, "answered"), 0);
+	if (result_of(&o, "refused") == ATTACHMENTS) {
+		assert_int_equal(result_of(&o, "after"), ANSWER_FD);
+		assert_int_equal(ledger_count(o.ledger, "grant", NULL, NULL), 2);
+	} else {
+		assert_int_equal(result_of(&o, "ended"), 1);
+		assert_int_equal(ledger_count(o.ledger, "grant", NULL, NULL), 1);
+	}
+	assert_int_equal(ledger_count(o.ledger, "end", NULL, NULL), 1);
+	outcome_free(&o);
+}
+
+/* A5: on whatever message they ride, no answer comes to it. */
 static void descriptors_never_reach_the_broker(void **state)
 {
-	static const char *const names[] = {"descriptor", "descriptors"};
+	static const char *const names[] = {"descriptor", "descriptors", "descriptor_on_a_lie"};
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		static struct outcome o;
-		int granted;
+		int granted, told;
 
 		o = (struct outcome)OUTCOME_INIT;
 		tell(&o, names[i]);
 		granted = ledger_count(o.ledger, "grant", NULL, NULL);
-		assert_true(granted <= 1);
-		assert_int_not_equal(result_of(&o, "told"), ANSWER_FD);
+		told = result_of(&o, "told");
+		/* Refused at its sender, or a lie. */
+		assert_true(told == -EPERM || told == -EPIPE);
+		assert_int_equal(granted, told == -EPERM ? 1 : 0);
 		assert_int_equal(result_of(&o, "after") == ANSWER_FD, granted == 1);
+		assert_int_equal(ledger_count(o.ledger, "end", NULL, NULL), 1);
 		outcome_free(&o);
 	}
 }
@@ -400,6 +540,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(
 			descriptors_never_reach_the_broker, make, fds_after),
 		cmocka_unit_test_setup_teardown(
+			ten_thousand_attachments_leave_nothing_in_the_broker, make, fds_after),
+		cmocka_unit_test_setup_teardown(
 			a_worker_that_never_reads_blocks_nobody, make, fds_after),
 		cmocka_unit_test_setup_teardown(
 			a_worker_that_hangs_up_has_the_other_door, make, fds_after),
@@ -409,6 +551,8 @@ int main(int argc, char **argv)
 		return worker(argv[2], argv[3]);
 	if (argc == 3 && !strcmp(argv[1], "--hang-up"))
 		return hung_up_worker(argv[2]);
+	if (argc == 4 && !strcmp(argv[1], "--attach"))
+		return attaching_worker(argv[2], atol(argv[3]));
 	if (argc == 3 && !strcmp(argv[1], "--deaf"))
 		return deaf_worker(argv[2]);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,7 +65,10 @@ check "limit_of_files_cannot_be_raised" is "$(tail -n 1 "$dir/out")" 16
 options="--memory 64M"
 inside sh -c 'head -c 200000000 /dev/zero | tail -c 190000000 | wc -c'
 check "memory_bomb_meets_its_limit" is "$(grep -c 190000000 "$dir/out")" 0
+check "its_cell_ended_in_the_book" is "$(events spawn) $(events exit) $(events end)" "1 1 1"
 options=
+inside sh -c 'head -c 200000000 /dev/zero | tail -c 190000000 | wc -c'
+check "control_without_a_limit_of_memory" is "$(grep -c 190000000 "$dir/out")" 1
 # Descriptors, in children and in threads that have left their process's table.
 mkdir "$dir/held" && echo x >"$dir/held/file"
 cat >"$dir/many.py" <<'END'
@@ -117,7 +120,8 @@ held 40 threads 5 4
 check "threads_of_one_table_are_counted_once" is "$(cat "$dir/out")" "opened 20 -"
 options="--time 1s"
 inside sleep 30
-check "time_ends_the_cell" test "$status" -ge 124
+check "time_ends_the_cell" is "$status" 124
+check "time_is_the_end_in_the_book" is "$(events exit) $(events end)" "1 1"
 options=
 
 # Copies, loaders and interpreters have no more rights than what they are run by.
