@@ -120,8 +120,8 @@ held 40 threads 5 4
 check "threads_of_one_table_are_counted_once" is "$(cat "$dir/out")" "opened 20 -"
 options="--time 1s"
 inside sleep 30
-check "time_ends_the_cell" is "$status" 124
-check "time_is_the_end_in_the_book" is "$(events exit) $(events end)" "1 1"
+check "time_ends_the_cell" is "$status" 137
+check "time_is_the_end_in_the_book" is "$(events end) $(grep -c "the time limit was reached" "$ledger")" "1 1"
 options=
 
 # Copies, loaders and interpreters have no more rights than what they are run by.
@@ -133,6 +133,8 @@ try() { # command: how often it printed what it must not, in a cell that may rea
 		-e "allow read $dir/data/shown/" -- sh -c "$1; cat $dir/data/shown/a" \
 		>"$dir/out" 2>&1 </dev/null
 	grep -q shown "$dir/out" || echo "what is granted did not come:"
+	[ "$(grep -c "\"grant\".*$dir/data/shown/a" "$ledger")" -eq 1 ] || echo "not one grant"
+	[ "$(grep -c "\"grant\".*$dir/data/a\"" "$ledger")" -eq 0 ] || echo "a grant of what is hidden"
 	grep -c hidden "$dir/out"
 }
 check "control_data_is_readable_outside" is "$(grep -c hidden "$dir/data/a")" 1

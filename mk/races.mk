@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: MIT
+# The races of check-hostile at full length, which takes minutes.
+
+RACE_TRIES ?= 1000000
+RACES := $(addprefix $(BUILD)/tests/hostile/,trap_races sock_races)
+
+.PHONY: check-races
+check-races: all $(RACES)
+	TEST_TIMEOUT=3600 RACE_OPENS=$(RACE_TRIES) RACE_CONNECTS=$(RACE_TRIES) \
+		$(RUN_TESTS) hostile $(RACES)
