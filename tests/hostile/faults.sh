@@ -46,10 +46,10 @@ calls=$(sed -nE 's/^[0-9]+ +([a-z_0-9]+)\(.*/\1/p' "$dir/trace" | sort -u)
 sh -c "$probe" >"$dir/out" 2>&1
 check "control_the_probe_is_loose_outside" grep -q LOOSE "$dir/out"
 
-# What makes the cell: missing for good, the start must fail.
+# What makes the cell: missing for good, the start must fail.  All of these are what a start uses.
 for call in landlock_create_ruleset landlock_add_rule landlock_restrict_self seccomp clone3 mount \
-	mount_setattr open_tree move_mount pivot_root setns capset close_range unshare; do
-	echo "$calls" | grep -qx $call || continue
+	mount_setattr open_tree move_mount pivot_root setns capset close_range unshare prctl; do
+	check "a_start_uses_$call" sh -c "echo '$calls' | grep -qx $call"
 	run -e trace=$call -e inject=$call:error=ENOSYS
 	check "start_fails_without_$call" sh -c \
 		"[ $status -ge 125 ] && ! grep -qE 'LOOSE|CONTAINED' $dir/out"
