@@ -237,7 +237,7 @@ static bool one_holds(
 	return false;
 }
 
-bool socket_is_shared(const struct session *s, pid_t tid, const struct sock *k)
+static bool is_shared(const struct session *s, pid_t tid, const struct sock *k)
 {
 	_Alignas(8) char buf[4096];
 	char text[LINK_SIZE];
@@ -255,6 +255,16 @@ bool socket_is_shared(const struct session *s, pid_t tid, const struct sock *k)
 			return true;
 	}
 	return false;
+}
+
+bool socket_is_shared(const struct session *s, pid_t tid, const struct sock *k)
+{
+	bool r;
+
+	hurry_begin();
+	r = is_shared(s, tid, k);
+	hurry_end();
+	return r;
 }
 
 /* ---- epoll ----------------------------------------------------------------------------------- */
@@ -440,7 +450,7 @@ static bool is_given_up(const struct session *s, pid_t tid, int number, const ch
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "%d/fd/%d", (int)tid, number);
-	n = readlinkat(s->cell->procs_fd, path, link, sizeof(link));
+	n = tracee_read_link(s->cell->procs_fd, path, link, sizeof(link));
 	if (n < 0)
 		return errno == ENOENT;
 	return (size_t)n != strlen(text) || memcmp(link, text, (size_t)n) != 0;
@@ -479,9 +489,12 @@ int socket_place(
 		r = copy_flags(k, fd);
 	if (r < 0 || fstat(k->fd, &st) < 0)
 		return r < 0 ? r : -errno;
+	/* What is looked at may be closed meanwhile: tracee.h. */
+	hurry_begin();
 	each_number(s, notice->tid, text, note_number, &numbers);
 	note_called(s, notice->tid, text, number, &numbers);
 	r = note_places(s, notice->tid, &places, &numbers, st.st_ino);
+	hurry_end();
 	/* What was read may have been another's. */
 	if (!notify_valid(s->cell->notify, notice->id))
 		r = -ENOENT;

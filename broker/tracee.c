@@ -9,9 +9,13 @@
  * restrictions") and its user namespace is the broker's.  Of /proc only O_PATH descriptors and
  * links are had: those Landlock does not ask about, and no file of the host's /proc is opened.  The
  * one that must be opened, for the umask, is the cell's own.
+ *
+ * The kernel holds an open file for as long as it looks at one of a descriptor table, and who
+ * closes that descriptor meanwhile leaves the last close to the one who looks: hurry.h.
  */
 #include "broker/tracee.h"
 #include "common/fd.h"
+#include "common/hurry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -65,13 +69,36 @@ int tracee_string(pid_t tid, uint64_t address, char *buf, size_t size)
 	return -ENAMETOOLONG;
 }
 
+ssize_t tracee_read_link(int proc_fd, const char *path, char *buf, size_t size)
+{
+	bool of_fd = strstr(path, "/fd/");
+	ssize_t n;
+
+	if (of_fd)
+		hurry_begin();
+	n = readlinkat(proc_fd, path, buf, size);
+	if (of_fd)
+		hurry_end();
+	return n;
+}
+
+int tracee_stat(const struct session *s, const char *path, struct stat *ret)
+{
+	int r;
+
+	hurry_begin();
+	r = fstatat(s->cell->procs_fd, path, ret, 0) < 0 ? -errno : 0;
+	hurry_end();
+	return r;
+}
+
 int tracee_link(const struct session *s, pid_t tid, const char *name, char buf[PATH_MAX])
 {
 	char path[48];
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "%d/%s", (int)tid, name);
-	n = readlinkat(s->cell->procs_fd, path, buf, PATH_MAX);
+	n = tracee_read_link(s->cell->procs_fd, path, buf, PATH_MAX);
 	if (n < 0)
 		return -errno;
 	if (n >= PATH_MAX)
@@ -94,10 +121,12 @@ static int prove(const struct session *s, pid_t tid, const char *name, const cha
 {
 	struct stat there, said;
 	char path[48];
+	int r;
 
 	snprintf(path, sizeof(path), "%d/%s", (int)tid, name);
-	if (fstatat(s->cell->procs_fd, path, &there, 0) < 0)
-		return -errno;
+	r = tracee_stat(s, path, &there);
+	if (r < 0)
+		return r;
 	while (*text == '/')
 		text++;
 	if (fstatat(s->cell->view_fd, *text ? text : ".", &said, AT_SYMLINK_NOFOLLOW) < 0)
@@ -136,7 +165,9 @@ int tracee_descriptor(
 	if (fd < 0)
 		return -EBADF;
 	snprintf(name, sizeof(name), "%d/fd/%d", (int)tid, fd);
+	hurry_begin();
 	path_fd = openat(s->cell->procs_fd, name, O_PATH | O_CLOEXEC);
+	hurry_end();
 	if (path_fd < 0)
 		return errno == ENOENT ? -EBADF : -errno;
 	/* Of our copy, which nobody can exchange: text and descriptor are of one file. */
@@ -169,7 +200,9 @@ int tracee_take_fd(pid_t tid, int fd, int *ret_fd)
 
 	if (pidfd < 0)
 		return pidfd;
+	hurry_begin();
 	copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	hurry_end();
 	if (copy < 0)
 		return -errno;
 	*ret_fd = copy;
@@ -190,7 +223,9 @@ static int open_file(const struct session *s, int number, const char *name)
 	int fd;
 
 	snprintf(path, sizeof(path), "proc/%d/%s", number, name);
+	hurry_begin();
 	fd = openat(s->cell->view_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	hurry_end();
 	return fd < 0 ? -errno : fd;
 }
 
@@ -203,9 +238,11 @@ int tracee_process_file(
 
 	if (fd < 0)
 		return fd;
+	hurry_begin();
 	/* The kernel gives some of these in pieces. */
 	while (have < size - 1 && (n = read(fd, buf + have, size - 1 - have)) > 0)
 		have += (size_t)n;
+	hurry_end();
 	buf[have] = '\0';
 	return have > 0 ? (int)have : -EIO;
 }

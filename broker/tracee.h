@@ -26,6 +26,10 @@ int tracee_string(pid_t tid, uint64_t address, char *buf, size_t size);
  */
 int tracee_directory(const struct session *s, pid_t tid, int dir_fd, char buf[PATH_MAX]);
 
+/* readlinkat(2) of "TID/fd/N" and the like, and fstatat(2) of it in the host's /proc: looks at what
+ * may be closed meanwhile, which do not last. */
+ssize_t tracee_read_link(int proc_fd, const char *path, char *buf, size_t size);
+int tracee_stat(const struct session *s, const char *path, struct stat *ret);
 /* What a link of the thread's own directory in /proc says ("fd/0", "exe"), which may be no path.
  * Its length, or -errno. */
 int tracee_link(const struct session *s, pid_t tid, const char *name, char buf[PATH_MAX]);

@@ -54,7 +54,7 @@ static bool is_namesake(const struct session *s, const struct trap *t)
 
 	snprintf(name, sizeof(name), "%d/fd/%d", (int)t->notice.tid, t->held_fd);
 	if (owner_of(s, target->asked, target->asked_size) != OWNER_WORKER ||
-		fstatat(s->cell->procs_fd, name, &held, 0) < 0)
+		tracee_stat(s, name, &held) < 0)
 		return false;
 	for (size_t i = 0; i < s->n_own; i++) {
 		if (fstatat(s->cell->view_fd, s->own[i] + 1, &own, AT_SYMLINK_NOFOLLOW) < 0 ||

@@ -77,7 +77,7 @@ static bool is_its_own(const struct session *s, pid_t tid, int number)
 	struct stat st;
 
 	snprintf(name, sizeof(name), "%d/fd/%d", (int)tid, number);
-	return fstatat(s->cell->procs_fd, name, &st, 0) == 0 && S_ISDIR(st.st_mode);
+	return tracee_stat(s, name, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 /* A path that getsockname(2) has told is that of the socket it was told of. */

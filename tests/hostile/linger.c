@@ -122,6 +122,82 @@ static int leave_it_to_the_broker(const struct sockets *f)
 	return guard_end(&g);
 }
 
+static volatile int shared_fd = -1;
+
+static void *close_it(void *unused)
+{
+	unsigned seed = 1;
+
+	for (;;) {
+		int fd = shared_fd;
+
+		if (fd < 0)
+			continue;
+		for (volatile int i = rand_r(&seed) % 60000; i > 0; i--)
+			;
+		close(fd);
+		shared_fd = -1;
+	}
+	return NULL;
+}
+
+/* The guard ends the worker, who has the other ends, if it hears nothing for so long. */
+static int guard_worker(struct guard *g)
+{
+	int pair[2];
+
+	MUST(pipe2(pair, O_CLOEXEC) == 0);
+	g->pid = fork();
+	if (g->pid == 0) {
+		struct pollfd p = {pair[0], POLLIN, 0};
+		char buf[64];
+
+		close(pair[1]);
+		while (poll(&p, 1, patience_ms) == 1) {
+			if (read(pair[0], buf, sizeof(buf)) <= 0)
+				_exit(0);
+		}
+		kill(getppid(), SIGKILL);
+		_exit(1);
+	}
+	close(pair[0]);
+	g->say_fd = pair[1];
+	MUST(g->pid > 0);
+	return 0;
+}
+
+/* Another thread closes it at any moment of the call: while the broker looks at the table, too. */
+static int close_it_meanwhile(const struct sockets *f)
+{
+	const struct linger hours = {1, 30000};
+	struct sockaddr_in in = loopback_at(0);
+	socklen_t size = sizeof(in);
+	static char waste[65536];
+	int server = socket(AF_INET, SOCK_STREAM, 0), other, fd;
+	pthread_t thread;
+	struct guard g;
+
+	MUST(bind(server, (void *)&in, sizeof(in)) == 0 && listen(server, 1) == 0);
+	getsockname(server, (void *)&in, &size);
+	MUST(guard_worker(&g) == 0 && pthread_create(&thread, NULL, close_it, NULL) == 0);
+	/* The control goes on until it works, which takes some thousands. */
+	for (int i = patience_ms == STALL_MS ? 200000 : 3000; i > 0; i--) {
+		fd = socket(AF_INET, SOCK_STREAM, 0);
+		MUST(fd >= 0 && connect(fd, (void *)&in, sizeof(in)) == 0);
+		other = accept(server, NULL, NULL);
+		MUST(setsockopt(fd, SOL_SOCKET, SO_LINGER, &hours, sizeof(hours)) == 0);
+		while (send(fd, waste, sizeof(waste), MSG_DONTWAIT) > 0)
+			;
+		MUST(write(g.say_fd, "", 1) == 1);
+		shared_fd = fd;
+		connect(fd, (void *)&in, sizeof(in));
+		close(other); /* the thread may wait for it, as it asked to */
+		while (shared_fd >= 0)
+			;
+	}
+	return guard_end(&g);
+}
+
 /* ---- the one who throws it away -------------------------------------------------------------- */
 
 static int send_away(int sock, int fd)
@@ -230,6 +306,11 @@ static void the_broker_waits_for_no_socket_that_it_is_the_last_to_hold(void **st
 	attack(leave_it_to_the_broker);
 }
 
+static void the_broker_waits_for_no_socket_that_is_closed_while_it_looks(void **state)
+{
+	attack(close_it_meanwhile);
+}
+
 static void the_broker_waits_for_no_socket_that_it_throws_away(void **state)
 {
 	attack(have_it_thrown_away);
@@ -244,6 +325,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_broker_waits_for_no_socket_that_it_is_the_last_to_hold),
+		cmocka_unit_test(the_broker_waits_for_no_socket_that_is_closed_while_it_looks),
 		cmocka_unit_test(the_broker_waits_for_no_socket_that_it_throws_away),
 		cmocka_unit_test(the_broker_waits_for_no_connection_that_was_made_to_block),
 	};
