@@ -130,7 +130,8 @@ obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 FILTERS := $(BUILD)/gen/filters
 
 WARDER_OBJ := $(call obj,$(CLI) $(BROKER) $(POLICY) $(CELL) $(COMMON)) $(BUILD)/obj/gen/filters.o
-LIB_OBJ := $(call obj,$(LIB) $(COMMON))
+# libwarder has no global state; the timer of a process has some, and is for warder's own.
+LIB_OBJ := $(call obj,$(LIB) $(filter-out common/hurry.c,$(COMMON)))
 FILES_OBJ := $(call obj,$(FILES) $(COMMON))
 DIALER_OBJ := $(call obj,$(DIALER) $(COMMON)) $(BUILD)/obj/gen/filters.o
 JSON_OBJ := $(call obj,$(JSON) cli/say.c cli/options.c cli/state.c $(COMMON))
