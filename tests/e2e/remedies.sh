@@ -82,7 +82,12 @@ if [ "$(id -u)" = 0 ]; then
 	"$warder" run -v -e "allow rw $dir/d/" -- mkdir "$dir/d/shut/sub" >out 2>err
 	expect_text "and a directory" "to allow it, end -e 1 with: as broker"
 else
-	skip "what as broker lifts" "only root has more authority than the worker"
+	# A broker of an ordinary user's has no more authority than the worker: nothing is promised.
+	echo text >d/closed && chmod 000 d/closed
+	"$warder" run -v --status-fd 3 -e "allow read $dir/d/" -- cat "$dir/d/closed" >out 2>err 3>status
+	expect_text "no denial of the policy" ", 0 denied"
+	check "and no line that would not lift it" sh -c '! grep -q "to allow it" err'
+	expect_text "nor is it counted as such" '"closed":0' status
 fi
 
 finish
