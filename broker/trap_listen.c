@@ -117,7 +117,7 @@ int serve_listen(struct session *s, struct trap *t)
 		return r;
 	if (t->sock.inner || is_hosts) {
 		t->q.own = true;
-		return inside_listen(s, t->sock.fd, t->sock.domain == AF_UNIX, t->backlog);
+		return inside_listen(s, t->sock.fd, is_unix, t->backlog);
 	}
 	if (!is_inet(&t->sock))
 		return refuse(&t->q, EACCES, "a socket from outside of the cell");
