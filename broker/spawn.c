@@ -15,11 +15,11 @@
  * 2 comes before 3 because a process in a domain may no longer inspect one outside.
  */
 #include "broker/spawn.h"
+#include "broker/spawn_failure.h"
 #include "broker/cage.h"
 #include "broker/spawn_dialer.h"
 #include "common/chan.h"
 #include "common/fd.h"
-#include "policy/policy.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -246,69 +246,6 @@ static int start_worker(struct spawn *s, struct failure *f)
 	return 0;
 }
 
-/* Whether the program stands on the host, along the cell's PATH, where the cell has nothing. */
-static bool host_has(const struct cell_spec *spec, char *path, size_t size)
-{
-	const char *at = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
-	const char *env = getenv("PATH"), *name = spec->program;
-	int n;
-
-	if (strchr(name, '/')) {
-		bool relative = name[0] != '/';
-
-		while (relative && name[0] == '.' && name[1] == '/')
-			name += 1 + strspn(name + 1, "/");
-		n = snprintf(path, size, "%s%s%s", relative && spec->cwd ? spec->cwd : "",
-			relative ? "/" : "", name);
-		return n > 0 && (size_t)n < size && access(path, X_OK) == 0;
-	}
-	for (at = env ? env : at; at; at = *at ? at + 1 : NULL) {
-		const char *end = strchrnul(at, ':');
-
-		n = snprintf(path, size, "%.*s/%s", (int)(end - at), at, name);
-		if (*at == '/' && n > 0 && (size_t)n < size && access(path, X_OK) == 0)
-			return true;
-		at = end;
-	}
-	return false;
-}
-
-/* What was named by its path is wanted alone; what PATH led to may need what lies beside it. */
-static int not_found(const struct cell_spec *spec, struct failure *f)
-{
-	char path[PATH_MAX], dir[PATH_MAX], word[PATH_MAX];
-	char *slash;
-
-	if (!host_has(spec, path, sizeof(path)))
-		return fail(f, -ENOENT,
-			"%s: command not found, neither in the cell nor on this host",
-			spec->program);
-	snprintf(dir, sizeof(dir), "%s", path);
-	slash = strrchr(dir, '/');
-	if (!strchr(spec->program, '/') && slash > dir)
-		*slash = '\0';
-	if (policy_quote(dir, word, sizeof(word)) < 0)
-		return fail(f, -ENOENT, "%s is on this host but not in the cell", spec->program);
-	return fail(f, -ENOENT,
-		"%s is on this host (%s) but not in the cell; add the line `runtime %s` to the "
-		"policy",
-		spec->program, path, word);
-}
-
-/* A worker that could not start says why. */
-static int read_report(
-	struct spawn *s, struct worker_report *report, int *ret_exec, struct failure *f)
-{
-	report->failure.text[sizeof(report->failure.text) - 1] = '\0';
-	if (report->exec == 0)
-		return fail(f, report->failure.error, "%s", report->failure.text);
-	*ret_exec = report->exec;
-	if (report->exec == 127)
-		return not_found(s->spec, f);
-	return fail(f, report->failure.error == -ENOENT ? -EACCES : report->failure.error, "%s",
-		report->failure.text);
-}
-
 /* The listener of the worker's filter: until it is here, and the worker without it, no instruction
  * of the program runs. */
 static int await_listener(struct spawn *s, int *ret_exec, struct failure *f)
@@ -320,7 +257,7 @@ static int await_listener(struct spawn *s, int *ret_exec, struct failure *f)
 	int r;
 
 	if (size == (long)sizeof(report) && n == 0)
-		return read_report(s, &report, ret_exec, f);
+		return spawn_failure(s->spec, &report, ret_exec, f);
 	if (size != 1 || n != 1)
 		return fail(f, size < 0 ? (int)size : -EPROTO,
 			"the worker ended before its filter was loaded");
@@ -377,7 +314,7 @@ static int await_exec(struct spawn *s, int *ret_exec, struct failure *f)
 	if (size != (long)sizeof(report))
 		return fail(f, size < 0 ? (int)size : -EPROTO,
 			"the worker ended before its program ran");
-	return read_report(s, &report, ret_exec, f);
+	return spawn_failure(s->spec, &report, ret_exec, f);
 }
 
 static int find_worker(struct cell *c, struct failure *f)
