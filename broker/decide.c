@@ -67,6 +67,13 @@ static bool is_own(const struct session *s, const struct target *t, bool reached
 	return owner == OWNER_WORKER || (rights & ~(unsigned)RIGHTS_SHARED) == 0;
 }
 
+/* What the cell's own are to the policy: no rule gives the worker more there. */
+static const struct policy_answer own_answer = {
+	.verdict = VERDICT_ALLOW,
+	.types = TYPE_FIFO,
+	.mode_max = 0777,
+};
+
 /* The policy's word.  What it said of `asked` is kept in the target: it is asked again once more is
  * known of what was reached, and mostly that is the same. */
 static struct policy_answer ask_policy(struct session *s, struct target *t, bool reached)
@@ -123,26 +130,38 @@ enum verdict decide(struct session *s, struct request *q)
 		return VERDICT_DENY;
 	if (!all.rule) {
 		q->own = true;
-		all = (struct policy_answer){
-			.verdict = VERDICT_ALLOW,
-			.types = TYPE_FIFO,
-			.mode_max = 0777,
-		};
+		all = own_answer;
 	}
 	q->answer = all;
 	return VERDICT_ALLOW;
+}
+
+/* Whether some right set is allowed on both names of a target, and how. */
+static bool would_allow(
+	struct session *s, const struct target *t, unsigned rights, struct policy_answer *ret)
+{
+	struct policy_answer all = {.rule = NULL}, a;
+
+	if (policy_check(s->policy, t->asked, t->asked_size, rights, &a) == VERDICT_ALLOW)
+		merge(&all, &a);
+	else if (!is_own(s, t, false, rights))
+		return false;
+	if (reached_elsewhere(t)) {
+		if (policy_check(s->policy, t->reached, t->reached_size, rights, &a) ==
+			VERDICT_ALLOW)
+			merge(&all, &a);
+		else if (!is_own(s, t, true, rights))
+			return false;
+	}
+	*ret = all.rule ? all : own_answer;
+	return true;
 }
 
 bool decide_would_allow(struct session *s, const struct target *t, unsigned rights)
 {
 	struct policy_answer a;
 
-	return (policy_check(s->policy, t->asked, t->asked_size, rights, &a) == VERDICT_ALLOW ||
-		       is_own(s, t, false, rights)) &&
-	       (!reached_elsewhere(t) ||
-		       policy_check(s->policy, t->reached, t->reached_size, rights, &a) ==
-			       VERDICT_ALLOW ||
-		       is_own(s, t, true, rights));
+	return would_allow(s, t, rights, &a);
 }
 
 bool decide_by_rule(struct session *s, const struct target *t, unsigned rights)
@@ -161,6 +180,20 @@ unsigned decide_rights(struct session *s, const struct target *t, unsigned among
 			have |= right;
 	}
 	return have;
+}
+
+unsigned decide_gained(
+	struct session *s, const struct target *from, const struct target *to, unsigned among)
+{
+	struct policy_answer was, is;
+	unsigned gained = 0;
+
+	for (unsigned right = 1; right <= RIGHT_BIND; right <<= 1) {
+		if ((among & right) && would_allow(s, to, right, &is) &&
+			(!would_allow(s, from, right, &was) || policy_gives_more(&was, &is)))
+			gained |= right;
+	}
+	return gained;
 }
 
 bool decide_may_move(

@@ -23,6 +23,11 @@ bool decide_by_rule(struct session *s, const struct target *t, unsigned rights);
 /* The rights that a target has of `among`, on both of its names. */
 unsigned decide_rights(struct session *s, const struct target *t, unsigned among);
 
+/* Those of `among` that `to` gives and `from` does not, or with less authority, or for fewer types:
+ * what an inode would gain by going from one name to the other. */
+unsigned decide_gained(
+	struct session *s, const struct target *from, const struct target *to, unsigned among);
+
 /* Whether a directory may be renamed without anything beneath it gaining one of `rights`.  Both are
  * resolved. */
 bool decide_may_move(

@@ -118,3 +118,15 @@ int mounts_lead_to_runtime(struct session *s, const struct target *t, bool follo
 		return r;
 	return look(fd, &stx) == 0 && is_noted(&s->runtime_trees, stx.stx_mnt_id);
 }
+
+bool mounts_are_own(const struct session *s, dev_t dev)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < s->n_own; i++) {
+		if (fstatat(s->cell->view_fd, relative(s->own[i]), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			st.st_dev == dev)
+			return true;
+	}
+	return false;
+}

@@ -17,4 +17,11 @@ void mounts_note(struct session *s, const struct target *t);
  */
 int mounts_lead_to_runtime(struct session *s, const struct target *t, bool follow);
 
+/*
+ * Whether a file system is that of one of the cell's private directories, which are mounted for it
+ * alone.  A name does not say so: a descriptor that was handed in has the name that its file has on
+ * the host, "/tmp/x" perhaps.
+ */
+bool mounts_are_own(const struct session *s, dev_t dev);
+
 #endif

@@ -229,16 +229,33 @@ int handle_symlink(struct session *s, struct request *q, uint8_t *data)
 static int check_widening(
 	struct session *s, struct request *q, const struct target *from, const struct target *to)
 {
-	unsigned more =
-		decide_rights(s, to, RIGHTS_CONTENT) & ~decide_rights(s, from, RIGHTS_CONTENT);
+	unsigned more = decide_gained(s, from, to, RIGHTS_CONTENT);
 	char rights[64];
 
-	if (more)
-		return refuse(q, EXDEV, "the new name would give %s on it; copy instead",
-			policy_rights_name(more, rights, sizeof(rights)));
-	if (S_ISDIR(from->mode) && !decide_may_move(s, from, to, RIGHTS_CONTENT))
+	if (!more)
+		return 0;
+	policy_rights_name(more, rights, sizeof(rights));
+	if (more & ~decide_rights(s, from, RIGHTS_CONTENT))
+		return refuse(q, EXDEV, "the new name would give %s on it; copy instead", rights);
+	return refuse(q, EXDEV,
+		"the new name would give %s on it by a rule with more authority or types; "
+		"copy instead",
+		rights);
+}
+
+/*
+ * The same for a rename, and for what lies beneath.  That is asked whatever was seen at the name:
+ * what stands there may be exchanged for a directory before the call, by another session or by the
+ * host, and rename(2) has no way to say that it is to move none.
+ */
+static int check_move(
+	struct session *s, struct request *q, const struct target *from, const struct target *to)
+{
+	int r = check_widening(s, q, from, to);
+
+	if (r == 0 && !decide_may_move(s, from, to, RIGHTS_CONTENT))
 		return refuse(q, EXDEV, "rules beneath the two names differ; copy instead");
-	return 0;
+	return r;
 }
 
 static int rename_rights(struct session *s, struct request *q)
@@ -294,6 +311,25 @@ static int check_ends(struct request *q)
 	return 0;
 }
 
+/*
+ * In the book stands what was at the name when it was looked at.  Where something else has moved, a
+ * second line says what.
+ */
+static int note_moved(struct session *s, struct request *q)
+{
+	struct target *from = &q->target;
+	const struct target *to = &q->target2;
+	struct stat st;
+
+	if (q->own || fstatat(to->fd, to->name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		(st.st_ino == from->ino && st.st_dev == from->dev))
+		return 0;
+	from->dev = st.st_dev;
+	from->ino = st.st_ino;
+	from->mode = st.st_mode;
+	return record_change(s, q);
+}
+
 int handle_rename(struct session *s, struct request *q, uint8_t *data)
 {
 	struct target *from = &q->target, *to = &q->target2;
@@ -309,15 +345,16 @@ int handle_rename(struct session *s, struct request *q, uint8_t *data)
 	if (r == 0)
 		r = check_replace(s, q, &flags);
 	if (r == 0)
-		r = check_widening(s, q, from, to);
+		r = check_move(s, q, from, to);
 	if (r == 0 && (q->flags & RENAME_EXCHANGE))
-		r = check_widening(s, q, to, from);
+		r = check_move(s, q, to, from);
 	if (r == 0)
 		r = change_begin(s, q);
 	if (r < 0)
 		return r;
-	return change_end(
+	r = change_end(
 		s, q, syscall(SYS_renameat2, from->fd, from->name, to->fd, to->name, flags), to);
+	return r < 0 ? r : note_moved(s, q);
 }
 
 int handle_link(struct session *s, struct request *q, uint8_t *data)

@@ -13,6 +13,7 @@
 #include "broker/charge.h"
 #include "broker/decide.h"
 #include "broker/identity.h"
+#include "broker/mounts.h"
 #include "broker/open_path.h"
 #include "broker/own.h"
 #include "broker/resolve.h"
@@ -25,14 +26,19 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-/* A file of the worker's own needs no name: it may be unlinked. */
-static int take_given(struct target *t)
+/* A file of the worker's own needs no name: it may be unlinked.  So its name is no proof that it is
+ * the worker's own. */
+static int take_given(const struct session *s, struct request *q, struct target *t)
 {
 	struct stat st;
 	int r = fd_stat(t->given_fd, &st);
 
 	if (r < 0)
 		return r;
+	if (!mounts_are_own(s, st.st_dev))
+		return refuse(q, EACCES,
+			"a file that was handed in, whose name is that of a place of the cell's "
+			"own; no rule is about it");
 	fd_close(&t->fd);
 	t->fd = fd_take(&t->given_fd);
 	t->dev = st.st_dev;
@@ -65,7 +71,7 @@ static int resolve(struct session *s, struct request *q, struct target *t, bool 
 	if (t->given_fd < 0)
 		return resolve_inode(s, q, t, s->cell->twin_fd, follow);
 	if (q->own)
-		return take_given(t);
+		return take_given(s, q, t);
 	r = resolve_inode(s, q, t, s->cell->twin_fd, false);
 	if (r == -ENOENT)
 		return refuse(q, EACCES, "the descriptor's file has no name any more");

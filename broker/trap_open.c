@@ -6,6 +6,7 @@
  * Runs in: broker.  Trusts: nothing the worker passes.
  */
 #include "broker/trap_open.h"
+#include "broker/mounts.h"
 #include "broker/open_path.h"
 #include "broker/own.h"
 #include "broker/resolve.h"
@@ -49,19 +50,12 @@ static int copy_held(struct session *s, struct trap *t)
 static bool is_namesake(const struct session *s, const struct trap *t)
 {
 	const struct target *target = &t->q.target;
-	struct stat held, own;
+	struct stat held;
 	char name[40];
 
 	snprintf(name, sizeof(name), "%d/fd/%d", (int)t->notice.tid, t->held_fd);
-	if (owner_of(s, target->asked, target->asked_size) != OWNER_WORKER ||
-		tracee_stat(s, name, &held) < 0)
-		return false;
-	for (size_t i = 0; i < s->n_own; i++) {
-		if (fstatat(s->cell->view_fd, s->own[i] + 1, &own, AT_SYMLINK_NOFOLLOW) < 0 ||
-			own.st_dev == held.st_dev)
-			return false;
-	}
-	return true;
+	return owner_of(s, target->asked, target->asked_size) == OWNER_WORKER &&
+	       tracee_stat(s, name, &held) == 0 && !mounts_are_own(s, held.st_dev);
 }
 
 /*

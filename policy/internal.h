@@ -203,6 +203,8 @@ struct matcher {
 	size_t table_size, n_literals;
 	struct affix *affixes; /* affixes[0] is nobody */
 	size_t n_affixes, affixes_room;
+	uint32_t *excepting; /* the roots of the tries that rules with an `except` have */
+	size_t n_excepting, excepting_room;
 	struct scratch *scratch;
 };
 

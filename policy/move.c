@@ -8,7 +8,8 @@
  * /.git/hooks/` would not hold for .git/hooks while .git is called something else.  What the rules
  * say beneath a path is decided by two things: the marks that hold for all beneath, and the nodes
  * of the trie from which patterns go on.  If the nodes are the same under both names, so is all
- * that follows; the marks are then asked about with a child of each that no pattern names.
+ * that follows; the marks are then asked about with a child of each that no pattern names.  What
+ * an `except` takes out is a trie of its own, of which the same is asked.
  */
 #include "policy/trie.h"
 
@@ -59,14 +60,14 @@ static bool goes_on(const struct node *node)
 }
 
 /* The nodes from which patterns go on beneath a path, in active[0]. */
-static size_t nodes_beneath(const struct matcher *m, const char *path, size_t size)
+static size_t nodes_beneath(const struct matcher *m, uint32_t root, const char *path, size_t size)
 {
 	const char *end = path + size;
 	uint32_t *set = m->scratch->active[0], *other = m->scratch->active[1];
 	size_t n, kept = 0;
 
 	next_stamp(m);
-	n = enter(m, set, 0, TRIE_ROOT);
+	n = enter(m, set, 0, root);
 	for (path++; path < end && n > 0;) {
 		const char *slash = memchr(path, '/', (size_t)(end - path));
 		const char *to = slash ? slash : end;
@@ -97,62 +98,61 @@ static bool same_nodes(const struct matcher *m, const uint32_t *a, const uint32_
 	return true;
 }
 
-static bool allowed_beneath(const struct policy *p, const char *path, size_t size, unsigned right)
+/* What is allowed of a child that no pattern names. */
+static bool allowed_beneath(const struct policy *p, const char *path, size_t size, unsigned right,
+	struct policy_answer *ret)
 {
 	char child[PATH_MAX + sizeof(CHILD)];
-	struct policy_answer a;
 
 	if (size == 1)
 		size = 0;
 	memcpy(child, path, size);
 	memcpy(child + size, CHILD, sizeof(CHILD));
-	return policy_check(p, child, size + sizeof(CHILD) - 1, right, &a) == VERDICT_ALLOW;
+	return policy_check(p, child, size + sizeof(CHILD) - 1, right, ret) == VERDICT_ALLOW;
 }
 
-/* The tries of `except` targets are not compared: a rule that has one and reaches here is enough
- * to say no. */
-static bool exceptions_reach(const struct policy *p, const char *path, size_t size)
+static bool gains_beneath(const struct policy *p, const char *from, size_t from_size,
+	const char *to, size_t to_size, unsigned right)
 {
-	for (size_t i = 0; i < p->n_trees; i++) {
-		const struct policy_tree *t = &p->trees[i].pub;
-		const char *spellings[] = {t->prefix, t->resolved};
+	struct policy_answer was, is;
 
-		if (!p->rules[t->rule].except_root)
-			continue;
-		for (size_t j = 0; j < 2; j++) {
-			const char *s = spellings[j];
-			size_t n = strlen(s);
+	return allowed_beneath(p, to, to_size, right, &is) &&
+	       (!allowed_beneath(p, from, from_size, right, &was) || policy_gives_more(&was, &is));
+}
 
-			if (n <= 1 || size == 1 ||
-				(memcmp(s, path, n < size ? n : size) == 0 &&
-					(n == size || (n < size ? path[n] : s[size]) == '/')))
-				return true;
-		}
-	}
-	return false;
+bool policy_gives_more(const struct policy_answer *than, const struct policy_answer *a)
+{
+	return a->as > than->as || (a->types & ~than->types);
+}
+
+/* Whether the patterns of one trie go on in the same way beneath both. */
+static bool same_patterns(const struct matcher *m, uint32_t root, const char *from,
+	size_t from_size, const char *to, size_t to_size)
+{
+	size_t n = nodes_beneath(m, root, from, from_size);
+
+	memcpy(m->scratch->active[2], m->scratch->active[0], n * sizeof(uint32_t));
+	return nodes_beneath(m, root, to, to_size) == n &&
+	       same_nodes(m, m->scratch->active[2], m->scratch->active[0], n);
 }
 
 bool policy_may_move(const struct policy *p, const char *from, size_t from_size, const char *to,
 	size_t to_size, unsigned rights)
 {
 	const struct matcher *m = &p->matcher;
-	size_t n;
 
 	if (!p->compiled || from_size == 0 || to_size == 0 || from_size >= PATH_MAX ||
 		to_size >= PATH_MAX)
 		return false;
-	if (exceptions_reach(p, from, from_size) || exceptions_reach(p, to, to_size))
+	if (!same_patterns(m, TRIE_ROOT, from, from_size, to, to_size))
 		return false;
-	n = nodes_beneath(m, from, from_size);
-	memcpy(m->scratch->active[2], m->scratch->active[0], n * sizeof(uint32_t));
-	if (nodes_beneath(m, to, to_size) != n ||
-		!same_nodes(m, m->scratch->active[2], m->scratch->active[0], n))
-		return false;
+	for (size_t i = 0; i < m->n_excepting; i++)
+		if (!same_patterns(m, m->excepting[i], from, from_size, to, to_size))
+			return false;
 	/* A socket beneath is reached by its name, whatever the mover asked for. */
 	rights |= RIGHTS_SOCK;
 	for (unsigned right = 1; right <= RIGHT_BIND; right <<= 1)
-		if ((rights & right) && allowed_beneath(p, to, to_size, right) &&
-			!allowed_beneath(p, from, from_size, right))
+		if ((rights & right) && gains_beneath(p, from, from_size, to, to_size, right))
 			return false;
 	return true;
 }

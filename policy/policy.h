@@ -63,6 +63,10 @@ struct policy_answer {
 	unsigned timeout_ms; /* `timeout` of the deciding rule; 0 when not said */
 };
 
+/* Whether of two answers that allow the second gives more: a greater authority, or further types.
+ */
+bool policy_gives_more(const struct policy_answer *than, const struct policy_answer *a);
+
 /* What answer.rule says of the policy's own files and warder's state. */
 #define POLICY_SELF "self-protection"
 
@@ -327,8 +331,8 @@ bool policy_names(const struct policy *p, const char *path, size_t size);
 
 /*
  * Whether a directory may go from one name to another without anything beneath it gaining one of
- * `rights`: no rule has more to say beneath `to` than beneath `from`, or other things to say.  No
- * where it cannot tell.
+ * `rights`, nor by one that it has more than before (policy_gives_more()): no rule has more to say
+ * beneath `to` than beneath `from`, or other things to say.
  */
 bool policy_may_move(const struct policy *p, const char *from, size_t from_size, const char *to,
 	size_t to_size, unsigned rights);

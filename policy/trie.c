@@ -255,12 +255,16 @@ static int add_tree_marks(struct policy *p, size_t i)
 
 static int add_excepts(struct policy *p, struct rule *rule)
 {
+	struct matcher *m = &p->matcher;
+
 	rule->except_root = 0;
 	if (rule->n_excepts == 0)
 		return 0;
 	rule->except_root = add_node(p, 0);
-	if (!rule->except_root)
+	if (!rule->except_root || !store_grow(p, &m->excepting, m->n_excepting, &m->excepting_room,
+					  sizeof(*m->excepting)))
 		return -ENOMEM;
+	m->excepting[m->n_excepting++] = rule->except_root;
 	for (size_t i = rule->first_except; i < rule->first_except + rule->n_excepts; i++) {
 		const struct except *e = &p->excepts[i];
 		int r = add_pattern(p, rule->except_root, e->pattern.prefix, &e->pattern,
@@ -310,6 +314,7 @@ void trie_free(struct policy *p)
 	free(m->marks);
 	free(m->table);
 	free(m->affixes);
+	free(m->excepting);
 	if (m->scratch) {
 		for (size_t i = 0; i < 3; i++)
 			free(m->scratch->active[i]);

@@ -400,9 +400,72 @@ static void a_directory_with_rules_beneath_stays_where_it_is(void **state)
 	assert_int_equal(ask(w, MSG_RENAME, request2("/w/p", "/w/r", 0)), 0);
 	assert_int_equal(ask_open(w, "/w/r/.git/hooks/h", O_WRONLY | O_CREAT), -EACCES);
 	assert_int_equal(ask(w, MSG_RENAME, request2("/w/q", "/x/q", 0)), 0);
+	/* Nor a file: what stands at a name may be a directory by the time it is moved. */
+	put_file(w, "/w/f", "f");
+	assert_int_equal(ask(w, MSG_RENAME, request2("/w/f", "/w/r/git", 0)), 0);
+	assert_int_equal(ask(w, MSG_RENAME, request2("/w/r/git", "/x/.git", 0)), -EXDEV);
 	/* A directory of files that could be deleted but not read. */
 	assert_int_equal(ask(w, MSG_RENAME, request2("/inbox/d", "/w/d", 0)), -EXDEV);
 	assert_int_equal(ask(w, MSG_RENAME, request2("/x/d", "/inbox/e", 0)), 0);
+	world_free(w);
+}
+
+/* What `as broker` and `type` say of a name is not said of what is put there. */
+static void a_move_gains_neither_authority_nor_types(void **state)
+{
+	struct world *w = world_new();
+	static const struct {
+		const char *from, *to;
+		int result;
+	} cases[] = {
+		{"/w/secret", "/w/x.log", -EXDEV},
+		{"/w/secret", "/w/x.fifo", -EXDEV},
+		{"/w/secret", "/b/secret", -EXDEV},
+		{"/w/d", "/b/d", -EXDEV},
+		{"/w/secret", "/w/s", 0},
+		{"/w/y.log", "/w/z.log", 0},
+		{"/w/y.log", "/w/y", 0},
+		{"/b/c", "/w/c", 0},
+	};
+
+	put_dir(w, "/w");
+	put_dir(w, "/w/d");
+	put_dir(w, "/b");
+	put_file(w, "/b/c", "c");
+	put_file(w, "/w/secret", "s");
+	put_file(w, "/w/y.log", "y");
+	world_ready(w, "allow rw /w/\nallow rw /w/*.log as broker\nallow rw /w/*.fifo type fifo\n"
+		       "allow rw /b/ as broker\n");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int r = ask(w, MSG_LINK, request2(cases[i].from, cases[i].to, 0));
+
+		if (cases[i].result < 0 && strcmp(cases[i].from, "/w/d") != 0 &&
+			r != cases[i].result)
+			fail_msg("link %s to %s: %d", cases[i].from, cases[i].to, r);
+		if (cases[i].result < 0)
+			r = ask(w, MSG_RENAME, request2(cases[i].from, cases[i].to, 0));
+		if (r != cases[i].result)
+			fail_msg("%s to %s: %d", cases[i].from, cases[i].to, r);
+	}
+	world_free(w);
+}
+
+/* Files go to and fro in a tree of which something is taken out. */
+static void an_exception_holds_only_what_leads_to_it(void **state)
+{
+	struct world *w = world_new();
+
+	put_dir(w, "/w");
+	put_dir(w, "/w/d");
+	put_dir(w, "/w/keep");
+	put_file(w, "/w/f", "f");
+	put_file(w, "/w/keep/k", "k");
+	world_ready(w, "allow rw /w/ except /w/keep/ /w/**/own/secret\n");
+	assert_int_equal(ask(w, MSG_RENAME, request2("/w/f", "/w/g", 0)), 0);
+	assert_int_equal(ask(w, MSG_RENAME, request2("/w/g", "/w/d/f", 0)), 0);
+	assert_int_equal(ask(w, MSG_RENAME, request2("/w/d", "/w/e", 0)), 0);
+	assert_int_equal(ask(w, MSG_RENAME, request2("/w/e", "/w/own", 0)), -EXDEV);
+	assert_int_equal(ask(w, MSG_RENAME, request2("/w/keep", "/w/open", 0)), -EACCES);
 	world_free(w);
 }
 
@@ -624,6 +687,8 @@ int main(void)
 		T(an_exchange_swaps_and_needs_all_of_both),
 		T(no_move_or_link_widens_what_may_be_done),
 		T(a_directory_with_rules_beneath_stays_where_it_is),
+		T(a_move_gains_neither_authority_nor_types),
+		T(an_exception_holds_only_what_leads_to_it),
 		T(a_socket_is_not_moved_to_where_it_may_be_connected),
 		T(links_are_made_of_regular_files_one_could_write),
 		T(symlinks_hold_any_text_and_grant_nothing),
