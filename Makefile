@@ -244,17 +244,24 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(TEST_OBJ)
 
 .PRECIOUS: $(BUILD)/obj/%.o
 
+# Stands above each test, and needs nothing of ours.
+REAP := $(BUILD)/tests/reap
+
+$(REAP): $(BUILD)/obj/tests/reap.o
+	@mkdir -p $(@D)
+	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS)
+
 RUN_TESTS = BUILD=$(abspath $(BUILD)) tests/run
 
 .PHONY: check check-unit check-e2e check-cell check-hostile check-layers
 check: check-layers check-unit check-cell check-e2e check-hostile
-check-unit: all $(call test_bins,unit)
+check-unit: all $(REAP) $(call test_bins,unit)
 	$(RUN_TESTS) unit $(call test_bins,unit) $(call test_scripts,unit)
-check-e2e: all $(call test_bins,e2e)
+check-e2e: all $(REAP) $(call test_bins,e2e)
 	$(RUN_TESTS) e2e $(call test_bins,e2e) $(call test_scripts,e2e)
-check-cell: all $(call test_bins,cell)
+check-cell: all $(REAP) $(call test_bins,cell)
 	$(RUN_TESTS) cell $(call test_bins,cell) $(call test_scripts,cell)
-check-hostile: all $(call test_bins,hostile)
+check-hostile: all $(REAP) $(call test_bins,hostile)
 	$(RUN_TESTS) hostile $(call test_bins,hostile) $(call test_scripts,hostile)
 check-layers:
 	tests/layers

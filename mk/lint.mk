@@ -8,7 +8,7 @@ LINT_SCRIPTS = $(wildcard .ci/run tests/run tests/layers tests/*/*.sh tests/*/*/
 
 # All test and bench programs, built but not run.
 .PHONY: tests
-tests: $(foreach kind,unit cell e2e hostile,$(call test_bins,$(kind)))
+tests: $(REAP) $(foreach kind,unit cell e2e hostile,$(call test_bins,$(kind)))
 
 .PHONY: lint
 lint:

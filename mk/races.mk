@@ -5,6 +5,6 @@ RACE_TRIES ?= 1000000
 RACES := $(addprefix $(BUILD)/tests/hostile/,trap_races sock_races)
 
 .PHONY: check-races
-check-races: all $(RACES)
+check-races: all $(REAP) $(RACES)
 	TEST_TIMEOUT=3600 RACE_OPENS=$(RACE_TRIES) RACE_CONNECTS=$(RACE_TRIES) \
 		$(RUN_TESTS) hostile $(RACES)

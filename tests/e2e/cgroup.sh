@@ -4,7 +4,7 @@
 # control group is delegated.
 #
 # Which of the two this host allows is asked of warder doctor; `make check-vm` runs both, with what
-# makes a group for one command in SCOPE.
+# makes a group for one command in SCOPE.  RUN_ALONE: control groups are the whole machine's.
 . "$(dirname "$0")/lib.sh"
 
 python=/usr/bin/python3

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # examples.sh - the policies of docs/examples with the commands that stand at their head.
+# RUN_ALONE: the examples name their ports.
 . "$(dirname "$0")/lib.sh"
 
 # What is outside and must stay out of reach.

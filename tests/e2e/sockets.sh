@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # sockets.sh - programs that know nothing of warder, and what they reach by their sockets.
+# RUN_ALONE: a free port must stay free.
 . "$(dirname "$0")/lib.sh"
 
 python=/usr/bin/python3

@@ -3,6 +3,7 @@
 # callers.sh - callers that are stopped, frozen or gone while the broker has their call.
 #
 # RUN_ONCE: root chooses the numbers of processes, and freezes a control group.
+# RUN_ALONE: for the numbers.
 # shellcheck source=tests/hostile/lib.sh
 . "$TOP/tests/hostile/lib.sh"
 

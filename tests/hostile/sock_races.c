@@ -4,6 +4,7 @@
  * was looked at, by what is left of a socket, and by what no address is.
  *
  * The same attacks run against a supervisor that looks and lets the kernel go on, where they work.
+ * RUN_ALONE: the racers need both processors.
  */
 #include "tests/unit/socket_world.h"
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # sockets.sh - a worker that listens where no rule says so, and sockets of which somebody else holds
 # a part.  Each attack is made without a cell too, where it does what it is there for.
+# RUN_ALONE: a free port must stay free.
 . "$TOP/tests/e2e/lib.sh"
 
 python=/usr/bin/python3

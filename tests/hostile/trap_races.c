@@ -5,6 +5,7 @@
  * Each race opens the same thing again and again, which is at one moment a file that may be read
  * and at another one that may not.  Outside the cell both are opened; inside, never the second, and
  * both must have been met, or nothing was raced for.
+ * RUN_ALONE: the racers need both processors.
  */
 #include "tests/hostile/trap_inside.h"
 

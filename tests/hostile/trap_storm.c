@@ -3,6 +3,7 @@
  * trap_storm.c - a worker whose threads, signals and limits are set against the broker.
  *
  * Each scenario counts what it saw and prints it; the ledger must say the same.
+ * RUN_ALONE: its storms are as many as one machine stands.
  */
 #include "tests/hostile/trap_inside.h"
 
