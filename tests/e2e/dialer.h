@@ -415,7 +415,7 @@ static struct dial_message answer(int *ret_fd)
 }
 
 /* Answers the dialer's questions until the descriptor is readable. */
-static bool serve_until(int fd, int timeout_ms)
+static inline bool serve_until(int fd, int timeout_ms)
 {
 	struct dial_message m;
 
@@ -537,5 +537,22 @@ static int tear_down(void **state)
 		if (missing) \
 			skip(); \
 	} while (0)
+
+static inline struct dial_message tcp_to(const char *host, unsigned port)
+{
+	return (struct dial_message){.op = DIAL_TCP,
+		.wait = true,
+		.timeout_ms = 10000,
+		.n_addresses = 1,
+		.addresses = {dial_to(host, port)}};
+}
+
+static inline void set_option(struct dial_message *m, int level, int option, int value)
+{
+	struct dial_option *o = &m->options[m->n_options++];
+
+	*o = (struct dial_option){(uint16_t)level, (uint16_t)option, sizeof(value), {0}};
+	memcpy(o->value, &value, sizeof(value));
+}
 
 #endif
