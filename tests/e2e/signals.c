@@ -6,7 +6,7 @@
  * Each scenario is run twice by this same program, called with --run: by the worker's user as it
  * is, and in a cell.  It says what it sees; both must say the same.  What it waits for is a FIFO's
  * other end, or room in the queue of a listener of the tester's that is full until somebody
- * connects to the gate.
+ * connects to the gate.  RUN_ALONE: its signals come by the clock, whether a call waits yet or not.
  */
 #include "tests/e2e/signals_run.h"
 #include "tests/hostile/inside.h"
