@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * dialer.c - the dialer's sockets, its cage and its channel, by the real binary.
+ *
+ * RUN_ALONE: how many descriptors are in flight is counted for a user, not for a process.
  */
 #include "tests/e2e/dialer.h"
 

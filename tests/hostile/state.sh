@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # state.sh - what a worker finds in its cell: no capability, no stray descriptor, no other process.
+# RUN_ALONE: how many descriptors are in flight is counted for a user, not for a process.
 # shellcheck source=tests/hostile/lib.sh
 . "$TOP/tests/hostile/lib.sh"
 

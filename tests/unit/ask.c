@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ask.c - the ask door itself: phases, lies, limits, answers that cannot be delivered or recorded.
+ *
+ * RUN_ALONE: how many descriptors are in flight is counted for a user, not for a process.
  */
 #include "tests/unit/world.h"
 

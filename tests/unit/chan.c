@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * chan.c - tests of the channel: whatever a peer attaches, what is not expected is closed.
+ *
+ * RUN_ALONE: how many descriptors are in flight is counted for a user, not for a process.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ops_socket_later.c - sockets through the ask door: answers that come later, or to nobody.
+ *
+ * RUN_ALONE: how many descriptors are in flight is counted for a user, not for a process.
  */
 #include "tests/unit/asking_world.h"
 
