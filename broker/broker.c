@@ -70,8 +70,11 @@ static int open_ledger(struct run *run, struct failure *f)
 		return fail(f, -ENOMEM, "cannot open the ledger: %m");
 	fd = run->args->ledger_fd;
 	r = ledger_init(run->ledger, &fd);
-	if (r == 0)
+	if (r == 0) {
+		run->ledger->sync = policy_settings(run->args->policy)->ledger_sync;
+		run->ledger->tell_unsynced = run->args->unsynced;
 		r = record_session(run->ledger, run->args);
+	}
 	if (r == -EMSGSIZE)
 		return fail(f, r,
 			"the policy's text is too long for the ledger's first record, which holds "

@@ -29,7 +29,10 @@ struct broker_args {
 	const char *policy_text; /* that text, if the session record is to hold it; else NULL */
 	size_t policy_size;
 	const char *dialer; /* where its program stands; needed where the policy names sockets */
-	int control_fd;     /* serve: SEQPACKET to the supervisor (messages MSG_CLIENT), or -1 */
+	/* Called once, where the policy says `ledger sync batch` and the ledger cannot be brought
+	 * to disk: errno.  Nothing is granted any more. */
+	void (*unsynced)(int error);
+	int control_fd; /* serve: SEQPACKET to the supervisor (messages MSG_CLIENT), or -1 */
 	/* Called once, when the worker has been started and the broker is caged: its pid. */
 	void (*started)(void *ctx, pid_t pid);
 	void *ctx;

@@ -7,6 +7,9 @@
  * Lines are collected in one buffer and written with one write(2), since the call costs more than
  * six lines do.  The broker is the file's only writer; O_APPEND keeps a mistake about that from
  * overwriting anything.
+ *
+ * An fdatasync(2) that failed is not made again: the kernel tells of an error once, and may have
+ * given up the pages that it could not write, so that a later success would say nothing of them.
  */
 #include "broker/ledger.h"
 #include "common/fd.h"
@@ -72,6 +75,9 @@ int ledger_init(struct ledger *l, int *fd)
 	l->next = 1;
 	l->lost = 0;
 	l->torn = false;
+	l->sync = l->grants = false;
+	l->unsynced = 0;
+	l->tell_unsynced = NULL;
 	l->second = -1;
 	l->head.size = 0;
 	l->used = 0;
@@ -262,6 +268,13 @@ static void put_head(struct ledger *l, struct jsonl *j, const struct record *r)
 	memcpy(h->text, from, size);
 }
 
+/* Whether something leaves, begins or ends with it: what has to be on disk before. */
+static bool needs_disk(const struct record *r)
+{
+	return r->event == EVENT_GRANT || r->event == EVENT_SESSION || r->event == EVENT_SPAWN ||
+	       r->event == EVENT_END || r->has_fd;
+}
+
 int ledger_add(struct ledger *l, const struct record *r)
 {
 	struct jsonl j = jsonl_begin(l->buffer + 1 + l->used, sizeof(l->buffer) - 1 - l->used);
@@ -288,6 +301,8 @@ int ledger_add(struct ledger *l, const struct record *r)
 		return -ENOSPC;
 	l->used += (size_t)size;
 	l->next++;
+	/* The end is told also where it cannot be brought to disk. */
+	l->grants |= needs_disk(r) && (r->event != EVENT_END || !l->unsynced);
 	return 0;
 }
 
@@ -305,15 +320,12 @@ static bool cut_off(const struct ledger *l, size_t written)
 	       ftruncate(l->fd, st.st_size - (off_t)written) == 0;
 }
 
-int ledger_commit(struct ledger *l)
+/* All lines that wait; *ret_done bytes of `size` went to the file.  0 or an errno, positive. */
+static int write_lines(const struct ledger *l, const char *from, size_t size, size_t *ret_done)
 {
-	const char *from = l->torn ? l->buffer : l->buffer + 1;
-	size_t size = l->torn ? l->used + 1 : l->used;
 	size_t done = 0;
 	int error = 0;
 
-	if (l->used == 0)
-		return 0;
 	while (done < size && error == 0) {
 		ssize_t n = write(l->fd, from + done, size - done);
 
@@ -322,7 +334,36 @@ int ledger_commit(struct ledger *l)
 		else if (n == 0 || errno != EINTR)
 			error = n == 0 ? EIO : errno;
 	}
+	*ret_done = done;
+	return error;
+}
+
+/* 0 or an errno, positive. */
+static int sync_lines(struct ledger *l)
+{
+	if (fdatasync(l->fd) == 0)
+		return 0;
+	l->unsynced = errno;
+	if (l->tell_unsynced)
+		l->tell_unsynced(l->unsynced);
+	return l->unsynced;
+}
+
+int ledger_commit(struct ledger *l)
+{
+	const char *from = l->torn ? l->buffer : l->buffer + 1;
+	size_t size = l->torn ? l->used + 1 : l->used;
+	size_t done = 0;
+	int error = l->grants ? l->unsynced : 0;
+
+	if (l->used == 0)
+		return 0;
+	if (error == 0)
+		error = write_lines(l, from, size, &done);
+	if (error == 0 && l->sync && l->grants)
+		error = sync_lines(l);
 	l->used = 0;
+	l->grants = false;
 	l->lost += error != 0;
 	if (error == 0) {
 		l->torn = false;
@@ -330,7 +371,7 @@ int ledger_commit(struct ledger *l)
 		l->next = l->seq + 1;
 		return -error;
 	} else {
-		l->torn = true;
+		l->torn = done < size;
 	}
 	l->seq = l->next - 1;
 	return -error;

@@ -4,7 +4,9 @@
  *
  * Records of one message are collected and written with one write(2) by ledger_commit(); only then
  * may the answers leave.  A record that cannot be written is a denial of all that it covers.
- * ledger.c is the one file that writes the ledger.
+ * With `sync` a commit that grants something also waits until its lines are on disk, once for all
+ * of them; denials go along with the next, since nothing leaves by them. ledger.c is the one file
+ * that writes the ledger.
  *
  * One line is one JSON object.  Strings that are not UTF-8 are written as common/jsonl.h says, with
  * a second field "NAME_bytes":true.  The caller blocks SIGXFSZ: RLIMIT_FSIZE is then EFBIG.
@@ -86,8 +88,13 @@ struct ledger {
 	char session[40]; /* random id of this session, hex */
 	uint64_t lost;    /* commits that failed; the lines of each are gone */
 	bool torn;        /* a write stopped half way and could not be cut off */
-	int64_t second;   /* whose text stands in `clock` */
-	char clock[20];   /* "2026-01-31T23:59:59." */
+	bool sync;        /* `ledger sync batch`; the owner sets it after ledger_init() */
+	bool grants;      /* something leaves by a line that waits for its commit */
+	int unsynced; /* errno of the fdatasync(2) that failed; then nothing is granted any more */
+	/* Called once, then; NULL: nobody is told. */
+	void (*tell_unsynced)(int error);
+	int64_t second; /* whose text stands in `clock` */
+	char clock[20]; /* "2026-01-31T23:59:59." */
 	/* What the last line said of who asked, and for what, as it stands there. */
 	struct ledger_head {
 		enum ledger_event event;
@@ -108,10 +115,10 @@ void ledger_deinit(struct ledger *l);
 /* Adds a record to what the next commit writes.  0; -ENOSPC where the buffer is full (commit
  * first); never half a record. */
 int ledger_add(struct ledger *l, const struct record *r);
-/* Writes all that was added.  0; -errno: nothing may be handed over; the lines are dropped and
- * their numbers given again, unless part of them stands in the file and could not be cut off: then
- * the next line begins on a line of its own, and the lines before claim more than was handed
- * over, never less. */
+/* Writes all that was added, and brings it to disk where that is set and something is granted by
+ * it. 0; -errno: nothing may be handed over; the lines are dropped and their numbers given again,
+ * unless part of them stands in the file and could not be cut off: then the next line begins on a
+ * line of its own, and the lines before claim more than was handed over, never less. */
 int ledger_commit(struct ledger *l);
 /* Add and commit.  -EMSGSIZE: the record alone is too long. */
 int ledger_write(struct ledger *l, const struct record *r);

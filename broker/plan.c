@@ -483,6 +483,7 @@ int plan_init(struct plan *p, const struct broker_args *a, struct failure *f)
 				.argv = a->argv,
 				.cwd = a->cwd,
 				.tty_fd = -1,
+				.ledger_sync = set->ledger_sync,
 			},
 	};
 	r = plan_user(p, set, f);

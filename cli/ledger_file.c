@@ -6,6 +6,7 @@
  * user can write.
  */
 #include "cli/ledger_file.h"
+#include "cli/say.h"
 #include "common/fd.h"
 
 #include <dirent.h>
@@ -317,6 +318,40 @@ static bool holds(int dir_fd, const char *name, const char *text, size_t size)
 	       memcmp(copy, text, size) == 0;
 }
 
+static int sync_file(int dir_fd, const char *name, int flags)
+{
+	autofd fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | flags);
+
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+/* `ledger sync batch`: the text, and the names of text and ledger (fsync(2) of a file does not
+ * bring its name to disk), up to the first directory of somebody else's: those above were not made
+ * here. */
+static int sync_names(int dir_fd, const char *text)
+{
+	char up[3 * 16] = ".";
+	struct stat st;
+	ino_t below = 0;
+	int r = sync_file(dir_fd, text, 0);
+
+	while (r == 0 && strlen(up) + 3 < sizeof(up)) {
+		/* "/.." is "/" itself. */
+		if (fstatat(dir_fd, up, &st, 0) < 0 || st.st_uid != geteuid() || st.st_ino == below)
+			break;
+		r = sync_file(dir_fd, up, O_DIRECTORY);
+		below = st.st_ino;
+		strcat(up, "/..");
+	}
+	return r;
+}
+
+void ledger_say_unsynced(int error)
+{
+	errno = error;
+	say("the ledger cannot be brought to disk: %m; from here on nothing is granted");
+}
+
 int ledger_keep_policy(const struct ledger_file *l, const struct policy *policy,
 	char ret_hash[POLICY_HASH_SIZE], struct failure *f)
 {
@@ -338,5 +373,12 @@ int ledger_keep_policy(const struct ledger_file *l, const struct policy *policy,
 	if (r < 0)
 		return fail(
 			f, r, "cannot keep the policy's text beside the ledger %s: %m", l->path);
+	if (policy_settings(policy)->ledger_sync)
+		r = sync_names(l->dir_fd, name);
+	if (r < 0)
+		return fail(f, r,
+			"`ledger sync batch`: cannot bring the ledger's directory to disk, beside "
+			"%s: %m",
+			l->path);
 	return 0;
 }

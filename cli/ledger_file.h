@@ -36,8 +36,12 @@ int ledger_file_new(const char *below, const char *tag, struct ledger_file *ret,
 int ledger_file_named(const char *where, struct ledger_file *ret, struct failure *f);
 
 /* Keeps the policy's text beside the ledger, in a file of mode 0400 named HASH.policy, and returns
- * the hash: BLAKE2b of 256 bits in hex.  Without a directory beside it there is the hash alone. */
+ * the hash: BLAKE2b of 256 bits in hex.  Without a directory beside it there is the hash alone.
+ * Where the policy says `ledger sync batch`, text and names are on disk afterwards. */
 int ledger_keep_policy(const struct ledger_file *l, const struct policy *policy,
 	char ret_hash[POLICY_HASH_SIZE], struct failure *f);
+
+/* The sentence of a ledger that cannot be brought to disk any more (struct broker_args). */
+void ledger_say_unsynced(int error);
 
 #endif

@@ -35,7 +35,7 @@ static const struct option_row rows[] = {
 	POLICY_OPTION_ROWS,
 	{"chdir", 'C', "DIR", "start in DIR, which is also what ./ means"},
 	{"fd", 0, "N", "let COMMAND inherit descriptor N; may be repeated"},
-	{"ledger", 0, "FILE|fd:N", "write the ledger there"},
+	{"ledger", 0, "FILE|fd:N", "write the ledger there; \"sync batch\": bring it to disk"},
 	{"status-fd", 0, "N", "tell start and end on descriptor N, in JSON Lines"},
 	{"quiet", 'q', NULL, "no summary at the end"},
 	{"verbose", 'v', NULL, "a summary although standard error is no terminal, and warnings"},
@@ -117,7 +117,10 @@ static int take_option(struct run *run, const struct options *o, size_t i, const
 	}
 	if (row->name && strcmp(row->name, "fd") == 0)
 		return take_fd(run, o, value);
-	if (row->name && strcmp(row->name, "ledger") == 0)
+	/* "sync batch" is a setting of its own; what else it names is a place. */
+	if (row->name && strcmp(row->name, "ledger") == 0 && strncmp(value, "sync ", 5) == 0)
+		policy_options_flag(&run->policy, "ledger", value);
+	else if (row->name && strcmp(row->name, "ledger") == 0)
 		run->ledger = value;
 	else if (row->name && strcmp(row->name, "status-fd") == 0)
 		run->status = value;
@@ -289,6 +292,7 @@ static int session(struct run *run, char **command, struct broker_result *result
 		.policy_hash = run->hash,
 		.control_fd = -1,
 		.started = started,
+		.unsynced = ledger_say_unsynced,
 		.ctx = run,
 	};
 	int r;

@@ -86,6 +86,7 @@ static _Noreturn void slot_main(const struct slot_plan *plan, unsigned number)
 		.tty_fd = -1,
 		.control_fd = CONTROL,
 		.started = tell_ready,
+		.unsynced = ledger_say_unsynced,
 	};
 	char hash[POLICY_HASH_SIZE], shown[1024];
 	int r = open_ledger(plan, number, &ledger, hash, &result.failure);

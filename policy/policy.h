@@ -100,6 +100,7 @@ enum policy_setting {
 	SET_LIMIT_HELD,
 	SET_ACCEPT,
 	SET_LEDGER,
+	SET_LEDGER_SYNC,
 	SET_CLIENTS,
 	SET_WORKERS,
 	SET_IDENTITY,
@@ -130,6 +131,7 @@ struct policy_settings {
 	uint64_t limit_held;     /* descriptors the worker may hold at once */
 	unsigned accept;         /* enum policy_layer set */
 	const char *ledger; /* absolute path or "fd:N"; as a flag also relative; NULL: default */
+	bool ledger_sync;   /* `ledger sync batch` */
 	uint64_t workers;   /* slots of `serve` */
 };
 

@@ -349,6 +349,17 @@ static int set_ledger(struct policy *p, const struct word *w, int n)
 	return r;
 }
 
+/* "batch": once for all records of a message, which is as far as one can go: they leave together.
+ */
+static int set_ledger_sync(struct policy *p, const struct word *w, int n)
+{
+	if (!word_is(w, "batch"))
+		return error_at(p, w->column,
+			"unknown way to sync the ledger \"%s\"; write \"ledger sync batch\"", w->s);
+	p->settings.ledger_sync = true;
+	return 0;
+}
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 #define MANY 1000000
@@ -376,7 +387,7 @@ static const struct setting {
 	{"limit", "held", SET_LIMIT_HELD, false, false, 1, set_held},
 	{"accept", NULL, SET_ACCEPT, true, true, MANY, set_accept},
 	{"ledger", "key", SET_LEDGER, true, false, MANY, NULL},
-	{"ledger", "sync", SET_LEDGER, true, false, MANY, NULL},
+	{"ledger", "sync", SET_LEDGER_SYNC, true, false, 1, set_ledger_sync},
 	{"ledger", NULL, SET_LEDGER, true, false, 1, set_ledger},
 	{"clients", NULL, SET_CLIENTS, false, false, MANY, NULL},
 	{"workers", NULL, SET_WORKERS, false, false, 1, set_workers},

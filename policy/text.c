@@ -247,6 +247,8 @@ static void print_settings(struct policy *p, FILE *f)
 	/* A relative one is the command line's, which said it for this run alone. */
 	if (given(p, SET_LEDGER) && (s->ledger[0] == '/' || strncmp(s->ledger, "fd:", 3) == 0))
 		print_list(p, f, SET_LEDGER, "ledger", (const char *const *)&s->ledger, 1, false);
+	if (given(p, SET_LEDGER_SYNC))
+		fprintf(f, "ledger sync batch\t# %s\n", p->setting_origin[SET_LEDGER_SYNC]);
 	print_number(p, f, SET_WORKERS, "workers", s->workers, "");
 }
 

@@ -125,6 +125,8 @@ struct cell_spec {
 	const struct cell_fd *fds; /* all the worker inherits, 0 to 2 included; ascending `to` */
 	size_t n_fds;
 	int tty_fd; /* the slave of a relayed pty, to become the controlling terminal; -1: none */
+
+	bool ledger_sync; /* for the broker's filter: its ledger is brought to disk */
 };
 
 #define CELL_OWN_MAX 3
@@ -146,7 +148,7 @@ struct filter {
 /* Which table. */
 enum filter_table { FILTER_WORKER, FILTER_BROKER, FILTER_INIT, FILTER_RELAY, FILTER_DIALER };
 
-/* The program of a table for this cell; only the worker's depends on one. */
+/* The program of a table for this cell; only the worker's and the broker's depend on one. */
 int filter_find(enum filter_table table, const struct cell_spec *spec, struct filter *ret,
 	struct failure *f);
 

@@ -54,8 +54,12 @@ unsigned filter_cell(const struct cell_spec *spec)
 int filter_find(enum filter_table table, const struct cell_spec *spec, struct filter *ret,
 	struct failure *f)
 {
-	unsigned cell = table == FILTER_WORKER ? filter_cell(spec) : 0;
+	unsigned cell = 0;
 
+	if (table == FILTER_WORKER)
+		cell = filter_cell(spec);
+	else if (table == FILTER_BROKER && spec->ledger_sync)
+		cell = CELL_SYNC;
 	*ret = (struct filter){NULL, 0};
 	for (size_t i = 0; i < filter_programs_count; i++) {
 		const struct filter_program *p = &filter_programs[i];

@@ -12,6 +12,7 @@
 /* What a cell is like, for rows that not every cell has. */
 #define CELL_HAS_VIEW     0x01u /* root view or empty: namespaces, a read-only view */
 #define CELL_IS_HOST      0x02u /* root host */
+#define CELL_SYNC         0x04u /* of the broker's alone: `ledger sync batch` */
 #define CELL_APPENDS      0x08u /* a rule gives append without write */
 #define CELL_NO_TRUNCATE  0x10u /* and one that gives write reaches the same tree */
 #define CELL_NO_APPENDS   0x20u /* neither */

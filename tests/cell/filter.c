@@ -536,6 +536,31 @@ static void the_relay_copies_and_does_nothing_else(void **state)
 	close(relay_pipe[1]);
 }
 
+/* Each row of the broker's is there for something: what `ledger sync batch` needs only with it. */
+static void the_broker_syncs_only_where_its_policy_says(void **state)
+{
+	for (int sync = 0; sync < 2; sync++) {
+		const struct cell_spec spec = {.tty_fd = -1, .ledger_sync = sync};
+		struct failure f = FAILURE_INIT;
+		struct filter filter;
+		int status;
+		pid_t pid;
+
+		assert_int_equal(filter_find(FILTER_BROKER, &spec, &filter, &f), 0);
+		pid = fork();
+		if (pid == 0) {
+			if (cell_load_filter(&filter, &f) < 0)
+				_exit(99);
+			_exit(fdatasync(-1) < 0 && errno == EBADF ? 7 : 8);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (sync)
+			assert_int_equal(status, 7 << 8);
+		else
+			assert_int_equal(status & 0x7f, SIGSYS);
+	}
+}
+
 #ifdef __x86_64__
 static int call_32_bit(void)
 {
@@ -568,6 +593,7 @@ int main(void)
 		cmocka_unit_test(every_number_answers_as_the_golden_file_says),
 		cmocka_unit_test(each_attempt_works_without_the_filter_and_not_with_it),
 		cmocka_unit_test(the_relay_copies_and_does_nothing_else),
+		cmocka_unit_test(the_broker_syncs_only_where_its_policy_says),
 #ifdef __x86_64__
 		cmocka_unit_test(foreign_tables_are_shut),
 #endif

@@ -49,19 +49,24 @@ static const struct mistake mistakes[] = {
 	{"home /a/*", "t.policy:1:6: \"/a/*\": a wildcard cannot stand here"},
 	{"runtime /a/../b", "t.policy:1:9: \"/a/../b\": \"..\" cannot stand here"},
 	{"ledger fd:x", "t.policy:1:8: \"fd:x\" names no descriptor"},
+	{"ledger sync", "t.policy:1:12: a value is missing after \"sync\""},
+	{"ledger sync each", "t.policy:1:13: unknown way to sync the ledger \"each\""},
+	{"ledger sync \"batch\"", "t.policy:1:13: unknown way to sync the ledger \"batch\""},
+	{"ledger sync batch now", "t.policy:1:19: \"ledger\" takes one value; \"now\""},
 	{"ledger /var/log/", "t.policy:1:8: \"/var/log/\": the ledger is a file"},
 	/* a setting given twice */
 	{"memory 1G\nmemory 1G", "t.policy:2:1: \"memory\" is set already, at t.policy:1"},
 	{"root view\n\nroot view", "t.policy:3:1: \"root\" is set already, at t.policy:1"},
 	{"limit held 1\nlimit held 2",
 		"t.policy:2:1: \"limit held\" is set already, at t.policy:1"},
+	{"ledger sync batch\nledger sync batch",
+		"t.policy:2:1: \"ledger sync\" is set already, at t.policy:1"},
 	{"env A\nenv B", "t.policy:2:1: \"env\" is set already, at t.policy:1"},
 	/* not in this version */
 	{"clients uid 1000", "t.policy:1:1: \"clients\" is not supported by this version"},
 	{"identity client", "t.policy:1:1: \"identity\" is not supported by this version"},
 	{"approver /usr/bin/ask", "t.policy:1:1: \"approver\" is not supported by this version"},
 	{"ledger key /etc/key", "t.policy:1:1: \"ledger key\" is not supported by this version"},
-	{"ledger sync batch", "t.policy:1:1: \"ledger sync\" is not supported by this version"},
 };
 
 static void says_what_is_wrong_with_a_setting(void **state)
@@ -80,6 +85,7 @@ static void without_settings_all_is_default(void **state)
 	assert_int_equal(s->accept, 0);
 	assert_null(s->user);
 	assert_null(s->ledger);
+	assert_false(s->ledger_sync);
 	policy_free(p);
 }
 
@@ -99,6 +105,7 @@ static const char all[] = "root empty\n"
 			  "accept missing scope landlock\n"
 			  "accept missing uid\n"
 			  "ledger /var/log/warder.jsonl\n"
+			  "ledger sync batch\n"
 			  "workers 4\n";
 
 static void check_all(const struct policy *p)
@@ -126,6 +133,7 @@ static void check_all(const struct policy *p)
 	assert_int_equal(s->limit_held, 32);
 	assert_int_equal(s->accept, LAYER_LANDLOCK_SCOPE | LAYER_LANDLOCK | LAYER_UID);
 	assert_string_equal(s->ledger, "/var/log/warder.jsonl");
+	assert_true(s->ledger_sync);
 	assert_int_equal(s->workers, 4);
 }
 
@@ -145,7 +153,7 @@ static void every_setting_is_a_flag_too(void **state)
 		{"memory", "1G"}, {"tasks", "10"}, {"files", "256"}, {"cpu", "1h500ms"},
 		{"time", "20m"}, {"limit", "requests 1000"}, {"limit", "held 32"},
 		{"accept", "missing scope landlock"}, {"accept", "missing uid"},
-		{"ledger", "/var/log/warder.jsonl"}, {"workers", "4"}};
+		{"ledger", "/var/log/warder.jsonl"}, {"ledger", "sync batch"}, {"workers", "4"}};
 	struct policy *p = text_new(NULL);
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
