@@ -359,6 +359,28 @@ static int check_home(struct load *l)
 	return -EINVAL;
 }
 
+/* A setting that does nothing would look as if it did. */
+static int check_use(struct load *l)
+{
+	static const struct {
+		enum policy_setting id;
+		const char *word;
+	} of_a_service[] = {{SET_CLIENTS, "clients"}, {SET_WORKERS, "workers"}};
+	int r = 0;
+
+	if (l->args->use == POLICY_TO_SERVE)
+		return policy_find_clients(l->p, false);
+	for (size_t i = 0; l->args->use == POLICY_TO_RUN && i < 2; i++) {
+		if (!(policy_settings(l->p)->given & 1ull << of_a_service[i].id))
+			continue;
+		policy_diag_setting(l->p, of_a_service[i].id, false,
+			"\"%s\" is for `warder serve` alone; leave the line out",
+			of_a_service[i].word);
+		r = -EINVAL;
+	}
+	return r;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 /* By the password database: $HOME would be an environment variable that grants. */
@@ -392,6 +414,9 @@ static int load_all(struct load *l)
 		r = worse(r, add_main(l, a->file));
 	r = worse(r, add_lines(l));
 	r = worse(r, policy_finish(l->p));
+	if (r < 0 && r != -EINVAL)
+		return r;
+	r = worse(check_use(l), r);
 	if (r < 0 && r != -EINVAL)
 		return r;
 	r = worse(look_up(l), r);

@@ -23,6 +23,13 @@ struct policy_protected {
 	unsigned rights;
 };
 
+/* What the policy is read for. */
+enum policy_use {
+	POLICY_TO_LOOK, /* no service and no cell comes of it */
+	POLICY_TO_RUN,  /* what is for a service alone is an error */
+	POLICY_TO_SERVE,
+};
+
 /* What the command line said.  All is borrowed for the call alone. */
 struct policy_load_args {
 	const char *file;         /* -p: a path, "-" (stdin) or a preset's NAME; NULL: none */
@@ -39,6 +46,7 @@ struct policy_load_args {
 	const char *start; /* ./ : the worker's start directory, absolute; NULL: an error (serve) */
 	const char *home;  /* ~/ : NULL: the home of the user who starts warder */
 	bool warnings;     /* print warnings too */
+	enum policy_use use;
 };
 
 /*
@@ -57,6 +65,10 @@ int policy_load(const struct policy_load_args *a, struct policy **ret_policy, FI
  * serves for diagnostics alone.
  */
 int policy_load_quiet(const struct policy_load_args *a, struct policy **ret_policy);
+
+/* Looks up who `clients` names; one whom the host does not have is an error, or a warning.  0,
+ * -EINVAL or -ENOMEM. */
+int policy_find_clients(struct policy *p, bool warning);
 
 /* The home of the user who starts warder, by the password database; "" if there is none. */
 const char *policy_home(void);

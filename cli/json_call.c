@@ -99,11 +99,23 @@ static int take_options(struct call *c, struct options *o)
 	return -EINVAL;
 }
 
-static int connect_to(struct call *c)
+/* 0, with the connection; or -errno. */
+static int dial(const char *path, int *ret_sock)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	char path[sizeof(at.sun_path)];
-	autofd sock = -1;
+	autofd sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
+	if (sock < 0 || connect(sock, (struct sockaddr *)&at, sizeof(at)) < 0)
+		return -errno;
+	*ret_sock = fd_take(&sock);
+	return 0;
+}
+
+/* Of a name: the caller's own service; where there is none, root's, which may let him in. */
+static int connect_to(struct call *c)
+{
+	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)], system[sizeof(path)] = "";
 	int r = 0;
 
 	if (c->name)
@@ -117,15 +129,17 @@ static int connect_to(struct call *c)
 		say("no socket can stand for \"%s\": %m", c->name ? c->name : c->socket);
 		return r;
 	}
-	strcpy(at.sun_path, path);
-	sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (sock < 0 || connect(sock, (struct sockaddr *)&at, sizeof(at)) < 0) {
-		r = -errno;
-		say("cannot reach %s: %m; is `warder serve` running, and as this user?", path);
-		return r;
+	r = dial(path, &c->sock);
+	if (r == -ENOENT && c->name && place_system_socket(c->name, system, sizeof(system)) == 0 &&
+		strcmp(path, system) != 0)
+		r = dial(system, &c->sock);
+	if (r < 0) {
+		errno = -r;
+		say("cannot reach %s%s%s: %m; is `warder serve` running, as this user or with "
+		    "`clients` that name it?",
+			path, *system ? ", nor " : "", system);
 	}
-	c->sock = fd_take(&sock);
-	return 0;
+	return r;
 }
 
 /* Parameters as they were written: JSON, or a path.  NULL where they are neither (said). */

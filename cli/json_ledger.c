@@ -195,11 +195,18 @@ static bool is_event(const json_t *record, const char *event)
 	return name && strcmp(name, event) == 0;
 }
 
+/* Clients who were sent away, or whom no worker could take in, too. */
+static bool was_denied(const json_t *record)
+{
+	return is_event(record, "deny") || is_event(record, "fail") ||
+	       (is_event(record, "client") && json_object_get(record, "error"));
+}
+
 static bool wanted(const struct show *s, const json_t *record)
 {
 	const char *rule = json_string_value(json_object_get(record, "rule"));
 
-	if (s->denied && !is_event(record, "deny") && !is_event(record, "fail"))
+	if (s->denied && !was_denied(record))
 		return false;
 	if (s->event && !is_event(record, s->event))
 		return false;
@@ -241,9 +248,12 @@ static void print_other(const json_t *record)
 	const json_t *client = json_object_get(record, "client");
 	char text[2048];
 
+	/* A service's door gives no numbers: each worker counts its own. */
+	if (json_object_get(client, "number"))
+		printf("client %lld, ",
+			(long long)json_integer_value(json_object_get(client, "number")));
 	if (client)
-		printf("client %lld, uid %lld, pid %lld ",
-			(long long)json_integer_value(json_object_get(client, "number")),
+		printf("uid %lld, pid %lld ",
 			(long long)json_integer_value(json_object_get(client, "uid")),
 			(long long)json_integer_value(json_object_get(client, "pid")));
 	fputs(json_show(record, "text", text, sizeof(text)), stdout);
@@ -253,7 +263,7 @@ static void print_other(const json_t *record)
 
 static void print_record(const struct show *s, const json_t *record)
 {
-	bool denied = is_event(record, "deny") || is_event(record, "fail");
+	bool denied = was_denied(record);
 	char time[64], event[32], op[32], text[1024];
 
 	json_show(record, "time", time, sizeof(time));

@@ -71,4 +71,5 @@ void policy_warn_host(struct policy *p)
 		warn_runtime(p, set->runtime[i]);
 	if (set->ledger)
 		warn_ledger(p, set->ledger);
+	policy_find_clients(p, true);
 }

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct option_row setting_rows[] = {SETTING_OPTION_ROWS};
+static const struct option_row setting_rows[] = {SETTING_OPTION_ROWS, SERVE_OPTION_ROWS};
 
 int policy_options_init(struct policy_options *p, int argc)
 {

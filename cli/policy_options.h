@@ -37,6 +37,15 @@
 		"accept", 0, "MISSING", "\"missing LAYER\": start although the host lacks it" \
 	}
 
+/* Those of a service alone. */
+#define SERVE_OPTION_ROWS \
+	{"workers", 0, "N", "how many workers run, at most 64; 1 unless told"}, \
+		{"clients", 0, "WHO", \
+			"let a user in, or %GROUP, by name or number; may be repeated"}, \
+	{ \
+		"ledger", 0, "DIR", "keep the ledgers there; \"sync batch\": bring them to disk" \
+	}
+
 struct policy_options {
 	struct policy_load_args args; /* its arrays are those below */
 	const char **lines;

@@ -251,6 +251,7 @@ static int prepare(struct run *run, struct failure *f)
 		return r;
 	args->start = run->cwd;
 	args->warnings = run->verbose;
+	args->use = POLICY_TO_RUN;
 	if (run->ledger)
 		policy_options_flag(&run->policy, "ledger", run->ledger);
 	protect(run);

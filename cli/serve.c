@@ -10,11 +10,12 @@
  */
 #include "cli/cli.h"
 #include "cli/exec.h"
-#include "cli/ledger_file.h"
 #include "cli/policy_options.h"
 #include "cli/say.h"
+#include "cli/serve_door.h"
 #include "cli/serve_slot.h"
 #include "cli/serve_socket.h"
+#include "cli/state.h"
 #include "cli/status.h"
 #include "common/chan.h"
 #include "common/fd.h"
@@ -43,7 +44,7 @@
 static const struct option_row rows[] = {
 	{"name", 'n', "NAME", "the service's name: its socket is NAME.sock"},
 	POLICY_OPTION_ROWS,
-	{"workers", 0, "N", "how many workers run, at most 64; 1 unless told"},
+	SERVE_OPTION_ROWS,
 	{"status-fd", 0, "N", "tell start and end on descriptor N, in JSON Lines"},
 	{"quiet", 'q', NULL, "say nothing but errors"},
 	SETTING_OPTION_ROWS,
@@ -65,15 +66,14 @@ struct serve {
 	const char *status;
 	bool quiet, help;
 
-	int status_fd;
-	int signals_fd;
+	int status_fd, signals_fd;
 	struct serve_socket socket;
+	struct serve_door door;
 	struct slot_plan plan;
 	struct slot slots[SLOTS_MAX];
 	size_t n_slots;
 	size_t turn; /* the slot that gets the next client */
-	char worker[PATH_MAX];
-	char state[PATH_MAX];
+	char worker[PATH_MAX], state[PATH_MAX];
 	char ledger[NAME_MAX];
 	struct policy_protected protect;
 	char *default_argv[2];
@@ -224,11 +224,6 @@ static void let_in(struct serve *s)
 
 		if (r == -EAGAIN)
 			return;
-		if (r == -EACCES) {
-			say("a client of uid %u (process %u) was sent away", (unsigned)who.uid,
-				(unsigned)who.pid);
-			continue;
-		}
 		if (r < 0) {
 			s->rest_until_ms = slot_clock_ms() + REST_MS;
 			if (r == -EMFILE)
@@ -237,6 +232,8 @@ static void let_in(struct serve *s)
 			say("cannot accept a client: %m");
 			return;
 		}
+		if (!door_lets_in(&s->door, fd, &who))
+			continue;
 		/* While every slot's queue is full the others wait in the kernel's. */
 		if (any_up(s) && !hand_over(s, &fd, &who) && !s->stuck) {
 			s->waiting_fd = fd_take(&fd);
@@ -282,7 +279,7 @@ static void open_door(struct serve *s)
 	for (size_t i = 0; i < s->n_slots; i++)
 		if (!s->slots[i].ready)
 			return;
-	if (serve_socket_listen(&s->socket, &s->why) < 0) {
+	if (serve_socket_listen(&s->socket, door_has_others(&s->door), &s->why) < 0) {
 		say("%s", s->why.text);
 		s->failed = true;
 		begin_drain(s);
@@ -425,8 +422,6 @@ static int take_option(struct serve *s, const struct options *o, size_t i, const
 		s->help = true;
 	else if (row->name && strcmp(row->name, "status-fd") == 0)
 		s->status = value;
-	else if (row->name && strcmp(row->name, "workers") == 0)
-		policy_options_flag(&s->policy, "workers", value);
 	else
 		return policy_options_take(&s->policy, o, row, value);
 	return 0;
@@ -453,8 +448,7 @@ static int take_options(struct serve *s, struct options *o)
 	if (s->name)
 		options_wrong(o,
 			"\"%s\" is no name for a service: letters, digits, \"-\", \"_\" and \".\" "
-			"make "
-			"one, at most %d of them",
+			"make one, at most %d of them",
 			s->name, PLACE_NAME_MAX);
 	else
 		options_wrong(o, "the service needs a name: -n NAME");
@@ -497,6 +491,7 @@ static int load(struct serve *s, struct failure *f)
 	args->protect = &s->protect;
 	args->n_protect = 1;
 	args->warnings = !s->quiet;
+	args->use = POLICY_TO_SERVE;
 	r = policy_load(args, &s->loaded, stderr, &s->first);
 	if (r < 0)
 		return fail(f, r, "nothing was started, because the policy has errors");
@@ -546,7 +541,11 @@ static int prepare(struct serve *s, char **command, struct failure *f)
 	r = find_worker(s, command, f);
 	if (r == 0)
 		r = load(s, f);
-	return r < 0 ? r : catch_signals(s, f);
+	if (r == 0)
+		r = catch_signals(s, f);
+	/* SIGXFSZ is blocked from here on, as a ledger needs it. */
+	return r < 0 ? r
+		     : door_open(&s->door, s->loaded, s->socket.path, s->plan.ledger, s->quiet, f);
 }
 
 static int serve(struct serve *s, char **command)
@@ -590,6 +589,7 @@ int cmd_serve(int argc, char **argv)
 	else if (r == 0)
 		status = serve(s, argv + o.at);
 	serve_socket_close(&s->socket);
+	door_close(&s->door);
 	fd_close(&s->signals_fd);
 	fd_close(&s->waiting_fd);
 	policy_free(s->loaded);

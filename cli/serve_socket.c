@@ -2,8 +2,7 @@
 /*
  * serve_socket.c - the socket that clients dial.
  *
- * Runs in: supervisor.  Trusts: directories that only root and the caller can write; of a client,
- * what the kernel says of it.
+ * Runs in: supervisor.  Trusts: directories that only root and the caller can write.
  */
 #include "cli/serve_socket.h"
 #include "common/chan.h"
@@ -108,7 +107,9 @@ static int open_directory(const char *path, int *ret_fd, struct failure *f)
 	if (st.st_uid != geteuid())
 		return fail(
 			f, -EPERM, "%s belongs to uid %u, not to you", path, (unsigned)st.st_uid);
-	if (st.st_mode & 077)
+	/* It may be passed, to a socket with a mode of its own, where another service lets others
+	 * in: see serve_socket_listen(). */
+	if (st.st_mode & 066)
 		return fail(f, -EPERM, "%s is open to others; chmod 700 %s", path, path);
 	*ret_fd = fd_take(&fd);
 	return 0;
@@ -205,7 +206,7 @@ static int remove_stale(const struct serve_socket *s, struct failure *f)
 	return 0;
 }
 
-int serve_socket_listen(struct serve_socket *s, struct failure *f)
+int serve_socket_listen(struct serve_socket *s, bool others, struct failure *f)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	autofd fd = -1;
@@ -219,11 +220,15 @@ int serve_socket_listen(struct serve_socket *s, struct failure *f)
 	if (fd < 0)
 		return fail(f, -errno, "cannot make a socket: %m");
 	/* unix(7): the file's mode is 0777 less the umask, from its first moment on. */
-	before = umask(0177);
+	before = umask(others ? 0111 : 0177);
 	r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
 	umask(before);
 	if (r < 0)
 		return fail(f, r, "cannot put a socket at %s: %m", s->path);
+	/* What else stands there is 0600: locks, and the sockets of services for one user. */
+	if (others && fchmod(s->dir_fd, 0711) < 0)
+		return fail(
+			f, -errno, "cannot let clients through the directory of %s: %m", s->path);
 	/* What clients send is bytes alone; connections inherit this. */
 	chan_refuse_fds(fd);
 	s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -252,40 +257,6 @@ void serve_socket_close(struct serve_socket *s)
 
 /* ---- clients ----------------------------------------------------------------------------------
  */
-
-/* Whether every uid is mapped here.  Otherwise an unmapped one looks like the overflow uid
- * (user_namespaces(7)), and so might a stranger look like us. */
-static bool all_uids_mapped(void)
-{
-	unsigned long inside, outside, count;
-	FILE *map = fopen("/proc/self/uid_map", "re");
-	bool all = map && fscanf(map, "%lu %lu %lu", &inside, &outside, &count) == 3 &&
-		   inside == 0 && count >= 4294967295UL;
-
-	if (map)
-		fclose(map);
-	return all;
-}
-
-static uid_t overflow_uid(void)
-{
-	unsigned long uid = 65534;
-	FILE *file = fopen("/proc/sys/kernel/overflowuid", "re");
-
-	if (file) {
-		if (fscanf(file, "%lu", &uid) != 1)
-			uid = 65534;
-		fclose(file);
-	}
-	return (uid_t)uid;
-}
-
-static bool may_come_in(uid_t uid)
-{
-	if (uid != 0 && uid != geteuid())
-		return false;
-	return uid != overflow_uid() || all_uids_mapped();
-}
 
 /* Out of descriptors: one is kept for this, so that a client is sent away and does not wait, and
  * the listener does not stay readable for ever. */
@@ -316,8 +287,6 @@ int serve_socket_accept(struct serve_socket *s, int *ret_fd, struct msg_client *
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0)
 		return -errno;
 	*ret_who = (struct msg_client){.uid = who.uid, .gid = who.gid, .pid = (uint32_t)who.pid};
-	if (!may_come_in(who.uid))
-		return -EACCES;
 	chan_refuse_fds(fd);
 	*ret_fd = fd_take(&fd);
 	return 0;

@@ -14,6 +14,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* Where root's services stand. */
+#define SYSTEM_DIR "/run/warder"
+
 bool place_name_valid(const char *name)
 {
 	size_t n = strlen(name);
@@ -33,26 +36,36 @@ int place_runtime(char *buf, size_t size)
 			return -EINVAL;
 		n = snprintf(buf, size, "%s/warder", dir);
 	} else if (geteuid() == 0) {
-		n = snprintf(buf, size, "/run/warder");
+		n = snprintf(buf, size, SYSTEM_DIR);
 	} else {
 		n = snprintf(buf, size, "/run/user/%u/warder", (unsigned)geteuid());
 	}
 	return (size_t)n < size ? 0 : -ENAMETOOLONG;
 }
 
-int place_socket(const char *name, char *buf, size_t size)
+/* Adds the socket's name to the directory in buf. */
+static int add_name(const char *name, char *buf, size_t size)
 {
-	size_t at;
-	int r;
+	size_t at = strlen(buf);
 
-	if (!place_name_valid(name))
-		return -EINVAL;
-	r = place_runtime(buf, size);
-	if (r < 0)
-		return r;
-	at = strlen(buf);
 	at += (size_t)snprintf(buf + at, size - at, "/%s.sock", name);
 	if (at >= size || at >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
 		return -ENAMETOOLONG;
 	return 0;
+}
+
+int place_socket(const char *name, char *buf, size_t size)
+{
+	int r = place_name_valid(name) ? place_runtime(buf, size) : -EINVAL;
+
+	return r < 0 ? r : add_name(name, buf, size);
+}
+
+int place_system_socket(const char *name, char *buf, size_t size)
+{
+	if (!place_name_valid(name))
+		return -EINVAL;
+	if ((size_t)snprintf(buf, size, SYSTEM_DIR) >= size)
+		return -ENAMETOOLONG;
+	return add_name(name, buf, size);
 }

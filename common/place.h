@@ -25,4 +25,7 @@ int place_runtime(char *buf, size_t size);
  * the 107 bytes of a socket's address (unix(7)). */
 int place_socket(const char *name, char *buf, size_t size);
 
+/* The same of a service that root runs for the whole host: /run/warder/NAME.sock. */
+int place_system_socket(const char *name, char *buf, size_t size);
+
 #endif

@@ -3,8 +3,8 @@
  * internal.h - the policy from inside: what the files of policy/ share.
  *
  * lex.c words · target.c patterns · host.c hosts and addresses · parse.c, rule.c, socket.c
- * statements · setting.c their values · store.c memory and diagnostics · relate.c rules against
- * rules · trie.c, match.c verdicts on paths · peers.c verdicts on sockets · text.c print.
+ * statements · setting.c, clients.c their values · store.c memory and diagnostics · relate.c rules
+ * against rules · trie.c, match.c verdicts on paths · peers.c verdicts on sockets · text.c print.
  */
 #ifndef WARDER_POLICY_INTERNAL_H
 #define WARDER_POLICY_INTERNAL_H
@@ -130,6 +130,13 @@ struct protected_path {
 	const char *path;
 	const struct component *names; /* only what it matches in `path`; NULL: path itself */
 	unsigned rights;
+};
+
+/* A word of `clients`. */
+struct client {
+	struct policy_client pub;
+	const char *file, *source;
+	unsigned line, column;
 };
 
 struct setting_place {
@@ -263,6 +270,8 @@ struct policy {
 	size_t n_sources, sources_room;
 	struct protected_path *protected;
 	size_t n_protected, protected_room;
+	struct client *clients;
+	size_t n_clients, clients_room;
 
 	struct policy_settings settings;
 	size_t runtime_room, env_room;
@@ -398,6 +407,13 @@ const char *right_name(unsigned bit);
 unsigned right_written(const char *word, size_t n);
 /* Adds what a grant includes, or what a deny takes along. */
 unsigned right_close(unsigned rights, enum verdict verdict);
+
+/* ---- clients.c ---- */
+
+/* Whether it can be a user's or a group's name. */
+bool user_name_valid(const char *s, size_t n);
+/* Values of `clients`. */
+int clients_parse(struct policy *p, const struct word *w, int n);
 
 /* ---- relate.c ---- */
 

@@ -173,8 +173,8 @@ int policy_add_text(
 /*
  * A setting given as a flag: `--memory 1G` is policy_add_flag(p, "memory", "1G").  The value is one
  * word as the shell left it (no quoting, no $NAME); `accept`, `limit` and `ledger` take words apart
- * at blanks: "missing cgroup", "requests 100".  The flags env, runtime and accept add to what is
- * set already; any other flag and a line that set the same thing are a setting given twice.
+ * at blanks: "missing cgroup", "requests 100".  The flags env, runtime, accept and clients add to
+ * what is set already; any other flag and a line that set the same thing are a setting given twice.
  * -ENOENT: no setting of that name; -EINVAL: see the diagnostics; -ENOMEM.
  */
 int policy_add_flag(struct policy *p, const char *setting, const char *value);
@@ -314,6 +314,30 @@ int policy_read_socket(struct policy *p, const char *text, bool bind, uint8_t re
 
 /* The line to add for a socket: `allow connect api.example.com:443`.  Its size or -ENAMETOOLONG. */
 int policy_suggest_socket(const struct policy_socket *s, char *buf, size_t size);
+
+/*
+ * `clients`: who may come in to a service, besides its own user and root.  Strings belong to the
+ * policy.
+ */
+struct policy_client {
+	const char *text; /* as it was written: "alice", "%staff", "1000" */
+	const char *name; /* the same without "%" */
+	bool group;
+	bool known;       /* it is a number, or was told; else the entry admits nobody */
+	uint32_t id;      /* uid or gid, where it is known */
+	const char *rule; /* where that was said: "scan.policy:13" */
+};
+size_t policy_client_count(const struct policy *p);
+const struct policy_client *policy_client(const struct policy *p, size_t i);
+/* The number of entry i.  After finish. */
+void policy_client_found(struct policy *p, size_t i, uint32_t id);
+/* Adds a diagnostic about entry i, at its word. */
+int policy_diag_client(struct policy *p, size_t i, bool warning, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* The entry that admits this user, or one of these groups of his; NULL: none does. */
+const struct policy_client *policy_admits(
+	const struct policy *p, uid_t uid, const gid_t *groups, size_t n_groups);
 
 /* Builds the matcher and checks what needs the resolved prefixes: one that crosses a directory the
  * worker may write is an error.  Afterwards the policy is read-only.  0, -EINVAL or -ENOMEM. */

@@ -195,11 +195,7 @@ static int set_runtime(struct policy *p, const struct word *w, int n)
 
 static int set_user(struct policy *p, const struct word *w, int n)
 {
-	for (size_t i = 0; i < w->n; i++)
-		if (!((w->s[i] >= '0' && w->s[i] <= '9') || (w->s[i] >= 'a' && w->s[i] <= 'z') ||
-			    (w->s[i] >= 'A' && w->s[i] <= 'Z') || strchr("._-@", w->s[i])))
-			return error_at(p, w->column, "\"%s\" is no user's name or number", w->s);
-	if (w->n == 0 || w->s[0] == '-')
+	if (!user_name_valid(w->s, w->n))
 		return error_at(p, w->column, "\"%s\" is no user's name or number", w->s);
 	p->settings.user = w->s;
 	return 0;
@@ -389,7 +385,7 @@ static const struct setting {
 	{"ledger", "key", SET_LEDGER, true, false, MANY, NULL},
 	{"ledger", "sync", SET_LEDGER_SYNC, true, false, 1, set_ledger_sync},
 	{"ledger", NULL, SET_LEDGER, true, false, 1, set_ledger},
-	{"clients", NULL, SET_CLIENTS, false, false, MANY, NULL},
+	{"clients", NULL, SET_CLIENTS, false, true, MANY, clients_parse},
 	{"workers", NULL, SET_WORKERS, false, false, 1, set_workers},
 	{"identity", NULL, SET_IDENTITY, false, false, MANY, NULL},
 	{"approver", NULL, SET_APPROVER, false, false, MANY, NULL},

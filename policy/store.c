@@ -269,6 +269,19 @@ int policy_diag_setting(struct policy *p, enum policy_setting s, bool warning, c
 	return store_result(p);
 }
 
+int policy_diag_client(struct policy *p, size_t i, bool warning, const char *fmt, ...)
+{
+	const struct client *c = &p->clients[i];
+	va_list ap;
+	char *text;
+
+	va_start(ap, fmt);
+	text = store_vprintf(p, fmt, ap);
+	va_end(ap);
+	diag_add(p, c->file, c->line, c->column, c->source, warning, text);
+	return store_result(p);
+}
+
 int policy_diag_file(struct policy *p, const char *file, bool warning, const char *fmt, ...)
 {
 	char *name = store_copy(p, file, strlen(file));

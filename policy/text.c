@@ -249,6 +249,12 @@ static void print_settings(struct policy *p, FILE *f)
 		print_list(p, f, SET_LEDGER, "ledger", (const char *const *)&s->ledger, 1, false);
 	if (given(p, SET_LEDGER_SYNC))
 		fprintf(f, "ledger sync batch\t# %s\n", p->setting_origin[SET_LEDGER_SYNC]);
+	if (given(p, SET_CLIENTS)) {
+		fputs("clients", f);
+		for (size_t i = 0; i < p->n_clients; i++)
+			fprintf(f, " %s", print_word(p, p->clients[i].pub.text));
+		fprintf(f, "\t# %s\n", p->setting_origin[SET_CLIENTS]);
+	}
 	print_number(p, f, SET_WORKERS, "workers", s->workers, "");
 }
 

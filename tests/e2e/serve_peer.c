@@ -60,10 +60,90 @@ static void only_its_user_and_root_are_let_in(void **state)
 	assert_int_equal(server_stop(&server, SIGTERM), 0);
 }
 
+/* B19: who a client is was said when it connected; whom it gives its connection to is that. */
+static int meet_by_anothers_connection(uid_t owner, uid_t user)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		int fd;
+
+		if (setgroups(0, NULL) < 0 || setresuid(owner, owner, 0) < 0)
+			_exit('?');
+		fd = dial(&server);
+		if (fd < 0 || setresuid(0, 0, 0) < 0 || setresuid(user, user, user) < 0)
+			_exit('C');
+		_exit(ask(fd) ? 'S' : 'E');
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WEXITSTATUS(status);
+}
+
+static void those_whom_the_policy_names_are_let_in(void **state)
+{
+	const char *named[] = {"--clients", "12345", "--clients", "%4321", NULL};
+
+	if (geteuid() != 0) {
+		print_message("SKIP: only root can play two users\n");
+		skip();
+	}
+	server_start(&server, named);
+	assert_int_equal(meet_as(0), 'S');
+	assert_int_equal(meet_as(STRANGER_UID), 'S');
+	assert_int_equal(meet_as(4321), 'S'); /* its group is 4321 too */
+	assert_int_equal(meet_as(STRANGER_UID + 1), 'E');
+	assert_int_equal(meet_as(65534), 'E');
+	assert_int_equal(meet_by_anothers_connection(STRANGER_UID, STRANGER_UID + 1), 'S');
+	assert_int_equal(meet_by_anothers_connection(STRANGER_UID + 1, STRANGER_UID), 'E');
+	assert_int_equal(log_count(&server, "was sent away"), 3);
+	assert_int_equal(server_stop(&server, SIGTERM), 0);
+}
+
+/* A stranger's connections are closed as they come, and those who may come in are served between.
+ */
+static void a_flood_of_strangers_holds_up_nobody(void **state)
+{
+	enum { N = 2000 };
+	const char *named[] = {"--clients", "12345", NULL};
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0) {
+		print_message("SKIP: only root can play two users\n");
+		skip();
+	}
+	server_start(&server, named);
+	pid = fork();
+	if (pid == 0) {
+		int closed = 0;
+
+		if (setgroups(0, NULL) < 0 || setresuid(20000, 20000, 20000) < 0)
+			_exit(1);
+		for (int i = 0; i < N; i++) {
+			int fd = dial(&server);
+
+			closed += fd >= 0 && hung_up(fd, WAIT_MS);
+			fd_close(&fd);
+		}
+		_exit(closed == N ? 0 : 2);
+	}
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(meet_as(STRANGER_UID), 'S');
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(meet_as(STRANGER_UID), 'S');
+	assert_int_equal(server_stop(&server, SIGTERM), 0);
+	/* Nor do they fill the log. */
+	assert_true(log_count(&server, "a client of uid 20000") < N);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(only_its_user_and_root_are_let_in, clean),
+		cmocka_unit_test_teardown(those_whom_the_policy_names_are_let_in, clean),
+		cmocka_unit_test_teardown(a_flood_of_strangers_holds_up_nobody, clean),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

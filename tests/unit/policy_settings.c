@@ -48,6 +48,16 @@ static const struct mistake mistakes[] = {
 	{"home x", "t.policy:1:6: \"x\": a target begins with"},
 	{"home /a/*", "t.policy:1:6: \"/a/*\": a wildcard cannot stand here"},
 	{"runtime /a/../b", "t.policy:1:9: \"/a/../b\": \"..\" cannot stand here"},
+	{"clients", "t.policy:1:8: a value is missing after \"clients\""},
+	{"clients a b/c", "t.policy:1:11: \"b/c\" is neither a user nor a group"},
+	{"clients a \"b c\"", "t.policy:1:11: \"b c\" is neither a user nor a group"},
+	{"clients %", "t.policy:1:9: \"%\" is neither a user nor a group"},
+	{"clients %%x", "t.policy:1:9: \"%%x\" is neither a user nor a group"},
+	{"clients \"\"", "t.policy:1:9: \"\" is neither a user nor a group"},
+	{"clients -x", "t.policy:1:9: \"-x\" is neither a user nor a group"},
+	{"clients 4294967295", "t.policy:1:9: \"4294967295\" is no number that a user can have"},
+	{"clients %99999999999", "t.policy:1:9: \"%99999999999\" is no number that a group can"},
+	{"clients a\nclients b", "t.policy:2:1: \"clients\" is set already, at t.policy:1"},
 	{"ledger fd:x", "t.policy:1:8: \"fd:x\" names no descriptor"},
 	{"ledger sync", "t.policy:1:12: a value is missing after \"sync\""},
 	{"ledger sync each", "t.policy:1:13: unknown way to sync the ledger \"each\""},
@@ -63,7 +73,6 @@ static const struct mistake mistakes[] = {
 		"t.policy:2:1: \"ledger sync\" is set already, at t.policy:1"},
 	{"env A\nenv B", "t.policy:2:1: \"env\" is set already, at t.policy:1"},
 	/* not in this version */
-	{"clients uid 1000", "t.policy:1:1: \"clients\" is not supported by this version"},
 	{"identity client", "t.policy:1:1: \"identity\" is not supported by this version"},
 	{"approver /usr/bin/ask", "t.policy:1:1: \"approver\" is not supported by this version"},
 	{"ledger key /etc/key", "t.policy:1:1: \"ledger key\" is not supported by this version"},
@@ -106,7 +115,21 @@ static const char all[] = "root empty\n"
 			  "accept missing uid\n"
 			  "ledger /var/log/warder.jsonl\n"
 			  "ledger sync batch\n"
+			  "clients alice %staff 1000 %0050\n"
 			  "workers 4\n";
+
+static void check_client(
+	const struct policy *p, size_t i, const char *name, bool group, bool known, uint32_t id)
+{
+	const struct policy_client *c = policy_client(p, i);
+
+	assert_string_equal(c->name, name);
+	assert_int_equal(c->group, group);
+	assert_int_equal(c->known, known);
+	if (known)
+		assert_int_equal(c->id, id);
+	assert_non_null(c->rule);
+}
 
 static void check_all(const struct policy *p)
 {
@@ -135,6 +158,11 @@ static void check_all(const struct policy *p)
 	assert_string_equal(s->ledger, "/var/log/warder.jsonl");
 	assert_true(s->ledger_sync);
 	assert_int_equal(s->workers, 4);
+	assert_int_equal(policy_client_count(p), 4);
+	check_client(p, 0, "alice", false, false, 0);
+	check_client(p, 1, "staff", true, false, 0);
+	check_client(p, 2, "1000", false, true, 1000);
+	check_client(p, 3, "0050", true, true, 50);
 }
 
 static void every_setting_has_its_value(void **state)
@@ -153,7 +181,9 @@ static void every_setting_is_a_flag_too(void **state)
 		{"memory", "1G"}, {"tasks", "10"}, {"files", "256"}, {"cpu", "1h500ms"},
 		{"time", "20m"}, {"limit", "requests 1000"}, {"limit", "held 32"},
 		{"accept", "missing scope landlock"}, {"accept", "missing uid"},
-		{"ledger", "/var/log/warder.jsonl"}, {"ledger", "sync batch"}, {"workers", "4"}};
+		{"ledger", "/var/log/warder.jsonl"}, {"ledger", "sync batch"}, {"workers", "4"},
+		{"clients", "alice"}, {"clients", "%staff"}, {"clients", "1000"},
+		{"clients", "%0050"}};
 	struct policy *p = text_new(NULL);
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
@@ -162,6 +192,7 @@ static void every_setting_is_a_flag_too(void **state)
 	check_all(p);
 	assert_int_equal(policy_add_flag(p, "allow", "read /"), -ENOENT);
 	assert_int_equal(policy_add_flag(p, "clients", "uid 1"), -EINVAL);
+	assert_int_equal(policy_client_count(p), 4);
 	assert_int_equal(policy_add_flag(p, "ledger", "key /x"), -EINVAL);
 	policy_free(p);
 }
@@ -203,6 +234,27 @@ static void a_flag_and_a_line_that_set_the_same_are_an_error(void **state)
 	/* Lists grow. */
 	assert_int_equal(policy_add_flag(p, "env", "B"), 0);
 	assert_int_equal(policy_settings(p)->n_env, 2);
+	policy_free(p);
+}
+
+/* Whom the host does not know is admitted by no number: not by 0, nor by one that is no one's. */
+static void clients_are_admitted_by_number(void **state)
+{
+	struct policy *p = text_good("clients alice %staff 1000 %50\n", NULL);
+	const gid_t groups[] = {7, 50, 51};
+	const struct policy_client *c;
+
+	assert_null(policy_admits(p, 0, NULL, 0));
+	assert_null(policy_admits(p, (uid_t)-1, groups, 1));
+	assert_null(policy_admits(p, 50, groups, 1));
+	c = policy_admits(p, 1000, NULL, 0);
+	assert_ptr_equal(c, policy_client(p, 2));
+	assert_string_equal(c->rule, "t.policy:1");
+	assert_ptr_equal(policy_admits(p, 1, groups, 3), policy_client(p, 3));
+	policy_client_found(p, 0, 0);
+	policy_client_found(p, 1, 51);
+	assert_ptr_equal(policy_admits(p, 0, NULL, 0), policy_client(p, 0));
+	assert_ptr_equal(policy_admits(p, 1, groups, 3), policy_client(p, 1));
 	policy_free(p);
 }
 
@@ -358,6 +410,7 @@ int main(void)
 		cmocka_unit_test(every_setting_is_a_flag_too),
 		cmocka_unit_test(each_size_and_time_has_its_unit),
 		cmocka_unit_test(a_flag_and_a_line_that_set_the_same_are_an_error),
+		cmocka_unit_test(clients_are_admitted_by_number),
 		cmocka_unit_test(a_flags_value_is_one_word_and_no_pattern),
 		cmocka_unit_test(every_setting_name_is_known),
 		cmocka_unit_test(what_is_printed_parses_to_the_same_policy),

@@ -35,6 +35,11 @@ static void place_follows_the_variable(void **state)
 	snprintf(wanted, sizeof(wanted), "/run/user/%u/warder/n.sock", (unsigned)geteuid());
 	assert_string_equal(path, geteuid() == 0 ? "/run/warder/n.sock" : wanted);
 	assert_int_equal(place_socket("../n", path, sizeof(path)), -EINVAL);
+	/* Whatever the variable says. */
+	assert_int_equal(place_system_socket("n", path, sizeof(path)), 0);
+	assert_string_equal(path, "/run/warder/n.sock");
+	assert_int_equal(place_system_socket("../n", path, sizeof(path)), -EINVAL);
+	assert_int_equal(place_system_socket("n", path, 10), -ENAMETOOLONG);
 }
 
 static int dial(const char *path)
@@ -73,20 +78,20 @@ static void a_stale_socket_is_replaced_and_nothing_else(void **state)
 	struct failure f = FAILURE_INIT;
 
 	assert_int_equal(serve_socket_claim("n", &s, &f), 0);
-	assert_int_equal(serve_socket_listen(&s, &f), 0);
+	assert_int_equal(serve_socket_listen(&s, false, &f), 0);
 	/* As a killed instance leaves it. */
 	fd_close(&s.listen_fd);
 	serve_socket_close(&s);
 	assert_int_equal(access("warder/n.sock", F_OK), 0);
 	fd_close(&s.reserve_fd);
 	assert_int_equal(serve_socket_claim("n", &s, &f), 0);
-	assert_int_equal(serve_socket_listen(&s, &f), 0);
+	assert_int_equal(serve_socket_listen(&s, false, &f), 0);
 	serve_socket_close(&s);
 	assert_int_equal(access("warder/n.sock", F_OK), -1);
 
 	close(open("warder/n.sock", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
 	assert_int_equal(serve_socket_claim("n", &s, &f), 0);
-	assert_int_equal(serve_socket_listen(&s, &f), -EEXIST);
+	assert_int_equal(serve_socket_listen(&s, false, &f), -EEXIST);
 	serve_socket_close(&s);
 	assert_int_equal(access("warder/n.sock", F_OK), 0);
 }
@@ -100,7 +105,7 @@ static void clients_are_known_by_the_kernels_word(void **state)
 	int client, fd = -1;
 
 	assert_int_equal(serve_socket_claim("n", &s, &f), 0);
-	assert_int_equal(serve_socket_listen(&s, &f), 0);
+	assert_int_equal(serve_socket_listen(&s, false, &f), 0);
 	assert_int_equal(stat("warder/n.sock", &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 	assert_int_equal(stat("warder", &st), 0);
@@ -116,6 +121,41 @@ static void clients_are_known_by_the_kernels_word(void **state)
 	close(client);
 	serve_socket_shut(&s);
 	assert_true(dial(s.path) < 0);
+	serve_socket_close(&s);
+}
+
+/* A service that others may enter opens its own socket and the way to it, and nothing else. */
+static void others_can_connect_where_they_may_and_nowhere_else(void **state)
+{
+	struct serve_socket s = SERVE_SOCKET_INIT, own = SERVE_SOCKET_INIT;
+	struct failure f = FAILURE_INIT;
+	struct stat st;
+
+	assert_int_equal(serve_socket_claim("n", &s, &f), 0);
+	assert_int_equal(stat("warder", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_int_equal(serve_socket_listen(&s, true, &f), 0);
+	assert_int_equal(stat("warder", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0711);
+	assert_int_equal(stat("warder/n.sock", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0666);
+	assert_int_equal(stat("warder/n.pid", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(serve_socket_claim("own", &own, &f), 0);
+	assert_int_equal(serve_socket_listen(&own, false, &f), 0);
+	assert_int_equal(stat("warder/own.sock", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(stat("warder/own.pid", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	serve_socket_close(&own);
+	/* As a killed one leaves it, and without others the next time. */
+	fd_close(&s.listen_fd);
+	serve_socket_close(&s);
+	fd_close(&s.reserve_fd);
+	assert_int_equal(serve_socket_claim("n", &s, &f), 0);
+	assert_int_equal(serve_socket_listen(&s, false, &f), 0);
+	assert_int_equal(stat("warder/n.sock", &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
 	serve_socket_close(&s);
 }
 
@@ -154,6 +194,7 @@ int main(void)
 		TEST(one_instance_holds_a_name),
 		TEST(a_stale_socket_is_replaced_and_nothing_else),
 		TEST(clients_are_known_by_the_kernels_word),
+		TEST(others_can_connect_where_they_may_and_nowhere_else),
 		TEST(unsafe_directories_are_refused),
 	};
 
