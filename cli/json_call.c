@@ -43,6 +43,7 @@ struct call {
 	const char *operands[2]; /* METHOD and its parameters, NULL where they are missing */
 	int n_operands;
 	bool raw, lines, help;
+	bool others; /* the service is another user's, who may send this one away */
 	int sock;
 	json_int_t id;
 };
@@ -112,6 +113,16 @@ static int dial(const char *path, int *ret_sock)
 	return 0;
 }
 
+/* Whether the service asks `clients` about the caller: root and its own user come in without. */
+static bool is_others(int sock)
+{
+	struct ucred server;
+	socklen_t size = sizeof(server);
+
+	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &server, &size) == 0 && geteuid() != 0 &&
+	       server.uid != geteuid();
+}
+
 /* Of a name: the caller's own service; where there is none, root's, which may let him in. */
 static int connect_to(struct call *c)
 {
@@ -138,6 +149,8 @@ static int connect_to(struct call *c)
 		say("cannot reach %s%s%s: %m; is `warder serve` running, as this user or with "
 		    "`clients` that name it?",
 			path, *system ? ", nor " : "", system);
+	} else {
+		c->others = is_others(c->sock);
 	}
 	return r;
 }
@@ -183,7 +196,10 @@ static int exchange(struct call *c, const char *method, json_t *params, json_t *
 		r = frame_recv(c->sock, FRAME_SIZE_MAX, &data, &size, ret_fd);
 	if (r < 0) {
 		errno = -r;
-		say("%s", r == -EPIPE || r == -ECONNRESET
+		say("%s", c->others && (r == -EPIPE || r == -ECONNRESET)
+				  ? "the service closed the connection without an answer; do its "
+				    "`clients` name this user?"
+			  : r == -EPIPE || r == -ECONNRESET
 				  ? "the worker closed the connection without an answer"
 			  : r == -EBADMSG ? "the worker's answer is no frame"
 					  : strerror(-r));

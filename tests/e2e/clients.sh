@@ -126,6 +126,7 @@ ask door 12345 12345 ""
 ask door 20000 4321 ""
 ask door 20000 20000 4000,4321
 ask door 20000 20000 4000
+cp ask.out refused.out
 ask door 65534 65534 ""
 as 12345 12345 "" sh -c 'cat /run/warder/door.pid; ls /run/warder; flock -n /run/warder/door.pid true; echo "$?"' 2>&1
 kill $door $own
@@ -160,6 +161,7 @@ said "a user that is named is" "door 12345 12345 : served"
 said "a group's member by its first group" "door 20000 4321 : served"
 said "by another group of its" "door 20000 20000 4000,4321: served"
 said "others are not, the one without that group" "door 20000 20000 4000: closed the connection"
+check "which call tells them to look at" grep -q 'do its `clients` name this user' refused.out
 said "nor 65534" "door 65534 65534 : closed the connection"
 check "the lock cannot be read, nor the directory" \
 	test "$(grep -cE '(door.pid|/run/warder).*Permission denied' others.out)" = 3
