@@ -244,5 +244,6 @@ void broker_run(const struct broker_args *a, struct broker_result *ret)
 			ret->failure = run.loop.failure;
 	}
 	finish(&run, why);
+	hurry_stop();
 	sigprocmask(SIG_SETMASK, &before, NULL);
 }

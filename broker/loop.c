@@ -88,6 +88,7 @@ int loop_init(struct loop *l, const struct broker_args *a, uint64_t time_ms)
 	l->args = a;
 	l->control_fd = a->control_fd;
 	sigfillset(&all);
+	sigdelset(&all, SIGALRM); /* hurry.h */
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (l->epoll_fd < 0)
 		return -errno;
@@ -493,6 +494,7 @@ const char *loop_run(struct loop *l, struct session *s)
 	const char *why = NULL;
 	int r;
 
+	hurry_init(); /* a SIGALRM from outside waits for the end, and has a handler then */
 	affinity_init(&l->affinity, s);
 	s->affinity = &l->affinity;
 	r = watch_all(l, s);

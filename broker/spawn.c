@@ -20,6 +20,7 @@
 #include "broker/spawn_dialer.h"
 #include "common/chan.h"
 #include "common/fd.h"
+#include "common/hurry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -489,8 +490,10 @@ pid_t spawn_copying_files(void)
 	 * and without CLONE_VM, the child goes on here on a copy. */
 	long pid = syscall(SYS_clone, SIGCHLD, 0L, 0L, 0L, 0L);
 
-	if (pid == 0)
+	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+		hurry_forked();
+	}
 	return pid < 0 ? -errno : (pid_t)pid;
 }
 

@@ -12,8 +12,12 @@
  *
  * So a timer stands by.  It repeats itself: an alarm that comes before the call has begun, or
  * between two that wait, is followed by another.  Several sockets that one call drops cost one
- * alarm, since a signal that is pending keeps the next from waiting at all.  Otherwise SIGALRM is
- * as blocked as it was: elsewhere an interrupted call could lose a descriptor.
+ * alarm, since a signal that is pending keeps the next from waiting at all.  But for these calls
+ * SIGALRM is blocked: elsewhere an interrupted call could lose a descriptor.
+ *
+ * The timer is set once.  What keeps it from waking a process that has nothing to do is the signal:
+ * the kernel starts the next turn when it is taken (Linux, posixtimer_rearm_itimer()), and one that
+ * is blocked is not.  To set and stop it at each of these calls cost as much as three of them.
  */
 #include "common/hurry.h"
 #include "common/fd.h"
@@ -26,9 +30,9 @@
 
 #define ALARM_US 10000
 
-static bool ready;
+static bool ready; /* SIGALRM is taken */
+static bool begun; /* the timer is set, in this process */
 static unsigned depth;
-static sigset_t before;
 
 static void on_alarm(int number)
 {
@@ -39,35 +43,59 @@ void hurry_init(void)
 	const struct sigaction action = {.sa_handler = on_alarm};
 
 	ready = sigaction(SIGALRM, &action, NULL) == 0;
+	begun = false;
+}
+
+static void set_timer(long us)
+{
+	const struct itimerval every = {{0, us}, {0, us}};
+
+	setitimer(ITIMER_REAL, &every, NULL);
+	begun = us > 0;
+}
+
+static void let_in(int how)
+{
+	sigset_t alarms;
+
+	sigemptyset(&alarms);
+	sigaddset(&alarms, SIGALRM);
+	sigprocmask(how, &alarms, NULL);
 }
 
 void hurry_begin(void)
 {
-	const struct itimerval soon = {{0, ALARM_US}, {0, ALARM_US}};
 	int saved = errno;
-	sigset_t alarms;
 
 	if (depth++ > 0)
 		return;
 	if (!ready)
 		hurry_init();
-	sigemptyset(&alarms);
-	sigaddset(&alarms, SIGALRM);
-	sigprocmask(SIG_UNBLOCK, &alarms, &before);
-	setitimer(ITIMER_REAL, &soon, NULL);
+	if (!begun)
+		set_timer(ALARM_US);
+	let_in(SIG_UNBLOCK);
 	errno = saved;
 }
 
 void hurry_end(void)
 {
-	const struct itimerval never = {{0, 0}, {0, 0}};
 	int saved = errno;
 
 	if (--depth > 0)
 		return;
-	setitimer(ITIMER_REAL, &never, NULL);
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	let_in(SIG_BLOCK);
 	errno = saved;
+}
+
+void hurry_stop(void)
+{
+	if (begun)
+		set_timer(0);
+}
+
+void hurry_forked(void)
+{
+	begun = false;
 }
 
 void fd_close_hurried(int *fd)
