@@ -17,9 +17,9 @@
 #include "broker/charge.h"
 #include "broker/decide.h"
 #include "broker/identity.h"
-#include "broker/kernel_fs.h"
 #include "broker/open_flags.h"
-#include "broker/record.h"
+#include "broker/open_make.h"
+#include "broker/open_steps.h"
 #include "broker/resolve.h"
 #include "broker/roots.h"
 #include "common/fd.h"
@@ -34,10 +34,7 @@
 
 #define DISTURBED_MAX   32   /* openat2(2): EAGAIN when a rename raced with "..": tries */
 #define RESOLVE_CACHED_ 0x20 /* Linux 5.12 */
-#define CREATE_TRIES    4    /* a name that comes and goes between two looks */
 
-/* Flags of the open file that the worker gets: what the kernel is asked for. */
-#define FLAGS_KEPT (O_ACCMODE | O_APPEND | O_DIRECTORY | O_SYNC | O_DSYNC | O_DIRECT | O_NOATIME)
 /* Those that F_SETFL would clear if they were not named again; fcntl(2). */
 #define FLAGS_SETFL (O_APPEND | O_DIRECT | O_NOATIME)
 
@@ -50,7 +47,9 @@ int open_beneath(
 		/* IN_ROOT: an absolute symlink and ".." end at our root, not the host's.
 		 * NO_MAGICLINKS: /proc/PID/root and fd/N would leave it. */
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS |
-			   (follow == FOLLOW_NONE ? RESOLVE_NO_SYMLINKS : 0) |
+			   (follow == FOLLOW_NONE || follow == FOLLOW_WITHIN ? RESOLVE_NO_SYMLINKS
+									     : 0) |
+			   (follow == FOLLOW_WITHIN ? RESOLVE_NO_XDEV : 0) |
 			   (follow == FOLLOW_CACHED ? RESOLVE_CACHED_ : 0),
 	};
 	const int tries = follow == FOLLOW_CACHED ? 1 : DISTURBED_MAX;
@@ -80,20 +79,19 @@ int open_again(struct session *s, int path_fd, uint64_t flags, mode_t mode, int 
 	return 0;
 }
 
-static int root_of(const struct session *s, const struct request *q)
+int open_root_of(const struct session *s, const struct request *q)
 {
 	return open_writes(q) ? s->cell->twin_fd : s->cell->view_fd;
 }
 
-/* Gives the worker the status flags it asked for. */
-static int settle_flags(struct request *q, int fd)
+int open_settle_flags(struct request *q, int fd)
 {
 	if ((q->flags & O_NONBLOCK) || fcntl(fd, F_SETFL, q->flags & FLAGS_SETFL) == 0)
 		return 0;
 	return -errno;
 }
 
-static int note_opened(struct target *t, int fd)
+int open_note(struct target *t, int fd)
 {
 	struct stat st;
 	int r = fd_stat(fd, &st);
@@ -115,8 +113,7 @@ static void hand_over(struct request *q, int *fd)
 	q->fd = fd_take(fd);
 }
 
-/* Opens with the authority of the rule. */
-static int open_as(struct session *s, struct request *q, int dir_fd, const char *path,
+int open_as(struct session *s, struct request *q, int dir_fd, const char *path, enum follow follow,
 	uint64_t flags, mode_t mode, int *ret_fd)
 {
 	unsigned as = q->answer.as;
@@ -125,7 +122,7 @@ static int open_as(struct session *s, struct request *q, int dir_fd, const char 
 	if (r < 0)
 		return refuse(q, EPERM, "%s: that identity cannot be had in this session",
 			q->answer.rule);
-	r = path ? open_beneath(dir_fd, path, flags | O_NONBLOCK, mode, FOLLOW_NONE, ret_fd)
+	r = path ? open_beneath(dir_fd, path, flags | O_NONBLOCK, mode, follow, ret_fd)
 		 : open_again(s, dir_fd, flags, mode, ret_fd);
 	identity_drop(s, as);
 	return r;
@@ -146,7 +143,8 @@ int open_waiting(struct session *s, struct request *q)
 	if (r < 0)
 		return r;
 	snprintf(name, sizeof(name), "%d", q->target.fd);
-	q->fd = openat(s->cell->proc_fd, name, (int)(q->flags & FLAGS_KEPT) | O_NOCTTY | O_CLOEXEC);
+	q->fd = openat(
+		s->cell->proc_fd, name, (int)(q->flags & OPEN_FLAGS_KEPT) | O_NOCTTY | O_CLOEXEC);
 	r = q->fd < 0 ? -errno : ANSWER_FD;
 	identity_drop(s, as);
 	return r;
@@ -164,7 +162,7 @@ static bool may_go_short(const struct session *s, const struct request *q)
 static int open_short(struct session *s, struct request *q)
 {
 	struct target *t = &q->target;
-	uint64_t flags = q->flags & FLAGS_KEPT;
+	uint64_t flags = q->flags & OPEN_FLAGS_KEPT;
 	const char *path;
 	int root_fd = roots_find(s, open_writes(q), t->asked, t->asked_size, &path);
 	autofd fd = -1;
@@ -172,16 +170,16 @@ static int open_short(struct session *s, struct request *q)
 
 	if (t->must_be_directory)
 		flags |= O_DIRECTORY;
-	r = open_as(s, q, root_fd, path, flags, 0, &fd);
+	r = open_as(s, q, root_fd, path, FOLLOW_NONE, flags, 0, &fd);
 	if (r == 0)
-		r = note_opened(t, fd);
+		r = open_note(t, fd);
 	if (r < 0)
 		return r;
 	memcpy(t->reached, t->asked, t->asked_size + 1);
 	t->reached_size = t->asked_size;
 	r = decide_inode(s, q, t, fd);
 	if (r == 0)
-		r = settle_flags(q, fd);
+		r = open_settle_flags(q, fd);
 	if (r == 0)
 		hand_over(q, &fd);
 	return r;
@@ -189,8 +187,7 @@ static int open_short(struct session *s, struct request *q)
 
 /* ---- the long way ---------------------------------------------------------------------------- */
 
-/* From a resolved inode to its descriptor. */
-static int open_reached(struct session *s, struct request *q)
+int open_reached(struct session *s, struct request *q)
 {
 	struct target *t = &q->target;
 	autofd fd = -1;
@@ -210,7 +207,7 @@ static int open_reached(struct session *s, struct request *q)
 	if (r == 0 && S_ISFIFO(t->mode) && !open_writes(q) && has_to_wait(q))
 		return OPEN_WAITS;
 	if (r == 0)
-		r = open_as(s, q, t->fd, NULL, q->flags & FLAGS_KEPT, 0, &fd);
+		r = open_as(s, q, t->fd, NULL, FOLLOW_NONE, q->flags & OPEN_FLAGS_KEPT, 0, &fd);
 	if ((r == -EAGAIN || (r == -ENXIO && S_ISFIFO(t->mode))) && !q->refused && has_to_wait(q)) {
 		q->truncate = (q->flags & O_TRUNC) && S_ISREG(t->mode);
 		return OPEN_WAITS;
@@ -218,7 +215,7 @@ static int open_reached(struct session *s, struct request *q)
 	if (r == -EACCES || r == -EPERM)
 		decide_explain(s, q, t);
 	if (r == 0)
-		r = settle_flags(q, fd);
+		r = open_settle_flags(q, fd);
 	if (r == 0)
 		hand_over(q, &fd);
 	return r;
@@ -242,224 +239,12 @@ static int open_existing(struct session *s, struct request *q)
 	} else if (open_writes(q) || !decide_would_allow(s, t, RIGHT_LIST)) {
 		return decide_refuse(s, q);
 	}
-	r = resolve_inode(s, q, t, root_of(s, q), !(q->flags & O_NOFOLLOW));
+	r = resolve_inode(s, q, t, open_root_of(s, q), !(q->flags & O_NOFOLLOW));
 	if (r == -EACCES) {
 		t->mode = 0; /* of what is behind that, nothing is known */
 		decide_explain(s, q, t);
 	}
 	return r < 0 ? r : open_reached(s, q);
-}
-
-/* ---- making files ---------------------------------------------------------------------------- */
-
-static mode_t new_mode(const struct request *q)
-{
-	return q->mode & 0777 & q->answer.mode_max;
-}
-
-/*
- * open(2) reads what it makes, whatever the mode says of later opens.  What is opened twice (see
- * below) must let its owner read until then.
- */
-static mode_t first_mode(const struct request *q)
-{
-	return new_mode(q) | (open_writes(q) ? 0 : S_IRUSR);
-}
-
-static int settle_mode(struct session *s, struct request *q, int fd)
-{
-	unsigned as = q->answer.as;
-	int r;
-
-	if (first_mode(q) == new_mode(q))
-		return 0;
-	r = identity_take(s, as);
-	if (r < 0)
-		return r;
-	if (fchmod(fd, new_mode(q)) < 0)
-		r = -errno;
-	identity_drop(s, as);
-	return r;
-}
-
-/*
- * What is only read leaves through the view: a descriptor from the writable twin could be opened
- * again for writing.
- */
-static int made_to_view(struct session *s, struct request *q, int *fd)
-{
-	struct target *t = &q->target;
-	dev_t dev = t->dev;
-	ino_t ino = t->ino;
-	autofd made = -1;
-	int r;
-
-	if (open_writes(q))
-		return 0;
-	made = fd_take(fd);
-	r = resolve_inode(s, q, t, s->cell->view_fd, false);
-	if (r == 0 && (t->dev != dev || t->ino != ino))
-		r = -EAGAIN;
-	if (r == 0)
-		r = open_as(s, q, t->fd, NULL, q->flags & FLAGS_KEPT, 0, fd);
-	if (r == 0)
-		r = settle_mode(s, q, made);
-	return r;
-}
-
-/*
- * Makes the file, as was decided, where resolve_parent() came out.  -EEXIST: the name is taken.
- *
- * A name that appears is a change, so that it is in the book first, like mkdir(2)'s: where no line
- * can be written nothing is made.  (It could not be taken back: a domain that may create need not
- * hold the right to remove.)  The inode is known after that, and the descriptor's own line names
- * it.
- */
-static int create_here(struct session *s, struct request *q)
-{
-	struct target *t = &q->target;
-	uint64_t flags = (q->flags & FLAGS_KEPT) | O_CREAT | O_EXCL | O_NOFOLLOW;
-	struct stat parent;
-	autofd fd = -1;
-	int r;
-
-	r = charge(s, q, true);
-	if (r == 0)
-		r = fd_stat(t->fd, &parent);
-	if (r == 0)
-		r = kernel_fs_check(s, q, t, parent.st_dev, t->fd);
-	if (r == 0)
-		r = record_change(s, q);
-	if (r == 0)
-		r = open_as(s, q, t->fd, t->name, flags, first_mode(q), &fd);
-	if (r == -EACCES)
-		decide_explain(s, q, t);
-	if (r == 0)
-		r = note_opened(t, fd);
-	if (r == 0)
-		r = made_to_view(s, q, &fd);
-	if (r == 0)
-		r = settle_flags(q, fd);
-	if (r == 0) {
-		q->fd = fd_take(&fd);
-		q->grant = 0;
-	}
-	return r;
-}
-
-/* What stands at the name of a file to be made, as an error; 0: nothing. */
-static int look_at_taken(struct session *s, struct request *q)
-{
-	struct target *t = &q->target;
-	int r = resolve_look(s, q, t);
-
-	if (r < 0)
-		return r;
-	if ((q->flags & O_EXCL) && t->mode != 0)
-		return -EEXIST;
-	/* Where it leads is not what the worker named, and may not exist for a reason. */
-	if (S_ISLNK(t->mode))
-		return refuse(q, ELOOP, "a symlink that leads nowhere: nothing is made through it");
-	return t->mode != 0 ? -ESTALE : 0;
-}
-
-/*
- * One try: opens what is there, or makes it.  -ESTALE: it changed, look again.  Whether the name is
- * free the making itself tells, so that it is looked at only where nothing may be made, and after a
- * try that failed.
- */
-static int open_or_create_once(struct session *s, struct request *q, bool again)
-{
-	struct target *t = &q->target;
-	bool exclusive = q->flags & O_EXCL; /* then what is there is never opened */
-	bool allowed;
-	int r = exclusive ? -ENOENT
-			  : resolve_inode(s, q, t, root_of(s, q), !(q->flags & O_NOFOLLOW));
-
-	if (r == 0)
-		return S_ISDIR(t->mode) ? -EISDIR : open_reached(s, q);
-	if (r == -ENOENT)
-		r = resolve_parent(s, q, t, s->cell->twin_fd);
-	if (r == -EACCES)
-		decide_explain(s, q, t);
-	if (r < 0)
-		return r;
-	t->rights = open_rights_new(q);
-	allowed = decide(s, q) == VERDICT_ALLOW;
-	if (again || !allowed)
-		r = look_at_taken(s, q);
-	if (r < 0)
-		return r;
-	if (!allowed)
-		return decide_refuse(s, q);
-	r = create_here(s, q);
-	if (r != -EEXIST || exclusive)
-		return r;
-	r = record_undelivered(s, q->door, q->grant, EEXIST, "the name is taken");
-	q->grant = 0;
-	return r < 0 ? r : -ESTALE;
-}
-
-/* "name/", "." and "..": only what is on the way there can be said before "a directory". */
-static int create_no_file(struct session *s, struct request *q)
-{
-	struct target *t = &q->target;
-	int r = resolve_name(s, q, t, s->cell->twin_fd);
-
-	if (r < 0)
-		return r;
-	return !t->name && (q->flags & O_EXCL) ? -EEXIST : -EISDIR;
-}
-
-static int open_or_create(struct session *s, struct request *q)
-{
-	struct target *t = &q->target;
-	int r = -ESTALE;
-
-	/* Whoever may neither open nor make it learns nothing of what is there. */
-	t->rights = open_rights_new(q);
-	if (decide(s, q) != VERDICT_ALLOW && !decide_would_allow(s, t, open_rights_existing(q)))
-		return decide_refuse(s, q);
-	if (t->must_be_directory)
-		return create_no_file(s, q);
-	for (int i = 0; r == -ESTALE && i < CREATE_TRIES; i++)
-		r = open_or_create_once(s, q, i > 0);
-	return r == -ESTALE ? -EAGAIN : r;
-}
-
-/* A file without a name, in a directory. */
-static int open_tmpfile(struct session *s, struct request *q)
-{
-	struct target *t = &q->target;
-	uint64_t flags = (q->flags & FLAGS_KEPT) | O_TMPFILE;
-	autofd fd = -1;
-	int r;
-
-	t->rights = open_rights_new(q);
-	if (decide(s, q) != VERDICT_ALLOW)
-		return decide_refuse(s, q);
-	r = resolve_inode(s, q, t, s->cell->twin_fd, !(q->flags & O_NOFOLLOW));
-	if (r < 0)
-		return r;
-	if (!S_ISDIR(t->mode))
-		return -ENOTDIR;
-	if (decide(s, q) != VERDICT_ALLOW)
-		return decide_refuse(s, q);
-	r = charge(s, q, true);
-	if (r == 0)
-		r = kernel_fs_check(s, q, t, t->dev, t->fd);
-	if (r == 0)
-		/* O_EXCL: it can never be given a name. */
-		r = open_as(s, q, t->fd, NULL, flags | O_EXCL, new_mode(q), &fd);
-	if (r == -EACCES || r == -EPERM)
-		decide_explain(s, q, t);
-	if (r == 0)
-		r = note_opened(t, fd);
-	if (r == 0)
-		r = settle_flags(q, fd);
-	if (r == 0)
-		q->fd = fd_take(&fd);
-	return r;
 }
 
 /* ---- names on the way --------------------------------------------------------------------------
@@ -483,9 +268,9 @@ int open_between(struct session *s, struct request *q)
 	if (r == 0)
 		r = charge(s, q, true);
 	if (r == 0)
-		r = open_as(s, q, t->fd, NULL, q->flags & FLAGS_KEPT, 0, &fd);
+		r = open_as(s, q, t->fd, NULL, FOLLOW_NONE, q->flags & OPEN_FLAGS_KEPT, 0, &fd);
 	if (r == 0)
-		r = settle_flags(q, fd);
+		r = open_settle_flags(q, fd);
 	if (r < 0)
 		return r;
 	hand_over(q, &fd);
@@ -541,9 +326,9 @@ int open_path(struct session *s, struct request *q)
 	if (r < 0)
 		return r;
 	if (open_is_tmpfile(q))
-		return open_tmpfile(s, q);
+		return open_make_nameless(s, q);
 	if (q->flags & O_CREAT)
-		return open_or_create(s, q);
+		return open_make(s, q);
 	r = open_existing(s, q);
 	return r < 0 ? list_between(s, q, r) : r;
 }
@@ -584,5 +369,5 @@ int open_on_host(struct session *s, struct request *q, const char *path)
 	fd_close(&t->fd);
 	t->fd = fd;
 	t->name = NULL;
-	return note_opened(t, fd);
+	return open_note(t, fd);
 }

@@ -11,6 +11,8 @@ enum follow {
 	FOLLOW_NONE,   /* no symlink anywhere: what is reached is what was asked */
 	FOLLOW_ALL,    /* within the root; magic links never */
 	FOLLOW_CACHED, /* the same, or -EAGAIN where the kernel would have to ask a file system */
+	FOLLOW_WITHIN, /* no symlink, and no other mount than the root's: -EXDEV */
+	FOLLOW_HERE,   /* no symlink, and no other mount than the root's: -EXDEV */
 };
 
 /*

@@ -17,65 +17,89 @@
 #include "broker/open_path.h"
 #include "broker/own.h"
 #include "broker/resolve.h"
+#include "broker/roots.h"
+#include "broker/tracee.h"
 #include "common/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-/* A file of the worker's own needs no name: it may be unlinked.  So its name is no proof that it is
- * the worker's own. */
-static int take_given(const struct session *s, struct request *q, struct target *t)
+/* The very file that the descriptor is open on. */
+static int take_given(struct target *t, uint64_t *ret_mount)
 {
-	struct stat st;
-	int r = fd_stat(t->given_fd, &st);
+	struct statx stx;
 
-	if (r < 0)
-		return r;
-	if (!mounts_are_own(s, st.st_dev))
-		return refuse(q, EACCES,
-			"a file that was handed in, whose name is that of a place of the cell's "
-			"own; no rule is about it");
-	fd_close(&t->fd);
-	t->fd = fd_take(&t->given_fd);
-	t->dev = st.st_dev;
-	t->ino = st.st_ino;
-	t->mode = st.st_mode;
-	t->uid = st.st_uid;
-	t->gid = st.st_gid;
-	memcpy(t->reached, t->asked, t->asked_size + 1);
-	t->reached_size = t->asked_size;
+	if (statx(t->given_fd, "", AT_EMPTY_PATH | AT_STATX_SYNC_AS_STAT,
+		    STATX_BASIC_STATS | STATX_MNT_ID, &stx) < 0)
+		return -errno;
+	*ret_mount = stx.stx_mask & STATX_MNT_ID ? stx.stx_mnt_id : 0; /* Linux 5.8 */
+	t->dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
+	t->ino = stx.stx_ino;
+	t->mode = stx.stx_mode;
+	t->uid = stx.stx_uid;
+	t->gid = stx.stx_gid;
 	return 0;
 }
 
-/* What the path now leads to must be the very file that the descriptor is open on. */
-static int prove_given(struct request *q, const struct target *t)
+static void reach_given(struct target *t)
 {
-	struct stat st;
-	int r = fd_stat(t->given_fd, &st);
+	fd_close(&t->fd);
+	t->fd = fd_take(&t->given_fd);
+	memcpy(t->reached, t->asked, t->asked_size + 1);
+	t->reached_size = t->asked_size;
+}
 
-	if (r < 0)
-		return r;
-	if (st.st_dev != t->dev || st.st_ino != t->ino)
+/*
+ * Whether the file's path, which the kernel has just told of this very descriptor, needs no walk to
+ * prove it: in the mount of its tree in the twin nothing can stand before it, no mount and no link,
+ * and only the two texts of tracee_may_lie() may be untrue.  A file that was handed in, or that was
+ * granted for reading, is of another mount.
+ */
+static bool is_at_its_name(const struct session *s, const struct target *t, uint64_t mount)
+{
+	return mount && t->raw_size == 0 && !tracee_may_lie(t->asked, t->asked_size) &&
+	       roots_in_twin(s, t->asked, t->asked_size, mount);
+}
+
+/* What the path now leads to must be the very file that the descriptor is open on. */
+static int prove_given(struct session *s, struct request *q, struct target *t)
+{
+	dev_t dev = t->dev;
+	ino_t ino = t->ino;
+	int r = resolve_inode(s, q, t, s->cell->twin_fd, false);
+
+	if (r == -ENOENT)
+		return refuse(q, EACCES, "the descriptor's file has no name any more");
+	if (r == 0 && (dev != t->dev || ino != t->ino))
 		return refuse(q, EACCES, "the descriptor's file is not at its name any more");
-	return 0;
+	return r;
 }
 
 static int resolve(struct session *s, struct request *q, struct target *t, bool follow)
 {
+	uint64_t mount;
 	int r;
 
 	if (t->given_fd < 0)
 		return resolve_inode(s, q, t, s->cell->twin_fd, follow);
-	if (q->own)
-		return take_given(s, q, t);
-	r = resolve_inode(s, q, t, s->cell->twin_fd, false);
-	if (r == -ENOENT)
-		return refuse(q, EACCES, "the descriptor's file has no name any more");
-	return r < 0 ? r : prove_given(q, t);
+	r = take_given(t, &mount);
+	if (r < 0)
+		return r;
+	/* A file of the worker's own needs no name: it may be unlinked.  So its name is no proof
+	 * that it is the worker's own. */
+	if (q->own && !mounts_are_own(s, t->dev))
+		return refuse(q, EACCES,
+			"a file that was handed in, whose name is that of a place of the cell's "
+			"own; no rule is about it");
+	if (!q->own && !is_at_its_name(s, t, mount))
+		return prove_given(s, q, t);
+	reach_given(t);
+	return 0;
 }
 
 static int reach_inode(struct session *s, struct request *q, bool follow)

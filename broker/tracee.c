@@ -107,9 +107,7 @@ int tracee_link(const struct session *s, pid_t tid, const char *name, char buf[P
 	return (int)n;
 }
 
-/* "/" stands for every directory that has left its mount, and the kernel adds " (deleted)": only
- * these two texts may be untrue, and only they are looked at again. */
-static bool may_lie(const char *text, size_t size)
+bool tracee_may_lie(const char *text, size_t size)
 {
 	static const char tail[] = " (deleted)";
 	const size_t n = sizeof(tail) - 1;
@@ -151,7 +149,7 @@ int tracee_directory(const struct session *s, pid_t tid, int dir_fd, char buf[PA
 		return n;
 	if (buf[0] != '/') /* a pipe, a socket */
 		return -ENOTDIR;
-	r = may_lie(buf, (size_t)n) ? prove(s, tid, name, buf) : 0;
+	r = tracee_may_lie(buf, (size_t)n) ? prove(s, tid, name, buf) : 0;
 	return r < 0 ? r : n;
 }
 

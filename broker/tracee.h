@@ -39,6 +39,10 @@ int tracee_link(const struct session *s, pid_t tid, const char *name, char buf[P
 int tracee_descriptor(
 	const struct session *s, pid_t tid, int fd, int *ret_path_fd, char buf[PATH_MAX]);
 
+/* Whether the kernel's path of a descriptor may be untrue.  "/" stands for all that has left its
+ * mount, and " (deleted)" is added to what has no name: no other text is. */
+bool tracee_may_lie(const char *text, size_t size);
+
 /* A copy of the descriptor itself: the same open file.  0; -EBADF; or -errno. */
 int tracee_take_fd(pid_t tid, int fd, int *ret_fd);
 
