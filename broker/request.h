@@ -187,6 +187,7 @@ struct repeat {
 
 struct ask;          /* ask.h: buffers of the ask door */
 struct trap;         /* trap.h: buffers of the trap door */
+struct tracee_links; /* tracee.h: links of /proc that are held open */
 struct slow;         /* slow.h: its calls that wait */
 struct dial;         /* dial.h: what the dialer was asked */
 struct names;        /* names.h: addresses that names have */
@@ -220,6 +221,7 @@ struct session {
 	struct repeat *repeat;             /* owned by `ask` */
 	struct ask *ask;                   /* owned; ask_init() and ask_deinit() */
 	struct trap *trap;                 /* owned; trap_init() and trap_deinit() */
+	struct tracee_links *links;        /* owned, made and freed with `trap`; may be NULL */
 	struct slow *slow;                 /* owned; made before the cage */
 	struct dial *dial;                 /* owned; dial_new(), before the cage */
 	struct names *names;               /* owned; names_new() */

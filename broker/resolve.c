@@ -14,6 +14,7 @@
 #include "broker/identity.h"
 #include "broker/open_path.h"
 #include "broker/roots.h"
+#include "broker/tracee.h"
 #include "common/fd.h"
 #include "common/path.h"
 
@@ -114,22 +115,6 @@ static void set_reached(struct target *t, const char *path, size_t size)
 	t->reached_size = size;
 }
 
-/* What /proc says about a descriptor of ours.  The length, or -errno. */
-static int proc_text(struct session *s, int fd, char *buf, size_t size)
-{
-	char name[16];
-	ssize_t n;
-
-	snprintf(name, sizeof(name), "%d", fd);
-	n = readlinkat(s->cell->proc_fd, name, buf, size);
-	if (n < 0)
-		return -errno;
-	if ((size_t)n >= size)
-		return -ENAMETOOLONG;
-	buf[n] = '\0';
-	return (int)n;
-}
-
 /*
  * Where fd came out, as a path beneath root_fd.  The kernel writes paths of a detached mount, and
  * of another mount namespace, from that one's own root; of a plain directory from ours.
@@ -137,8 +122,8 @@ static int proc_text(struct session *s, int fd, char *buf, size_t size)
 static int text_beneath(struct session *s, int root_fd, int fd, char buf[PATH_MAX])
 {
 	char root[PATH_MAX];
-	int n = proc_text(s, fd, buf, PATH_MAX);
-	int r = n < 0 ? n : proc_text(s, root_fd, root, sizeof(root));
+	int n = tracee_own_text(s, fd, buf, PATH_MAX);
+	int r = n < 0 ? n : tracee_own_text(s, root_fd, root, sizeof(root));
 	size_t skip;
 
 	if (r < 0)

@@ -292,6 +292,7 @@ _Noreturn static void be_child(struct session *s, struct trap *t, bool whole, in
 	s->in_child = true;
 	s->may_begin_slowly = false;
 	s->roots = NULL; /* closed: paths are walked from the view's root */
+	s->links = NULL; /* the same, and `own` is the parent's */
 	s->tally = (struct tally){0};
 	s->slow->hear_fd = hear_fd;
 	if (spawn_child_proc(c) < 0)

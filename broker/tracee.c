@@ -69,17 +69,80 @@ int tracee_string(pid_t tid, uint64_t address, char *buf, size_t size)
 	return -ENAMETOOLONG;
 }
 
-ssize_t tracee_read_link(int proc_fd, const char *path, char *buf, size_t size)
+/* ---- links of /proc ----------------------------------------------------------------------------
+ */
+
+int tracee_links_new(struct tracee_links **ret)
+{
+	struct tracee_links *links = calloc(1, sizeof(*links));
+
+	if (!links)
+		return -ENOMEM;
+	links->caller.fd = links->own.fd = -1;
+	*ret = links;
+	return 0;
+}
+
+struct tracee_links *tracee_links_free(struct tracee_links *links)
+{
+	if (!links)
+		return NULL;
+	fd_close(&links->caller.fd);
+	fd_close(&links->own.fd);
+	free(links);
+	return NULL;
+}
+
+/* Held from the second reading in a row on. */
+static ssize_t read_held(
+	struct tracee_link *link, int proc_fd, const char *path, char *buf, size_t size)
+{
+	bool again = strcmp(link->path, path) == 0;
+	ssize_t n = again && link->fd >= 0 ? readlinkat(link->fd, "", buf, size) : -1;
+
+	if (n >= 0)
+		return n;
+	fd_close(&link->fd);
+	if (again)
+		link->fd = openat(proc_fd, path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	else
+		snprintf(link->path, sizeof(link->path), "%s", path);
+	return readlinkat(proc_fd, path, buf, size);
+}
+
+static ssize_t read_link(
+	struct tracee_link *link, int proc_fd, const char *path, char *buf, size_t size)
 {
 	bool of_fd = strstr(path, "/fd/");
 	ssize_t n;
 
 	if (of_fd)
 		hurry_begin();
-	n = readlinkat(proc_fd, path, buf, size);
+	n = link ? read_held(link, proc_fd, path, buf, size) : readlinkat(proc_fd, path, buf, size);
 	if (of_fd)
 		hurry_end();
 	return n;
+}
+
+ssize_t tracee_read_link(int proc_fd, const char *path, char *buf, size_t size)
+{
+	return read_link(NULL, proc_fd, path, buf, size);
+}
+
+int tracee_own_text(const struct session *s, int fd, char *buf, size_t size)
+{
+	struct tracee_link *link = s->links ? &s->links->own : NULL;
+	char name[16];
+	ssize_t n;
+
+	snprintf(name, sizeof(name), "%d", fd);
+	n = read_link(link, s->cell->proc_fd, name, buf, size);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n >= size)
+		return -ENAMETOOLONG;
+	buf[n] = '\0';
+	return (int)n;
 }
 
 int tracee_stat(const struct session *s, const char *path, struct stat *ret)
@@ -98,7 +161,7 @@ int tracee_link(const struct session *s, pid_t tid, const char *name, char buf[P
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "%d/%s", (int)tid, name);
-	n = tracee_read_link(s->cell->procs_fd, path, buf, PATH_MAX);
+	n = read_link(s->links ? &s->links->caller : NULL, s->cell->procs_fd, path, buf, PATH_MAX);
 	if (n < 0)
 		return -errno;
 	if (n >= PATH_MAX)
@@ -169,14 +232,9 @@ int tracee_descriptor(
 	if (path_fd < 0)
 		return errno == ENOENT ? -EBADF : -errno;
 	/* Of our copy, which nobody can exchange: text and descriptor are of one file. */
-	snprintf(name, sizeof(name), "%d", path_fd);
-	n = (int)readlinkat(s->cell->proc_fd, name, buf, PATH_MAX);
-	if (n < 0)
-		return -errno;
-	if (n >= PATH_MAX)
-		return -ENAMETOOLONG;
-	buf[n] = '\0';
-	*ret_path_fd = fd_take(&path_fd);
+	n = tracee_own_text(s, path_fd, buf, PATH_MAX);
+	if (n >= 0)
+		*ret_path_fd = fd_take(&path_fd);
 	return n;
 }
 

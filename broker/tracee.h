@@ -26,6 +26,26 @@ int tracee_string(pid_t tid, uint64_t address, char *buf, size_t size);
  */
 int tracee_directory(const struct session *s, pid_t tid, int dir_fd, char buf[PATH_MAX]);
 
+/*
+ * Two links of /proc that are read again and again, held open, since the walk to one costs as much
+ * as to read it: the last of a caller's, and the last of this process's own descriptors.  What is
+ * held is the link of a number of a process, not what it leads to, and each reading asks the kernel
+ * anew.  That of a process that is gone says nothing, whoever has its number by now.
+ */
+struct tracee_links {
+	struct tracee_link {
+		char path[48]; /* "": none */
+		int fd;        /* O_PATH of the link itself; -1: it was read once so far */
+	} caller, own;
+};
+/* 0 or -ENOMEM. */
+int tracee_links_new(struct tracee_links **ret);
+struct tracee_links *tracee_links_free(struct tracee_links *links);
+
+/* What a descriptor of this process is open on, as the kernel tells it.  Its length; -ENAMETOOLONG;
+ * or -errno. */
+int tracee_own_text(const struct session *s, int fd, char *buf, size_t size);
+
 /* readlinkat(2) of "TID/fd/N" and the like, and fstatat(2) of it in the host's /proc: looks at what
  * may be closed meanwhile, which do not last. */
 ssize_t tracee_read_link(int proc_fd, const char *path, char *buf, size_t size);

@@ -71,13 +71,14 @@ const char *trap_name(int nr, bool *ret_may_go_on)
 int trap_init(struct session *s)
 {
 	s->trap = calloc(1, sizeof(*s->trap));
-	return s->trap ? 0 : -ENOMEM;
+	return s->trap ? tracee_links_new(&s->links) : -ENOMEM;
 }
 
 void trap_deinit(struct session *s)
 {
 	free(s->trap);
 	s->trap = NULL;
+	s->links = tracee_links_free(s->links);
 }
 
 /* ---- opening -----------------------------------------------------------------------------------
