@@ -13,6 +13,7 @@
  */
 #include "broker/mounts.h"
 #include "broker/open_path.h"
+#include "broker/slow.h"
 #include "common/fd.h"
 
 #include <errno.h>
@@ -109,7 +110,7 @@ int mounts_lead_to_runtime(struct session *s, const struct target *t, bool follo
 		flags |= O_DIRECTORY;
 	else if (!follow)
 		flags |= O_NOFOLLOW;
-	may_wait = s->may_begin_slowly && slow_fs_any(s->cell->slow);
+	may_wait = s->may_begin_slowly && slow_any(s);
 	r = open_beneath(s->cell->view_fd, relative(path), flags, 0,
 		may_wait ? FOLLOW_CACHED : FOLLOW_ALL, &fd);
 	if (r == -EAGAIN && may_wait)

@@ -391,6 +391,8 @@ int record(struct session *s, struct request *q)
 	enum ledger_event event = event_of(q);
 	int r;
 
+	if (s->in_child)
+		return slow_record(s, q);
 	/* What a worker does in its own places is nobody's business but its own. */
 	if (q->own && event != EVENT_DENY)
 		return 0;

@@ -14,6 +14,7 @@
 #include "broker/identity.h"
 #include "broker/open_path.h"
 #include "broker/roots.h"
+#include "broker/slow.h"
 #include "broker/tracee.h"
 #include "common/fd.h"
 #include "common/path.h"
@@ -160,7 +161,7 @@ static int follow_once(struct session *s, struct target *t, int root_fd, const c
 {
 	/* A link may lead to where the walk waits for a server.  As far as the kernel knows the way
 	 * by heart it waits for nobody. */
-	bool may_wait = s->may_begin_slowly && slow_fs_any(s->cell->slow);
+	bool may_wait = s->may_begin_slowly && slow_any(s);
 	autofd followed = -1, proven = -1;
 	struct statx a, b;
 	char text[PATH_MAX];
@@ -169,8 +170,7 @@ static int follow_once(struct session *s, struct target *t, int root_fd, const c
 	r = open_beneath(root_fd, path, flags, 0, may_wait ? FOLLOW_CACHED : FOLLOW_ALL, &followed);
 	if (r == 0)
 		r = n = text_beneath(s, root_fd, followed, text);
-	if (may_wait &&
-		(r == -EAGAIN || (r >= 0 && slow_fs_hold(s->cell->slow, text, (size_t)n)))) {
+	if (may_wait && (r == -EAGAIN || (r >= 0 && slow_holds(s, text, (size_t)n)))) {
 		s->begin_slowly = true;
 		return -EAGAIN;
 	}

@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slow.c - trapped calls that may have to wait, each in a child of the broker's.
+ * slow.c - requests that may have to wait, each in a child of the broker's: the broker's side.
  *
- * Runs in: broker, caged.  Trusts: its children, which are forks of it.
- *
- * A child has a table of descriptors of its own: what it opens goes from there into the caller's,
- * and with a child that is killed all of it goes.  It keeps of the broker's what its call needs,
- * and nothing whose closing anyone waits for: the cell's life, the channels, the book, the standard
- * streams.
+ * Runs in: broker, caged.  Trusts: its children, which are forks of it; slow_child.c.
  */
-#include "broker/slow.h"
+#include "broker/slow_words.h"
 #include "broker/charge.h"
 #include "broker/interrupt.h"
-#include "broker/open_path.h"
 #include "broker/record.h"
+#include "broker/trap_socket.h"
 #include "common/chan.h"
 #include "common/fd.h"
 
@@ -25,55 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define INTERRUPT   SIGUSR1 /* to a child: its caller has a signal to take */
-#define END_TRIES   50      /* looks at children that were killed, before they are left */
+#define END_TRIES   50 /* looks at children that were killed, before they are left */
 #define END_WAIT_NS 2000000
-
-enum word_kind {
-	WORD_RECORD,      /* a request is finished: write it down */
-	WORD_CHANGE,      /* something is about to be changed */
-	WORD_UNDELIVERED, /* what a record promised has not arrived */
-	WORD_PAY,         /* one request, of `limit requests` */
-	WORD_DONE,        /* the call is answered */
-};
-
-/* What a child says, in one datagram. */
-struct word {
-	enum word_kind kind;
-	pid_t pid;
-	int result; /* DONE: of the session; UNDELIVERED: the errno */
-	uint64_t grant;
-	char reason[REASON_MAX];
-	struct tally tally;         /* DONE: what is to be added */
-	bool has_fd;                /* RECORD, CHANGE: the request has its descriptor */
-	const struct target *first; /* where the child's request has its targets */
-	struct request q;           /* RECORD, CHANGE */
-};
-
-/* What it hears, but after DONE. */
-struct reply {
-	int result;
-	uint64_t grant;
-};
-
-/* A call that waits. */
-struct waiting {
-	pid_t pid; /* of the child; 0: the slot is free */
-	int reply_fd;
-	struct notice notice;
-	struct request q; /* without descriptors */
-	bool answers;     /* its result is in the book, and on its way to the caller */
-	bool done;        /* it is answered, or nobody waits for it: to be reaped */
-};
-
-struct slow {
-	int fd[2];   /* the broker's, the children's */
-	int hear_fd; /* in a child: replies */
-	size_t n;    /* 0: nobody looks through the slots, whose memory nothing has touched yet */
-	uint64_t looked_ns; /* when it was looked for signals last */
-	struct word word;
-	struct waiting of[SLOW_MAX];
-};
 
 int slow_new(struct slow **ret)
 {
@@ -136,170 +84,51 @@ struct slow *slow_free(struct slow *w)
 	return NULL;
 }
 
-/* ---- which calls -------------------------------------------------------------------------------
- */
+/* ---- which requests -------------------------------------------------------------------------- */
+
+bool slow_any(const struct session *s)
+{
+	if (s->root == ROOT_HOST)
+		return slow_host_any(s->cell->slow_host);
+	return slow_fs_any(s->cell->slow);
+}
+
+bool slow_holds(const struct session *s, const char *path, size_t size)
+{
+	if (s->root == ROOT_HOST)
+		return slow_host_holds(s->cell->slow_host, path, size);
+	return slow_fs_hold(s->cell->slow, path, size);
+}
 
 static bool lies_there(const struct session *s, const struct target *t)
 {
 	/* Where ".." leads, after a symlink perhaps, the text does not say. */
-	return t->asked_size > 0 &&
-	       (t->raw_size > 0 || slow_fs_hold(s->cell->slow, t->asked, t->asked_size));
+	return t->asked_size > 0 && (t->raw_size > 0 || slow_holds(s, t->asked, t->asked_size));
 }
 
 bool slow_serves(const struct request *q)
 {
-	/* Of sockets the broker keeps what it waits for.  With O_PATH an open goes on: the caller
-	 * alone waits. */
-	return q->op != OP_UMASK && q->op != OP_CONNECT && q->op != OP_BIND && q->op != OP_LISTEN &&
-	       q->op != OP_SOCKET && !(q->op == MSG_OPEN && (q->flags & O_PATH));
+	/* Of other sockets than those with a path the broker keeps what it waits for.  With O_PATH
+	 * an open goes on: the caller alone waits. */
+	switch (q->op) {
+	case OP_CONNECT:
+	case OP_BIND:
+		return q->peer.kind == PEER_PATH;
+	case OP_UMASK:
+	case OP_LISTEN:
+	case OP_SOCKET:
+		return false;
+	default:
+		return !(q->op == MSG_OPEN && (q->flags & O_PATH));
+	}
 }
 
-bool slow_may_be(const struct session *s, const struct trap *t)
+bool slow_may_be(const struct session *s, const struct request *q)
 {
-	const struct request *q = &t->q;
-
-	if (!slow_fs_any(s->cell->slow))
+	/* What is connected to lies on the host: socket_path.c looks for itself. */
+	if (q->op == OP_CONNECT || q->op == MSG_CONNECT || !slow_any(s))
 		return false;
 	return lies_there(s, &q->target) || lies_there(s, &q->target2);
-}
-
-/* ---- a child -----------------------------------------------------------------------------------
- */
-
-static int say(struct session *s, enum word_kind kind)
-{
-	struct word *word = &s->slow->word;
-
-	word->kind = kind;
-	word->pid = getpid();
-	return chan_send(s->slow->fd[1], word, sizeof(*word), NULL, 0, true);
-}
-
-static int ask(struct session *s, enum word_kind kind, struct reply *reply)
-{
-	int r = say(s, kind);
-
-	/* Shorter than PIPE_BUF: it comes whole, pipe(7). */
-	if (r == 0 && read(s->slow->hear_fd, reply, sizeof(*reply)) != (ssize_t)sizeof(*reply))
-		r = -EPIPE;
-	/* The broker is gone, or this call's caller: nobody wants more. */
-	if (r < 0)
-		_exit(1);
-	return reply->result;
-}
-
-static int ask_about(struct session *s, enum word_kind kind, struct request *q)
-{
-	struct word *word = &s->slow->word;
-	struct reply reply;
-	int r;
-
-	word->q = *q;
-	word->has_fd = q->fd >= 0;
-	word->first = &q->target;
-	r = ask(s, kind, &reply);
-	q->grant = reply.grant;
-	return r;
-}
-
-int slow_record(struct session *s, struct request *q)
-{
-	return ask_about(s, WORD_RECORD, q);
-}
-
-int slow_record_change(struct session *s, struct request *q)
-{
-	return ask_about(s, WORD_CHANGE, q);
-}
-
-int slow_record_undelivered(struct session *s, uint64_t grant, int error, const char *reason)
-{
-	struct word *word = &s->slow->word;
-	struct reply reply;
-
-	word->grant = grant;
-	word->result = error;
-	word->reason[0] = '\0';
-	strncat(word->reason, reason, sizeof(word->reason) - 1);
-	return ask(s, WORD_UNDELIVERED, &reply);
-}
-
-bool slow_pay(struct session *s)
-{
-	struct reply reply;
-
-	return ask(s, WORD_PAY, &reply) == 0;
-}
-
-static void on_interrupt(int sig)
-{
-}
-
-/* The signal is let in for the open alone: notify.c says what it would break.  One that comes
- * before the open waits is lost, and the next comes soon. */
-int slow_open(struct session *s, struct request *q)
-{
-	const struct sigaction action = {.sa_handler = on_interrupt};
-	enum interrupt how = INTERRUPT_NONE;
-	sigset_t set;
-	int r;
-
-	sigemptyset(&set);
-	sigaddset(&set, INTERRUPT);
-	if (sigaction(INTERRUPT, &action, NULL) < 0)
-		return -errno;
-	do {
-		sigprocmask(SIG_UNBLOCK, &set, NULL);
-		r = open_waiting(s, q);
-		sigprocmask(SIG_BLOCK, &set, NULL);
-		if (r == -EINTR)
-			how = interrupt_of(s, q->pid);
-	} while (r == -EINTR && how == INTERRUPT_NONE);
-	return r == -EINTR ? interrupt_end(q, how) : r;
-}
-
-static int compare(const void *a, const void *b)
-{
-	return *(const int *)a - *(const int *)b;
-}
-
-static void close_others(int *keep, size_t n)
-{
-	unsigned from = 0;
-
-	qsort(keep, n, sizeof(*keep), compare);
-	for (size_t i = 0; i < n; i++) {
-		if (keep[i] < 0)
-			continue;
-		if ((unsigned)keep[i] > from)
-			close_range(from, (unsigned)keep[i] - 1, 0);
-		from = (unsigned)keep[i] + 1;
-	}
-	close_range(from, ~0u, 0);
-}
-
-/* The child's whole life. */
-_Noreturn static void be_child(struct session *s, struct trap *t, bool whole, int hear_fd)
-{
-	struct cell *c = s->cell;
-	const struct request *q = &t->q;
-	int keep[] = {c->view_fd, c->twin_fd, c->procs_fd, c->pid_ns_fd, c->worker_files_fd,
-		notify_fd(c->notify), s->slow->fd[1], hear_fd, q->target.fd, q->target.given_fd,
-		q->target2.fd, q->target2.given_fd};
-	struct word *word = &s->slow->word;
-
-	close_others(keep, sizeof(keep) / sizeof(*keep));
-	s->in_child = true;
-	s->may_begin_slowly = false;
-	s->roots = NULL; /* closed: paths are walked from the view's root */
-	s->links = NULL; /* the same, and `own` is the parent's */
-	s->tally = (struct tally){0};
-	s->slow->hear_fd = hear_fd;
-	if (spawn_child_proc(c) < 0)
-		_exit(1);
-	word->result = trap_serve_waiting(s, t, whole);
-	word->tally = s->tally;
-	_exit(say(s, WORD_DONE) < 0);
 }
 
 /* ---- the broker --------------------------------------------------------------------------------
@@ -316,7 +145,7 @@ static void adopt(struct request *to, const struct request *q, const struct targ
 	to->target.fd = to->target.given_fd = to->target2.fd = to->target2.given_fd = to->fd = -1;
 }
 
-int slow_start(struct session *s, struct trap *t, bool whole)
+int slow_start(struct session *s, const struct slow_job *job)
 {
 	struct slow *w = s->slow;
 	struct waiting *one = w->of;
@@ -333,16 +162,16 @@ int slow_start(struct session *s, struct trap *t, bool whole)
 	hear_fd = pipe_fd[0];
 	pid = spawn_copying_files();
 	if (pid == 0)
-		be_child(s, t, whole, hear_fd);
+		slow_be_child(s, job, hear_fd);
 	if (pid < 0) {
 		fd_close(&pipe_fd[1]);
 		return (int)pid;
 	}
 	one->pid = pid;
 	one->reply_fd = pipe_fd[1];
-	one->notice = t->notice;
+	one->notice = *job->notice;
 	one->answers = one->done = false;
-	adopt(&one->q, &t->q, &t->q.target);
+	adopt(&one->q, job->q, &job->q->target);
 	w->n++;
 	return 0;
 }
@@ -370,6 +199,8 @@ static int do_for(struct session *s, struct waiting *one, const struct word *wor
 		adopt(q, &word->q, word->first);
 		r = write_down(s, q, word->has_fd);
 		one->answers = true;
+		if (r == 0 && word->told[0])
+			trap_note_told(s->trap, word->told, &q->target);
 		break;
 	case WORD_CHANGE:
 		adopt(q, &word->q, word->first);
@@ -474,7 +305,7 @@ void slow_check(struct session *s)
 			kill(one->pid, SIGKILL);
 			one->done = true;
 		} else if (looks && interrupt_of(s, one->notice.tid) != INTERRUPT_NONE) {
-			kill(one->pid, INTERRUPT);
+			kill(one->pid, SLOW_INTERRUPT);
 		}
 	}
 }

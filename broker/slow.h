@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slow.h - trapped calls that may have to wait, each in a child of the broker's: the open of a FIFO
- * whose other end is not there yet, of a file that another holds a lease on, and every call on a
- * file system whose answers come from another process or machine.
+ * slow.h - requests that may have to wait, each in a child of the broker's: the open of a FIFO
+ * whose other end is not there yet, of a file that another holds a lease on, and whatever leads to
+ * a file system whose answers come from another process or machine.
  *
- * The broker never waits.  Such a call is served by a short-lived child in the same cage, while
- * others are served; its caller waits, as it would natively, until that is done, it is killed, or a
- * signal ends its wait for a FIFO or a lease (interrupt.h).  The ledger stays the broker's: a child
- * asks it to write, and goes on when that is done.
+ * The broker never waits.  Such a request is served by a short-lived child in the same cage, while
+ * others are served; who asks waits, as natively, until that is done, or, of a trapped call, it is
+ * killed, or a signal ends its wait for a FIFO, a lease or a connection (interrupt.h).  The ledger
+ * stays the broker's: a child asks it to write, and goes on when that is done.
  */
 #ifndef WARDER_SLOW_H
 #define WARDER_SLOW_H
@@ -29,17 +29,31 @@ int slow_fd(const struct slow *w);
 /* How many children there are. */
 size_t slow_waiting(const struct slow *w);
 
+/* Whether some part of the view may let a look at a name wait. */
+bool slow_any(const struct session *s);
+/* Whether a path of the view, absolute and normalised, lies on such a part. */
+bool slow_holds(const struct session *s, const char *path, size_t size);
+
 /* Whether a child could serve it. */
 bool slow_serves(const struct request *q);
-/* Whether the call may have to wait for a file system before it is even decided. */
-bool slow_may_be(const struct session *s, const struct trap *t);
+/* Whether a request may have to wait for a file system before it is even decided. */
+bool slow_may_be(const struct session *s, const struct request *q);
 
-/*
- * Gives the session's trapped call to a child, which answers it: from the beginning (`whole`), or
- * once all is decided, charged and resolved and only the open is left (OPEN_WAITS).
- * 0; -EAGAIN: too many wait already; or -errno: no child could be made.
- */
-int slow_start(struct session *s, struct trap *t, bool whole);
+#define SLOW_KEEP_MAX 1
+
+/* What a child is to do. */
+struct slow_job {
+	const struct notice *notice;                /* the call that it answers */
+	const struct request *q;                    /* whose descriptors it keeps */
+	int (*serve)(struct session *s, void *ctx); /* in the child; 0, or as trap_serve() */
+	void *ctx;
+	int keep[SLOW_KEEP_MAX]; /* borrowed: what else it keeps; -1 is none */
+	size_t n_keep;
+};
+
+/* Gives a request to a child, which answers it.  0; -EAGAIN: too many wait already; or -errno: no
+ * child could be made. */
+int slow_start(struct session *s, const struct slow_job *job);
 
 /* Does what children ask for.  0, or negative: the session ends, *ret_why says why. */
 int slow_serve(struct session *s, const char **ret_why);
@@ -49,9 +63,18 @@ int slow_reap(struct session *s, const char **ret_why);
  * a signal to take. */
 void slow_check(struct session *s);
 
-/* In a child: open_waiting(), until a signal of the caller's ends it, as interrupt_end() says. */
+/* In a child: one call that may wait.  -EINTR: a signal has come. */
+typedef int slow_call(struct session *s, struct request *q, void *ctx);
+/* In a child: the call, until a signal of the caller's ends it, as interrupt_end() says (`restarts`
+ * false: with -EINTR alone), or until_ns (CLOCK_MONOTONIC; 0: never) has come: -ETIMEDOUT. */
+int slow_wait(struct session *s, struct request *q, slow_call *call, void *ctx, uint64_t until_ns,
+	bool restarts);
+/* The same of open_waiting(). */
 int slow_open(struct session *s, struct request *q);
 
+/* In a child: getsockname(2) tells this of the socket that it has bound; goes with slow_record().
+ */
+void slow_tell(struct session *s, const char *path);
 /* In a child: what the broker does for it.  As record(), record_change() and record_undelivered()
  * with what follows them, and as paying for one request. */
 int slow_record(struct session *s, struct request *q);

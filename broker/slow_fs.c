@@ -58,6 +58,7 @@ struct slow_host {
 	int fd;
 	bool is_read;
 	bool is_whole; /* else some did not fit, and any path may lie on one of those */
+	bool any;      /* beside what lies below /proc */
 	size_t size;
 	char paths[HOST_PATHS_SIZE]; /* each with its NUL */
 	char line[HOST_LINE_SIZE];
@@ -105,13 +106,18 @@ static char *slow_path(char *line)
 	return path;
 }
 
+/* As systemd's automount of binfmt_misc; nothing below /proc is handed out. */
+static bool is_in_proc(const char *path)
+{
+	return strncmp(path, "/proc/", 6) == 0;
+}
+
 static int add_line(struct slow_fs *m, char *line)
 {
 	char *path = slow_path(line);
 	char **grown;
 
-	/* In `root host` systemd's automount of binfmt_misc; nothing below /proc is handed out. */
-	if (!path || strncmp(path, "/proc/", 6) == 0)
+	if (!path || is_in_proc(path))
 		return 0;
 	grown = reallocarray(m->paths, m->n + 1, sizeof(*grown));
 	if (!grown)
@@ -211,6 +217,7 @@ static void note_line(struct slow_host *h, char *line)
 	if (n > 0)
 		memcpy(h->paths + h->size, path, n);
 	h->size += n;
+	h->any |= n > 0 && !is_in_proc(path);
 }
 
 /* Of what is in the buffer the whole lines; what is left of it stays, at its beginning. */
@@ -234,6 +241,7 @@ static void read_again(struct slow_host *h)
 	ssize_t n = 0;
 
 	h->size = 0;
+	h->any = false;
 	h->is_whole = lseek(h->fd, 0, SEEK_SET) == 0;
 	do {
 		size = note_lines(h, size + (size_t)n);
@@ -244,16 +252,28 @@ static void read_again(struct slow_host *h)
 	h->is_read = h->is_whole;
 }
 
-bool slow_host_holds(struct slow_host *h, const char *path, size_t size)
+static void look_again(struct slow_host *h)
 {
-	struct pollfd changed = {.events = POLLPRI};
+	struct pollfd changed = {.fd = h->fd, .events = POLLPRI};
 
-	if (!h)
-		return false;
-	changed.fd = h->fd;
 	/* Asked before it is read, so that a change meanwhile is told the next time. */
 	if (poll(&changed, 1, 0) != 0 || !h->is_read)
 		read_again(h);
+}
+
+bool slow_host_any(struct slow_host *h)
+{
+	if (!h)
+		return false;
+	look_again(h);
+	return h->any || !h->is_whole;
+}
+
+bool slow_host_holds(struct slow_host *h, const char *path, size_t size)
+{
+	if (!h)
+		return false;
+	look_again(h);
 	for (size_t i = 0; i < h->size; i += strlen(h->paths + i) + 1) {
 		if (is_beneath(path, size, h->paths + i))
 			return true;

@@ -27,6 +27,8 @@ struct slow_host;
 int slow_host_new(int *mountinfo_fd, struct slow_host **ret);
 struct slow_host *slow_host_free(struct slow_host *h);
 
+/* As slow_fs_any(), now, but for /proc; true too where it cannot be told.  NULL: none. */
+bool slow_host_any(struct slow_host *h);
 /* As slow_fs_hold(), now; true too where it cannot be told.  NULL: none.  Allocates nothing. */
 bool slow_host_holds(struct slow_host *h, const char *path, size_t size);
 

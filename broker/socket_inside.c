@@ -14,12 +14,14 @@
 #include "broker/identity.h"
 #include "broker/interrupt.h"
 #include "broker/record.h"
+#include "broker/slow.h"
 #include "broker/spawn.h"
 #include "common/fd.h"
 #include "common/hurry.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -259,6 +261,51 @@ int inside_connect(struct session *s, const struct sock *k, const struct inside 
 	if (!k->nonblock)
 		fd_status_flags(k->fd, 0, O_NONBLOCK);
 	return r;
+}
+
+/* In a child: for good, since a peer that looks at the process that it is told of is to find no
+ * root, not even in a real id. */
+static int become_worker(const struct session *s)
+{
+	if (!s->privileged)
+		return 0;
+	if (setresgid(s->gid, s->gid, (gid_t)-1) < 0 || setresuid(s->uid, s->uid, (uid_t)-1) < 0 ||
+		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+struct slow_connect {
+	const struct sock *k;
+	const struct inside *to;
+};
+
+static int connect_slowly(struct session *s, struct request *q, void *ctx)
+{
+	const struct slow_connect *c = ctx;
+	unsigned as = c->to->as;
+	struct sockaddr_un un;
+	socklen_t size = path_address(c->to->path_fd, &un);
+	int r = as == AS_WORKER ? become_worker(s) : identity_take(s, as);
+
+	if (r < 0)
+		return r;
+	r = connect(c->k->fd, (const struct sockaddr *)&un, size) < 0 ? -errno : 0;
+	if (as != AS_WORKER)
+		identity_drop(s, as);
+	return r;
+}
+
+int inside_connect_waiting(
+	struct session *s, struct request *q, const struct sock *k, const struct inside *to)
+{
+	struct slow_connect c = {k, to};
+	uint64_t timeout_ms = q->answer.timeout_ms;
+	uint64_t until_ns = timeout_ms ? q->began_ns + timeout_ms * 1000000 : 0;
+
+	/* Natively who has set a time is told, and no call is made again: sock_intr_errno(). */
+	return slow_wait(s, q, connect_slowly, &c, until_ns, sock_patience_ns(k->fd) == 0);
 }
 
 /* What a connection that was waited for has come to.  As above. */

@@ -14,6 +14,7 @@
 #include "broker/open_path.h"
 #include "broker/ops.h"
 #include "broker/resolve.h"
+#include "broker/slow.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,12 +25,26 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* Opens a path of the host's.  Where its server may not answer that is a child's, slow.h; and where
+ * no child can do what comes after it, nobody's. */
+static int open_there(struct session *s, struct request *q, const char *path)
+{
+	if (s->in_child || !slow_host_holds(s->cell->slow_host, path, strlen(path)))
+		return open_on_host(s, q, path);
+	if (!s->may_begin_slowly)
+		return refuse(q, EACCES,
+			"it lies on a file system whose server may not answer, and no child of the "
+			"broker could wait for that");
+	s->begin_slowly = true;
+	return -EAGAIN;
+}
+
 /* A rule holds for the path as it is written and for where its fixed part led at load: there, on
  * the host, without a symlink.  The socket need not be in any view. */
 static int resolve_on_host(struct session *s, struct request *q)
 {
 	struct target *t = &q->target;
-	int r = open_on_host(s, q, t->asked);
+	int r = open_there(s, q, t->asked);
 
 	for (size_t i = 0; r == -ELOOP && i < policy_tree_count(s->policy); i++) {
 		const struct policy_tree *tree = policy_tree(s->policy, i);
@@ -45,7 +60,7 @@ static int resolve_on_host(struct session *s, struct request *q)
 		if (size <= 0 || (size_t)size >= sizeof(t->reached))
 			continue;
 		t->reached_size = (size_t)size;
-		r = open_on_host(s, q, t->reached);
+		r = open_there(s, q, t->reached);
 	}
 	if (r < 0)
 		t->reached_size = 0;
@@ -72,6 +87,18 @@ static int refuse_path(struct session *s, struct request *q)
 	return -ENOENT;
 }
 
+/* In the cell's own places. */
+static int resolve_inside(struct session *s, struct request *q)
+{
+	struct target *t = &q->target;
+
+	if (s->may_begin_slowly && slow_any(s) && slow_holds(s, t->asked, t->asked_size)) {
+		s->begin_slowly = true;
+		return -EAGAIN;
+	}
+	return resolve_inode(s, q, t, s->cell->view_fd, true);
+}
+
 int reach_socket(struct session *s, struct request *q)
 {
 	struct target *target = &q->target;
@@ -80,7 +107,7 @@ int reach_socket(struct session *s, struct request *q)
 	target->rights = RIGHT_CONNECT;
 	if (decide(s, q) != VERDICT_ALLOW)
 		return refuse_path(s, q);
-	r = q->own ? resolve_inode(s, q, target, s->cell->view_fd, true) : resolve_on_host(s, q);
+	r = q->own ? resolve_inside(s, q) : resolve_on_host(s, q);
 	if (r < 0)
 		return r;
 	if (decide(s, q) != VERDICT_ALLOW)

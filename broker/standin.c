@@ -189,8 +189,11 @@ static int check_path(struct request *q)
 
 static int reach(struct session *s, struct request *q)
 {
-	int r = reach_socket(s, q);
+	int r;
 
+	/* It is the dialer that connects, and for a file system's server it must not wait. */
+	s->may_begin_slowly = false;
+	r = reach_socket(s, q);
 	if (q->own && (r == 0 || !q->refused))
 		return refuse(q, EACCES,
 			"a datagram socket leads to what a rule names with \"type dgram\", and "

@@ -342,7 +342,7 @@ int trap_record(struct session *s, struct request *q, int result)
 	q->result = result;
 	if (result < 0)
 		charge_refused(s, q);
-	r = s->in_child ? slow_record(s, q) : record(s, q);
+	r = record(s, q);
 	if (r == 0)
 		r = ledger_commit(s->ledger);
 	if (r == 0 || result < 0)
@@ -387,23 +387,11 @@ static int go_on(struct session *s, struct trap *t)
 	return notify_continue(s->cell->notify, t->notice.id);
 }
 
-/* What came of a call: the answer now, or later. */
-static int settle(struct session *s, struct trap *t, int result)
-{
-	if (result == GO_ON)
-		return go_on(s, t);
-	if (result == SOCKET_LATER)
-		return 0;
-	if (result == OPEN_WAITS || result == BEGIN_SLOWLY) {
-		result = slow_start(s, t, result == BEGIN_SLOWLY);
-		if (result == 0)
-			return 0;
-		refuse(&t->q, EAGAIN, "too many calls wait already");
-	}
-	return answer(s, &t->notice, &t->q, t->cloexec, result, t->value);
-}
+static int settle(struct session *s, struct trap *t, int result);
 
-int trap_serve_waiting(struct session *s, struct trap *t, bool whole)
+/* In a child of slow.h's: serves and answers, from the beginning, or with the open that waits once
+ * all is decided, charged and resolved. */
+static int serve_waiting(struct session *s, struct trap *t, bool whole)
 {
 	struct request *q = &t->q;
 	int r = OPEN_WAITS;
@@ -417,6 +405,46 @@ int trap_serve_waiting(struct session *s, struct trap *t, bool whole)
 	return settle(s, t, r);
 }
 
+static int serve_whole(struct session *s, void *ctx)
+{
+	return serve_waiting(s, ctx, true);
+}
+
+static int serve_open_alone(struct session *s, void *ctx)
+{
+	return serve_waiting(s, ctx, false);
+}
+
+static int serve_slowly(struct session *s, struct trap *t, bool whole)
+{
+	const struct slow_job job = {
+		.notice = &t->notice,
+		.q = &t->q,
+		.serve = whole ? serve_whole : serve_open_alone,
+		.ctx = t,
+		.keep = {t->sock.fd},
+		.n_keep = 1,
+	};
+
+	return slow_start(s, &job);
+}
+
+/* What came of a call: the answer now, or later. */
+static int settle(struct session *s, struct trap *t, int result)
+{
+	if (result == GO_ON)
+		return go_on(s, t);
+	if (result == SOCKET_LATER)
+		return 0;
+	if (result == OPEN_WAITS || result == BEGIN_SLOWLY) {
+		result = serve_slowly(s, t, result == BEGIN_SLOWLY);
+		if (result == 0)
+			return 0;
+		refuse(&t->q, EAGAIN, "too many calls wait already");
+	}
+	return answer(s, &t->notice, &t->q, t->cloexec, result, t->value);
+}
+
 /* What may wait for a file system's server is a child's from the beginning. */
 static int serve_or_begin_slowly(struct session *s, struct trap *t)
 {
@@ -424,7 +452,7 @@ static int serve_or_begin_slowly(struct session *s, struct trap *t)
 
 	s->begin_slowly = false;
 	s->may_begin_slowly = slow_serves(&t->q);
-	if (s->may_begin_slowly && slow_may_be(s, t))
+	if (s->may_begin_slowly && slow_may_be(s, &t->q))
 		return BEGIN_SLOWLY;
 	r = serve(s, t);
 	s->may_begin_slowly = false;

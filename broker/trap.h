@@ -82,9 +82,10 @@
 
 /* A path that getsockname(2) tells of a socket, where that is not the path it was bound to, which
  * stands beside it: whoever connects to the one means the other. */
-#define TOLD_MAX 16 /* the last so many */
+#define TOLD_MAX  16 /* the last so many */
+#define TOLD_SIZE 108
 struct told {
-	char path[108];
+	char path[TOLD_SIZE];
 	char meant[PATH_MAX];
 	size_t size; /* of `meant`; 0: none */
 };
@@ -132,9 +133,6 @@ void trap_deinit(struct session *s);
  * *ret_why says why. */
 int trap_serve(struct session *s, const char **ret_why);
 
-/* Serves and answers, in a child of slow.h's, from the beginning (`whole`) or with the open that
- * waits.  0; -ENOENT: the caller is gone; or negative as trap_serve(). */
-int trap_serve_waiting(struct session *s, struct trap *t, bool whole);
 /* Records and answers a call that was taken over by another file: ANSWER_FD with q->fd, or -errno
  * (interrupt_end()'s too).  0; -ENOENT: the caller is gone; or negative as trap_serve(). */
 int trap_answer(struct session *s, const struct notice *notice, struct request *q, bool cloexec,

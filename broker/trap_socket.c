@@ -19,6 +19,7 @@
 #include "broker/own.h"
 #include "broker/record.h"
 #include "broker/resolve.h"
+#include "broker/slow.h"
 #include "broker/socket_inside.h"
 #include "broker/socket_outer.h"
 #include "broker/standin.h"
@@ -97,19 +98,29 @@ static const struct told *find_told(const struct session *s, const struct trap *
 	return NULL;
 }
 
-static void note_told(struct trap *t)
+void trap_note_told(struct trap *t, const char *path, const struct target *meant)
 {
 	struct told *told = &t->told[t->next_told % TOLD_MAX];
-	const struct target *target = &t->q.target;
+
+	snprintf(told->path, sizeof(told->path), "%.107s", path);
+	memcpy(told->meant, meant->asked, meant->asked_size + 1);
+	told->size = meant->asked_size;
+	t->next_told++;
+}
+
+static void note_told(struct session *s, struct trap *t)
+{
+	char path[SOCK_PATH_SIZE] = "";
 	struct sockaddr_un un = {0};
 	socklen_t size = sizeof(un);
 
 	if (getsockname(t->sock.fd, (struct sockaddr *)&un, &size) < 0 || un.sun_path[0] != '/')
 		return;
-	snprintf(told->path, sizeof(told->path), "%.107s", un.sun_path);
-	memcpy(told->meant, target->asked, target->asked_size + 1);
-	told->size = target->asked_size;
-	t->next_told++;
+	memcpy(path, un.sun_path, sizeof(un.sun_path));
+	if (s->in_child)
+		slow_tell(s, path);
+	else
+		trap_note_told(t, path, &t->q.target);
 }
 
 static int take_peer(const struct session *s, struct trap *t)
@@ -205,6 +216,11 @@ static int connect_inside(struct session *s, struct trap *t, int *path_fd)
 	to.grant = q->grant;
 	if (path_fd)
 		to.path_fd = fd_take(path_fd);
+	if (s->in_child) {
+		r = inside_connect_waiting(s, q, &t->sock, &to);
+		fd_close(&to.path_fd);
+		return r;
+	}
 	r = refused_already(s, t, &to, inside_connect(s, &t->sock, &to));
 	if (!t->sock.nonblock && (r == -EINPROGRESS || r == -EALREADY || r == -EAGAIN)) {
 		r = inside_wait(s, &t->notice, &t->sock, &to, r);
@@ -327,7 +343,8 @@ static int connect_path(struct session *s, struct trap *t)
 	r = charge(s, q, false);
 	if (r < 0)
 		return r;
-	if (q->answer.as != AS_BROKER)
+	/* The dialer would wait for the file system's server too: a child connects by itself. */
+	if (q->answer.as != AS_BROKER && !s->in_child)
 		return outer_path(s, t);
 	r = record_change(s, q);
 	return r < 0 ? r : connect_inside(s, t, &q->target.fd);
@@ -462,7 +479,7 @@ static int bind_path(struct session *s, struct trap *t)
 	mode = take_new_mode(s, t, 0777) & (q->own ? 0777 : q->answer.mode_max);
 	r = bind_new_socket(s, q, t->sock.fd, mode, ((struct sockaddr_un *)&t->address)->sun_path);
 	if (r == 0)
-		note_told(t);
+		note_told(s, t);
 	return r;
 }
 

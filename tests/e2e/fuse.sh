@@ -14,10 +14,11 @@ command -v fusermount3 >/dev/null || why="needs fusermount3"
 [ -x /usr/bin/python3 ] || why="needs /usr/bin/python3"
 
 python=/usr/bin/python3
-mkdir data behind mnt other late
+mkdir -p data behind mnt other late shared/late
 echo hello >data/file
 echo hello >behind/file
 echo waited >behind/slow
+mkdir behind/sock behind/sock/full behind/made && chmod 777 behind/made
 mkdir behind/bin && chmod 777 behind/bin
 printf '#!/bin/sh\necho ran\n' >behind/bin/run
 chmod 755 behind/bin/run
@@ -30,6 +31,54 @@ for path in sys.argv[1:]:
     r = socket.socket(socket.AF_UNIX).connect_ex(path)
     print(errno.errorcode.get(r, r), "late" if os.path.exists("gate") else "at once", flush=True)
 PY
+# Connects to each path ("listen": binds it), and says what came of it, and when.
+cat >data/sock.py <<'PY'
+import errno, os, socket, sys
+gate = sys.argv[1]
+for word in sys.argv[2:]:
+    what, kind, path = word.split(":", 2)
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if kind == "dgram" else socket.SOCK_STREAM)
+    try:
+        if what == "bind":
+            s.bind(path)
+            s.listen()
+            said = "bound"
+        else:
+            s.connect(path)
+            said = s.recv(100).decode()
+    except OSError as e:
+        said = errno.errorcode.get(e.errno, e.errno)
+    print(what, said, "late" if os.path.exists(gate) else "at once", flush=True)
+    if what == "bind" and said == "bound":
+        c = socket.socket(socket.AF_UNIX)
+        c.connect(s.getsockname())
+        print("met" if s.accept() else "", flush=True)
+PY
+# Servers outside, which say as whom they see each client.
+cat >serve.py <<'PY'
+import os, selectors, socket, struct, sys
+poll = selectors.DefaultSelector()
+for path in sys.argv[2:]:
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(path)
+    os.chmod(path, 0o666)
+    s.listen(100)
+    poll.register(s, selectors.EVENT_READ)
+# One that nobody accepts from, and no room left.
+full = socket.socket(socket.AF_UNIX)
+full.bind(sys.argv[1] + "/s")
+os.chmod(sys.argv[1] + "/s", 0o666)
+full.listen(0)
+waits = socket.socket(socket.AF_UNIX)
+waits.connect(sys.argv[1] + "/s")
+print("ready", flush=True)
+while True:
+    for key, _ in poll.select():
+        c = key.fileobj.accept()[0]
+        _, uid, gid = struct.unpack("3i", c.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        c.send(b"as %d:%d" % (uid, gid))
+        c.close()
+PY
 [ "$(id -u)" != 0 ] || chown -R 65534:65534 data behind
 
 if [ -z "$why" ] && ! "$sleepy" "$dir/data/gate" behind mnt -o allow_other,default_permissions \
@@ -40,7 +89,7 @@ fi
 # A caller that hangs in the file system dies with it.
 unmount() {
 	touch "$dir/data/gate"
-	for at in "$dir/mnt" "$dir/other" "$dir/late"; do
+	for at in "$dir/mnt" "$dir/other" "$dir/late" "$dir/shared/late"; do
 		! mountpoint -q "$at" || fusermount3 -u "$at" || fusermount3 -uz "$at"
 	done
 }
@@ -52,6 +101,20 @@ allow rwx $dir/mnt/
 allow rw $dir/data/
 deny write **/locked
 END
+# A rule's place is none that the worker may change.
+cat >policy.sockets <<END
+allow rw $dir/data/
+allow connect $dir/other/sock/* $dir/other/made/* $dir/here.sock
+allow bind $dir/other/made/*
+END
+sed "s,^allow connect.*,allow connect $dir/other/sock/* as broker," policy.sockets >policy.broker
+sed "s,^allow connect.*,allow connect $dir/other/sock/full/* timeout 300ms," policy.sockets >policy.timeout
+sed "s,^allow connect.*,allow connect $dir/other/sock/* type dgram," policy.sockets >policy.dgram
+touch data/gate
+"$python" serve.py "$dir/other/sock/full" "$dir/other/sock/slow.sock" "$dir/other/sock/quick.sock" "$dir/here.sock" >served &
+pids="$pids $!"
+wait_until grep -q ready served
+rm data/gate
 echo key >behind/locked
 chmod 666 behind/locked
 
@@ -63,11 +126,21 @@ as_nobody() {
 	setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
 }
 
+# In the background, where the job is to be that very process.
+in_place_as_root() {
+	exec "$@"
+}
+
+in_place_as_nobody() {
+	exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
+}
+
+policy=policy
 in_cell() { # name, status, script
 	ledger=$dir/book/$who.$n_tests
 	# Whoever was left waiting by the test before goes first.
-	touch data/gate && stat mnt/slow >/dev/null && sleep 0.2 && rm -f data/gate
-	expect_status "$who: $1" "$2" "as_$who" "$warder" run -q -p policy --ledger "$ledger" \
+	touch data/gate && stat mnt/slow >/dev/null && sleep 0.2 && rm -f data/gate behind/made/*
+	expect_status "$who: $1" "$2" "as_$who" "$warder" run -q -p "$policy" --ledger "$ledger" \
 		--time 60s -C "$dir/data" -- sh -c "$3"
 }
 
@@ -76,9 +149,10 @@ book_has() { # name, regular expression
 }
 
 # Whoever waits at the gate where nobody is to wait is let go on in the end, and says so.
-open_later() {
+open_later() { # after so many seconds, 20
+	after=${1:-20}
 	(
-		sleep 20 &
+		sleep "$after" &
 		trap 'kill $!; exit' TERM
 		wait && touch data/gate
 	) &
@@ -138,6 +212,65 @@ for who in root nobody; do
 	done
 	check "$who: but for what the host lacks elsewhere" sh -c "! grep -q '\"deny\".*$dir/none' $ledger"
 	touch data/gate
+
+	open_later 100
+	policy=policy.sockets
+	in_cell "a socket that a rule names is connected to there" 0 \
+		"echo as \$(id -u):\$(id -g); $python sock.py gate connect:stream:$dir/other/sock/quick.sock"
+	check "$who: as the worker" sh -c "[ \"connect \$(sed -n 1p out) at once\" = \"\$(sed -n 2p out)\" ]"
+	book_has "in the book" "\"event\":\"grant\".*\"op\":\"connect\".*\"reached\":\"$dir/other/sock/quick.sock\".*\"rule\":\"policy.sockets:2\""
+	in_cell "others are served while one waits to connect there" 0 \
+		"$python sock.py gate connect:stream:$dir/other/sock/slow.sock >waits & sleep 0.2; cat file
+		 $python sock.py gate connect:stream:$dir/here.sock; cat file >gate; wait; cat waits"
+	check "$who: by the dialer too" grep -qE '^connect as [0-9]+:[0-9]+ at once$' out
+	check "$who: and it after them" grep -qE '^connect as [0-9]+:[0-9]+ late$' out
+	check "$who: all as the worker" test "$(grep -o 'as [0-9:]*' out | sort -u | wc -l)" = 1
+	book_has "once, before" "\"event\":\"grant\".*\"op\":\"connect\".*other/sock/slow.sock"
+	check "$who: and no more" test "$(grep -c '"op":"connect".*slow.sock' "$ledger")" = 1
+	in_cell "and while one waits to bind there" 0 \
+		"$python sock.py gate bind:stream:$dir/other/made/slow.sock >waits & sleep 0.2; cat file
+		 cat file >gate; wait; cat waits; "
+	check "$who: which is met there by its name" \
+		test "$(tr '\n' ' ' <out)" = "hello bind bound late met "
+	book_has "it is a grant" "\"event\":\"grant\".*\"op\":\"bind\".*other/made/slow.sock"
+	policy=policy.broker
+	in_cell "a rule as broker waits no less" 0 \
+		"$python sock.py gate connect:stream:$dir/other/sock/slow.sock >waits & sleep 0.2; cat file
+		 cat file >gate; wait; cat waits"
+	check "$who: and shows the broker" grep -qE "^connect as $([ "$who" = root ] && echo 0:0 || echo 65534:65534) late" out
+	policy=policy.timeout
+	in_cell "a full backlog there is waited for" 0 \
+		"$python sock.py gate connect:stream:$dir/other/sock/full/s; cat file"
+	check "$who: for as long as the rule says" grep -qx "connect ETIMEDOUT at once" out
+	book_has "which the book says" '"event":"fail".*ETIMEDOUT.*"of":[0-9]+'
+	policy=policy.dgram
+	in_cell "datagrams are not sent there" 0 "$python sock.py gate connect:dgram:$dir/other/sock/slow.sock"
+	check "$who: and nobody waits" grep -qx "connect EACCES at once" out
+	book_has "it is a denial" '"event":"deny".*"op":"connect".*slow.sock.*server may not answer'
+	policy=policy.sockets
+	in_cell "one who is killed as it connects holds up nobody" 0 \
+		"timeout -s KILL 0.3 $python sock.py gate connect:stream:$dir/other/sock/slow.sock
+		 timeout -s KILL 0.3 $python sock.py gate bind:stream:$dir/other/made/slow.sock; cat file"
+	check "$who: nor the end" grep -qx hello out
+	check "$who: nothing is bound for it" test ! -e behind/made/slow.sock
+	for op in connect:stream:sock bind:stream:made; do
+		ledger=$dir/book/$who.end.${op%%:*}
+		rm -f data/waiting behind/made/slow.sock
+		"in_place_as_$who" "$warder" run -q -p policy.sockets --ledger "$ledger" -C "$dir/data" -- sh -c \
+			"$python sock.py gate ${op%:*}:$dir/other/${op##*:}/slow.sock & echo >waiting; wait" &
+		broker=$!
+		pids="$pids $broker"
+		wait_until test -e data/waiting
+		sleep 0.3
+		kill -TERM "$broker"
+		wait "$broker"
+		check "$who: SIGTERM ends a session in which one waits (${op%%:*})" test $? = 143
+		check "$who: its book is closed" grep -q '"event":"end"' "$ledger"
+		check "$who: and nobody was let go on" test ! -e data/gate
+	done
+	kill "$opener"
+	touch data/gate
+	policy=policy
 done
 
 # What is mounted later is known too.
@@ -159,6 +292,36 @@ check "nor is one on a file system that was mounted meanwhile" \
 	test "$(tr '\n' ' ' <out)" = "ENOENT at once ENOENT at once hello "
 check "of which there was nothing before" test "$(grep -c '"event":"deny".*late/slow' book/late)" = 1
 exec 4>&-
+fusermount3 -u late
+
+# In root host it is in the worker's view as well.
+cat >policy.host <<END
+root host
+accept missing uid
+allow rw $dir/data/
+allow rw $dir/shared/
+END
+for who in root nobody; do
+	touch data/gate && stat mnt/slow >/dev/null && sleep 0.2 && rm -f data/gate
+	[ "$who" = root ] || chown -R 65534:65534 state run
+	in_place_as_$who "$warder" run -q -p policy.host --ledger "$dir/book/host.$who" -C "$dir/data" -- \
+		sh -c 'read -r line; cat ../shared/late/slow & sleep 0.2; cat file; echo open >gate; wait' \
+		>out 2>err <hold &
+	broker=$!
+	pids="$pids $broker"
+	exec 4>hold
+	wait_until grep -q '"event":"spawn"' "book/host.$who"
+	"$sleepy" "$dir/data/gate" behind shared/late -o allow_other,default_permissions
+	echo >&4
+	exec 4>&-
+	open_later
+	wait "$broker"
+	kill "$opener"
+	check "$who: nobody waits for what is mounted later, in root host" \
+		test "$(tr '\n' ' ' <out)" = "hello waited "
+	fusermount3 -u shared/late
+done
+rm -f data/gate
 
 # More than a second's worth, each in a child: all are reaped, and no descriptor is left.
 "$warder" run -q -p policy --time 60s -C "$dir/mnt" -- sh -c \

@@ -72,6 +72,11 @@ static int make_dir(const char *path, mode_t mode)
 	return given(path, mkdirat(top_fd, name_of(path), mode));
 }
 
+static int make_node(const char *path, mode_t mode, dev_t dev)
+{
+	return given(path, mknodat(top_fd, name_of(path), mode, dev));
+}
+
 static int make_link(const char *text, const char *path)
 {
 	return given(path, symlinkat(text, top_fd, name_of(path)));
@@ -173,6 +178,7 @@ static const struct fuse_operations operations = {
 	.getattr = get_attr,
 	.readlink = read_link,
 	.mkdir = make_dir,
+	.mknod = make_node,
 	.symlink = make_link,
 	.unlink = remove_name,
 	.rmdir = remove_dir,
