@@ -35,10 +35,16 @@ struct later;
  * 0, with l->data; ANSWER_FD; ANSWER_LATER: it is on its way again; or -errno. */
 typedef int later_came(struct session *s, struct dialled *d, struct later *l);
 
-/* A record of the ask door that waits for the network, and what its handler must remember. */
+/* In a child of slow.h's: serves the record from its beginning, with the socket in q->fd that the
+ * dialer made for it.  As a handler, with l->data. */
+typedef int later_serve(struct session *s, struct request *q, struct later *l);
+
+/* A record of the ask door that waits for the network or for a file system, and what its handler
+ * must remember. */
 struct later {
 	uint32_t id; /* of its message; 0: free */
 	unsigned op;
+	uint16_t count; /* records of it that are answered together */
 	later_came *came;
 	/* Where the dialer was sent, each by the answer that admits it. */
 	size_t n;
@@ -64,6 +70,15 @@ struct later *ask_waiter(struct session *s, uint32_t id);
  * `result` is as a handler's.  Takes q->fd.  0, or negative: the session ends.
  */
 int ask_finish(struct session *s, struct later *l, struct request *q, int result);
+
+/* Gives a deferred record to a child, which answers it.  ANSWER_LATER; or -errno, refused, with
+ * nothing taken. */
+int ask_go_slowly(struct session *s, struct request *q, struct later *l, later_serve *serve);
+/* The child has answered, with so many descriptors. */
+void ask_slowly_done(struct session *s, struct later *l, size_t n_fds);
+/* Nobody answers it but the broker: each of its records came to that errno.  0, or negative: the
+ * session ends. */
+int ask_fail(struct session *s, struct later *l, int result);
 
 /* Whether an answer waits for the channel to be writable. */
 bool ask_waits(const struct session *s);

@@ -194,7 +194,7 @@ static void finish(struct run *run, const char *why)
 	result->limited = run->session.tally.limited;
 	if (run->session.policy)
 		umask(run->session.umask);
-	run->session.slow = slow_free(run->session.slow);
+	slow_free(&run->session);
 	run->session.dial = dial_free(run->session.dial);
 	run->session.standins = standins_free(run->session.standins);
 	run->session.socket_waits = inside_free(run->session.socket_waits);

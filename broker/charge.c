@@ -226,7 +226,7 @@ static int charge_held(struct session *s, struct request *q)
 		return over_held(q, c->held_max, ": too many processes to be counted");
 	if (r < 0)
 		return refuse(q, EMFILE, "cannot count what the worker holds");
-	n += ask_undelivered(s);
+	n += s->in_child ? slow_undelivered(s) : ask_undelivered(s);
 	if (n >= c->held_max)
 		return over_held(q, c->held_max, "");
 	/* Elsewhere it costs one call, and is exact each time. */

@@ -179,19 +179,20 @@ static const char *on_trap(struct loop *l, struct session *s)
 	return r == 0 ? NULL : trap_failed(l, r, why);
 }
 
-static const char *on_slow(struct loop *l, struct session *s)
-{
-	const char *why = NULL;
-	int r = slow_serve(s, &why);
-
-	return r == 0 ? NULL : trap_failed(l, r, why);
-}
-
 /* Answers that have come about wait for the worker to read. */
 static void watch_answers(struct loop *l, struct session *s)
 {
 	if (!l->waits_to_write && ask_waits(s) && !ask_is_gone(s))
 		channel_watch(l, true);
+}
+
+static const char *on_slow(struct loop *l, struct session *s)
+{
+	const char *why = NULL;
+	int r = slow_serve(s, &why);
+
+	watch_answers(l, s);
+	return r == 0 ? NULL : trap_failed(l, r, why);
 }
 
 static const char *on_dialer(struct loop *l, struct session *s)
@@ -286,6 +287,7 @@ static const char *on_signal(struct loop *l, struct session *s)
 			break;
 		case SIGCHLD:
 			r = slow_reap(s, &why);
+			watch_answers(l, s);
 			why = r == 0 ? NULL : trap_failed(l, r, why);
 			break;
 		default: /* SIGPIPE, SIGXFSZ: the call told */

@@ -14,6 +14,8 @@
 /* What a handler returns beside the results of msg.h: it has taken the request over with
  * ask_defer(), and the answer is made with ask_finish() when the network has told. */
 #define ANSWER_LATER 2
+/* And what none returns: a child of slow.h's is to serve the request; ask.c. */
+#define ANSWER_SLOWLY 3
 
 /* Data of an answer: what the largest message leaves. */
 #define OPS_DATA_MAX (MSG_SIZE_MAX - MSG_HEADER_SIZE - MSG_ANSWER_SIZE)

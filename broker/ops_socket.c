@@ -19,6 +19,7 @@
 #include "broker/names.h"
 #include "broker/record.h"
 #include "broker/resolve.h"
+#include "broker/slow.h"
 #include "broker/socket_inside.h"
 #include "common/codec.h"
 #include "common/fd.h"
@@ -241,11 +242,71 @@ static int came_as_broker(struct session *s, struct dialled *d, struct later *l)
 	return r < 0 ? r : ask_give_socket(l, q);
 }
 
+/* In a child: with a socket of the dialer's, from the beginning. */
+static int connect_in_child(struct session *s, struct request *q, struct later *l)
+{
+	struct sock k = {.fd = fd_take(&q->fd), .domain = AF_UNIX}; /* taken back below */
+	struct inside to = INSIDE_INIT;
+	uint32_t left_ms = 0;
+	int r;
+
+	request_rewind(q);
+	q->fd = k.fd;
+	r = reach_socket(s, q);
+	if (r == 0 && q->target.must_be_directory)
+		r = -ENOTDIR;
+	if (r == 0)
+		r = charge(s, q, true);
+	if (r == 0)
+		r = ask_time_left(q, &left_ms);
+	if (r == 0 && fcntl(k.fd, F_SETFL, 0) < 0)
+		r = -errno;
+	if (r == 0)
+		r = record_change(s, q);
+	if (r < 0)
+		return r;
+	to.path_fd = q->target.fd; /* borrowed */
+	to.as = q->answer.as;
+	r = inside_connect_waiting(s, q, &k, &to, left_ms ? clock_ns() + left_ms * 1000000ull : 0);
+	return r < 0 ? r : ask_give_socket(l, q);
+}
+
+static int bind_in_child(struct session *s, struct request *q, struct later *l);
+
+static int came_for_child(struct session *s, struct dialled *d, struct later *l)
+{
+	int r = d->result;
+
+	if (r == 0)
+		r = ask_check_loose(s, &d->q);
+	if (r < 0)
+		return r;
+	return ask_go_slowly(s, &d->q, l, d->q.op == MSG_LISTEN ? bind_in_child : connect_in_child);
+}
+
+/* Where the file system's server may not answer: the dialer makes the socket, a child of the
+ * broker's looks for the path. */
+static int go_slowly(struct session *s, struct request *q)
+{
+	struct dial_message m;
+	int r = charge(s, q, true);
+
+	s->begin_slowly = false;
+	if (r < 0)
+		return r;
+	ask_dial_message(&m, DIAL_SOCKET);
+	m.wait = false;
+	m.type = q->op == MSG_LISTEN ? SOCK_STREAM : q->peer.type;
+	return ask_dial(s, q, &m, NULL, 0, came_for_child, false);
+}
+
 static int connect_path(struct session *s, struct request *q)
 {
 	struct dial_message m;
 	int r = reach_socket(s, q);
 
+	if (s->begin_slowly)
+		return go_slowly(s, q);
 	if (r == 0 && q->target.must_be_directory)
 		r = -ENOTDIR;
 	if (r == 0)
@@ -345,11 +406,37 @@ static int came_bind_path(struct session *s, struct dialled *d, struct later *l)
 	return r < 0 ? r : ask_give_socket(l, &d->q);
 }
 
+/* In a child: with a socket of the dialer's, from the beginning. */
+static int bind_in_child(struct session *s, struct request *q, struct later *l)
+{
+	int fd = fd_take(&q->fd);
+	int r;
+
+	request_rewind(q);
+	q->fd = fd;
+	r = reach_new_socket(s, q, true);
+	if (r == 0)
+		r = bind_new_socket(s, q, fd, q->mode & q->answer.mode_max, NULL);
+	if (r == 0)
+		r = begin_listening(s, q);
+	return r < 0 ? r : ask_give_socket(l, q);
+}
+
+/* As far as it is told without a look at the path. */
+static int may_bind(struct session *s, struct request *q)
+{
+	q->target.rights = RIGHT_BIND;
+	return decide(s, q) == VERDICT_ALLOW ? 0 : decide_refuse(s, q);
+}
+
 static int listen_path(struct session *s, struct request *q)
 {
 	struct dial_message m;
-	int r = reach_new_socket(s, q, true);
+	bool slowly = slow_may_be(s, q);
+	int r = slowly ? may_bind(s, q) : reach_new_socket(s, q, true);
 
+	if (s->begin_slowly || (slowly && r == 0))
+		return go_slowly(s, q);
 	if (r < 0)
 		return r;
 	ask_dial_message(&m, DIAL_SOCKET);

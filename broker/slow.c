@@ -5,6 +5,7 @@
  * Runs in: broker, caged.  Trusts: its children, which are forks of it; slow_child.c.
  */
 #include "broker/slow_words.h"
+#include "broker/ask.h"
 #include "broker/charge.h"
 #include "broker/interrupt.h"
 #include "broker/record.h"
@@ -22,6 +23,8 @@
 
 #define END_TRIES   50 /* looks at children that were killed, before they are left */
 #define END_WAIT_NS 2000000
+
+static const char channel_closed[] = "the worker has closed its channel";
 
 int slow_new(struct slow **ret)
 {
@@ -47,41 +50,20 @@ size_t slow_waiting(const struct slow *w)
 	return w->n;
 }
 
+size_t slow_promised(const struct slow *w)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; w && w->n > 0 && i < SLOW_MAX; i++)
+		n += w->of[i].pid != 0 && !w->of[i].done ? w->of[i].n_grants : 0;
+	return n;
+}
+
 static void release(struct slow *w, struct waiting *one)
 {
 	fd_close(&one->reply_fd);
 	one->pid = 0;
 	w->n--;
-}
-
-static bool reap_done(struct slow *w)
-{
-	for (size_t i = 0; w->n > 0 && i < SLOW_MAX; i++) {
-		if (w->of[i].pid != 0 && spawn_reap_ended(w->of[i].pid))
-			release(w, &w->of[i]);
-	}
-	return w->n == 0;
-}
-
-struct slow *slow_free(struct slow *w)
-{
-	const struct timespec wait = {.tv_nsec = END_WAIT_NS};
-
-	if (!w)
-		return NULL;
-	for (size_t i = 0; w->n > 0 && i < SLOW_MAX; i++) {
-		if (w->of[i].pid != 0 && !w->of[i].answers)
-			kill(w->of[i].pid, SIGKILL);
-	}
-	for (int i = 0; i < END_TRIES && !reap_done(w); i++)
-		clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
-	for (size_t i = 0; w->n > 0 && i < SLOW_MAX; i++) {
-		if (w->of[i].pid != 0)
-			release(w, &w->of[i]);
-	}
-	fd_close_many(w->fd, 2);
-	free(w);
-	return NULL;
 }
 
 /* ---- which requests -------------------------------------------------------------------------- */
@@ -169,48 +151,107 @@ int slow_start(struct session *s, const struct slow_job *job)
 	}
 	one->pid = pid;
 	one->reply_fd = pipe_fd[1];
-	one->notice = *job->notice;
+	one->later = job->later;
+	if (job->notice)
+		one->notice = *job->notice;
 	one->answers = one->done = false;
+	memcpy(one->grants, job->grants, job->n_grants * sizeof(job->grants[0]));
+	one->n_grants = job->n_grants;
 	adopt(&one->q, job->q, &job->q->target);
 	w->n++;
 	return 0;
 }
 
-static int write_down(struct session *s, struct request *q, bool has_fd)
+/* Of a message: what a record promises, until that has been sent. */
+static void promise(struct waiting *one, const struct request *q)
 {
+	if (one->later && one->n_grants < MSG_COUNT_MAX &&
+		(one->n_grants == 0 || one->grants[one->n_grants - 1] != q->grant))
+		one->grants[one->n_grants++] = q->grant;
+}
+
+static void unpromise(struct waiting *one, uint64_t grant)
+{
+	for (size_t i = 0; i < one->n_grants; i++) {
+		if (one->grants[i] == grant)
+			one->grants[i] = one->grants[--one->n_grants];
+	}
+}
+
+/* Nobody gets what was promised. */
+static void break_promises(struct session *s, struct waiting *one, int error, const char *reason)
+{
+	for (size_t i = 0; i < one->n_grants; i++)
+		record_undelivered(s, DOOR_ASK, one->grants[i], error, reason);
+	s->tally.granted -= one->n_grants;
+	if (one->n_grants > 0)
+		ledger_commit(s->ledger);
+	one->n_grants = 0;
+}
+
+static bool is_gone(const struct session *s, const struct waiting *one)
+{
+	return one->later ? ask_is_gone(s) : !notify_valid(s->cell->notify, one->notice.id);
+}
+
+/* Nobody waits for it any more. */
+static void give_up(struct session *s, struct waiting *one, const char *reason)
+{
+	one->done = true;
+	if (!one->later)
+		return;
+	break_promises(s, one, ECANCELED, reason);
+	ask_undefer(one->later);
+}
+
+static int write_down(struct session *s, struct waiting *one, const struct word *word)
+{
+	struct request *q = &one->q;
 	int r;
 
+	adopt(q, &word->q, word->first);
 	/* No descriptor of this process: that there is one is part of the record. */
-	q->fd = has_fd ? STDIN_FILENO : -1;
-	if (has_fd)
-		charge_granted(s);
-	r = record(s, q);
+	q->fd = word->has_fd ? STDIN_FILENO : -1;
+	if (word->kind == WORD_CHANGE) {
+		r = record_change(s, q);
+	} else {
+		if (word->has_fd)
+			charge_granted(s);
+		r = record(s, q);
+		one->answers = !one->later;
+	}
 	q->fd = -1;
+	if (q->result < 0 && word->kind == WORD_RECORD)
+		unpromise(one, q->grant);
+	else if (r == 0 && word->has_fd)
+		promise(one, q);
 	return r;
 }
 
 static int do_for(struct session *s, struct waiting *one, const struct word *word)
 {
-	struct request *q = &one->q;
 	int r;
 
 	switch (word->kind) {
 	case WORD_RECORD:
-		adopt(q, &word->q, word->first);
-		r = write_down(s, q, word->has_fd);
-		one->answers = true;
+		r = write_down(s, one, word);
 		if (r == 0 && word->told[0])
-			trap_note_told(s->trap, word->told, &q->target);
+			trap_note_told(s->trap, word->told, &one->q.target);
 		break;
 	case WORD_CHANGE:
-		adopt(q, &word->q, word->first);
 		/* After it the child changes something, for a caller that must still be there. */
-		return notify_valid(s->cell->notify, one->notice.id) ? record_change(s, q) : -ESRCH;
+		return is_gone(s, one) ? -ESRCH : write_down(s, one, word);
 	case WORD_UNDELIVERED:
-		r = record_undelivered(s, q->door, word->grant, word->result, word->reason);
+		unpromise(one, word->grant);
+		r = record_undelivered(s, one->q.door, word->grant, word->result, word->reason);
 		break;
 	case WORD_PAY:
 		return charge_pay(s, clock_ns()) ? 0 : -EBUSY;
+	case WORD_HELD:
+		return (int)ask_undelivered(s) - (one->later ? 1 : 0);
+	case WORD_ANSWER:
+		one->answers = !is_gone(s, one);
+		return one->answers ? 0 : -ECANCELED;
 	default:
 		return -EBADMSG;
 	}
@@ -248,6 +289,8 @@ int slow_serve(struct session *s, const char **ret_why)
 		if (w->word.kind == WORD_DONE) {
 			one->done = true;
 			tally_up(&s->tally, &w->word.tally);
+			if (one->later)
+				ask_slowly_done(s, one->later, w->word.n_fds);
 			if (w->word.result == -EBADE)
 				*ret_why = "a descriptor was half handed over";
 			if (w->word.result < 0 && w->word.result != -ENOENT)
@@ -264,6 +307,24 @@ int slow_serve(struct session *s, const char **ret_why)
 	return 0;
 }
 
+/* It has ended without a word. */
+static int ended_early(struct session *s, struct waiting *one, const char **ret_why)
+{
+	if (one->answers) {
+		*ret_why = one->later ? "a message was half answered"
+				      : "a descriptor was half handed over";
+		return -EBADE;
+	}
+	if (is_gone(s, one)) {
+		give_up(s, one, channel_closed);
+		return 0;
+	}
+	if (!one->later)
+		return trap_answer(s, &one->notice, &one->q, false, -EIO);
+	break_promises(s, one, EIO, "the process that was to send it has ended");
+	return ask_fail(s, one->later, -EIO);
+}
+
 int slow_reap(struct session *s, const char **ret_why)
 {
 	struct slow *w = s->slow;
@@ -276,12 +337,8 @@ int slow_reap(struct session *s, const char **ret_why)
 			continue;
 		/* All that it said is here by now. */
 		r = slow_serve(s, ret_why);
-		if (r == 0 && !one->done && one->answers) {
-			*ret_why = "a descriptor was half handed over";
-			r = -EBADE;
-		}
-		if (r == 0 && !one->done && notify_valid(s->cell->notify, one->notice.id))
-			r = trap_answer(s, &one->notice, &one->q, false, -EIO);
+		if (r == 0 && !one->done)
+			r = ended_early(s, one, ret_why);
 		release(w, one);
 		r = r == -ENOENT ? 0 : r;
 	}
@@ -301,11 +358,53 @@ void slow_check(struct session *s)
 		 */
 		if (one->pid == 0 || one->done || one->answers)
 			continue;
-		if (!notify_valid(s->cell->notify, one->notice.id)) {
+		if (is_gone(s, one)) {
 			kill(one->pid, SIGKILL);
-			one->done = true;
-		} else if (looks && interrupt_of(s, one->notice.tid) != INTERRUPT_NONE) {
+			give_up(s, one, channel_closed);
+		} else if (looks && !one->later &&
+			   interrupt_of(s, one->notice.tid) != INTERRUPT_NONE) {
 			kill(one->pid, SLOW_INTERRUPT);
 		}
 	}
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static bool reap_done(struct slow *w)
+{
+	for (size_t i = 0; w->n > 0 && i < SLOW_MAX; i++) {
+		if (w->of[i].pid != 0 && spawn_reap_ended(w->of[i].pid))
+			release(w, &w->of[i]);
+	}
+	return w->n == 0;
+}
+
+void slow_free(struct session *s)
+{
+	const struct timespec wait = {.tv_nsec = END_WAIT_NS};
+	struct slow *w = s->slow;
+	const char *why;
+
+	if (!w)
+		return;
+	if (w->n > 0)
+		slow_serve(s, &why);
+	for (size_t i = 0; w->n > 0 && i < SLOW_MAX; i++) {
+		struct waiting *one = &w->of[i];
+
+		if (one->pid == 0 || one->answers)
+			continue;
+		kill(one->pid, SIGKILL);
+		if (!one->done)
+			give_up(s, one, "the session has ended");
+	}
+	for (int i = 0; i < END_TRIES && !reap_done(w); i++)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
+	for (size_t i = 0; w->n > 0 && i < SLOW_MAX; i++) {
+		if (w->of[i].pid != 0)
+			release(w, &w->of[i]);
+	}
+	fd_close_many(w->fd, 2);
+	free(w);
+	s->slow = NULL;
 }

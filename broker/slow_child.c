@@ -93,6 +93,26 @@ bool slow_pay(struct session *s)
 	return ask(s, WORD_PAY, &reply) == 0;
 }
 
+size_t slow_undelivered(struct session *s)
+{
+	struct reply reply;
+
+	return (size_t)ask(s, WORD_HELD, &reply);
+}
+
+void slow_answers(struct session *s)
+{
+	struct reply reply;
+
+	if (ask(s, WORD_ANSWER, &reply) < 0)
+		_exit(1);
+}
+
+void slow_sent(struct session *s, size_t n_fds)
+{
+	s->slow->word.n_fds = n_fds;
+}
+
 void slow_tell(struct session *s, const char *path)
 {
 	char *told = s->slow->word.told;
@@ -216,8 +236,10 @@ _Noreturn void slow_be_child(struct session *s, const struct slow_job *job, int 
 	s->roots = NULL; /* closed: paths are walked from the view's root */
 	s->links = NULL; /* the same, and `own` is the parent's */
 	s->tally = (struct tally){0};
+	s->ledger->used = 0; /* the broker writes it */
 	s->slow->hear_fd = hear_fd;
 	word->told[0] = '\0';
+	word->n_fds = 0;
 	if (spawn_child_proc(c) < 0)
 		_exit(1);
 	word->result = job->serve(s, job->ctx);

@@ -17,7 +17,9 @@ enum word_kind {
 	WORD_CHANGE,      /* something is about to be changed */
 	WORD_UNDELIVERED, /* what a record promised has not arrived */
 	WORD_PAY,         /* one request, of `limit requests` */
-	WORD_DONE,        /* the call is answered */
+	WORD_HELD,        /* what is on its way to the worker, of `limit held` */
+	WORD_ANSWER,      /* of a message: its answer is about to be sent */
+	WORD_DONE,        /* the request is answered */
 };
 
 /* What a child says, in one datagram. */
@@ -29,6 +31,7 @@ struct word {
 	char reason[REASON_MAX];
 	struct tally tally;         /* DONE: what is to be added */
 	bool has_fd;                /* RECORD, CHANGE: the request has its descriptor */
+	size_t n_fds;               /* DONE, of a message: what was sent */
 	const struct target *first; /* where the child's request has its targets */
 	char told[TOLD_SIZE];       /* RECORD: slow_tell(); "": nothing */
 	struct request q;           /* RECORD, CHANGE */
@@ -44,10 +47,14 @@ struct reply {
 struct waiting {
 	pid_t pid; /* of the child; 0: the slot is free */
 	int reply_fd;
+	struct later *later; /* the message it answers; NULL: */
 	struct notice notice;
 	struct request q; /* without descriptors */
 	bool answers;     /* its result is in the book, and on its way to the caller */
 	bool done;        /* it is answered, or nobody waits for it: to be reaped */
+	/* Of a message: records that promise a descriptor. */
+	uint64_t grants[MSG_COUNT_MAX];
+	size_t n_grants;
 };
 
 struct slow {

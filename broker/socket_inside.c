@@ -297,12 +297,10 @@ static int connect_slowly(struct session *s, struct request *q, void *ctx)
 	return r;
 }
 
-int inside_connect_waiting(
-	struct session *s, struct request *q, const struct sock *k, const struct inside *to)
+int inside_connect_waiting(struct session *s, struct request *q, const struct sock *k,
+	const struct inside *to, uint64_t until_ns)
 {
 	struct slow_connect c = {k, to};
-	uint64_t timeout_ms = q->answer.timeout_ms;
-	uint64_t until_ns = timeout_ms ? q->began_ns + timeout_ms * 1000000 : 0;
 
 	/* Natively who has set a time is told, and no call is made again: sock_intr_errno(). */
 	return slow_wait(s, q, connect_slowly, &c, until_ns, sock_patience_ns(k->fd) == 0);

@@ -40,11 +40,11 @@ size_t inside_waiting(const struct socket_waits *w);
 int inside_connect(struct session *s, const struct sock *k, const struct inside *to);
 
 /* In a child of slow.h's: connects a Unix socket to an inode, to the end, whatever waits: as the
- * socket blocks, until its SO_SNDTIMEO or the rule's timeout has passed or a signal of the caller's
- * has ended it.  A child of uid 0 is wholly the worker's user afterwards, where it is to be seen as
- * that.  0 or -errno. */
-int inside_connect_waiting(
-	struct session *s, struct request *q, const struct sock *k, const struct inside *to);
+ * socket blocks, until its SO_SNDTIMEO or until_ns (CLOCK_MONOTONIC; 0: never) has passed or a
+ * signal of the caller's has ended it.  A child of uid 0 is wholly the worker's user afterwards,
+ * where it is to be seen as that.  0 or -errno. */
+int inside_connect_waiting(struct session *s, struct request *q, const struct sock *k,
+	const struct inside *to, uint64_t until_ns);
 
 /* Takes over a call of a blocking socket that came to `result`: -EINPROGRESS, -EALREADY (it is
  * being connected) or -EAGAIN, with the socket and `to`.  That is also what it comes to in the end,

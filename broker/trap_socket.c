@@ -217,7 +217,10 @@ static int connect_inside(struct session *s, struct trap *t, int *path_fd)
 	if (path_fd)
 		to.path_fd = fd_take(path_fd);
 	if (s->in_child) {
-		r = inside_connect_waiting(s, q, &t->sock, &to);
+		uint64_t timeout_ns = q->answer.timeout_ms * 1000000ull;
+
+		r = inside_connect_waiting(
+			s, q, &t->sock, &to, timeout_ns ? q->began_ns + timeout_ns : 0);
 		fd_close(&to.path_fd);
 		return r;
 	}

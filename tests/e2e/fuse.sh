@@ -54,6 +54,123 @@ for word in sys.argv[2:]:
         c.connect(s.getsockname())
         print("met" if s.accept() else "", flush=True)
 PY
+# Asks by messages, docs/protocol.md; what is to wait is let go on here, when others were answered.
+cat >data/ask.py <<'PY'
+import array, errno, os, socket, struct, sys, time
+gate, mode, top = sys.argv[1:4]
+mnt, data = top + "/mnt/", top + "/data/"
+door = socket.socket(fileno=int(os.environ["WARDER_FD"]))
+OPS = ("hello open stat access readlink list mkdir rmdir unlink rename link symlink truncate chmod utimes "
+       "watch connect listen resolve").split()
+last = 0
+
+def send(op, *requests):
+    global last
+    last += 1
+    body = b""
+    for flags, mode, path, path2 in requests:
+        a, b = path.encode(), path2.encode()
+        body += struct.pack("<IIQqqIIHH", flags, mode, 0, 0, 0, 0, 0, len(a), len(b)) + a + b
+    door.send(struct.pack("<IIHH", 12 + len(body), last, OPS.index(op), len(requests)) + body)
+    return last
+
+def receive():
+    fds = array.array("i")
+    got, extra, flags, _ = door.recvmsg(65536, socket.CMSG_SPACE(64 * 4))
+    for level, kind, bytes in extra:
+        fds.frombytes(bytes)
+    size, id, op, count = struct.unpack_from("<IIHH", got)
+    at, results = 12, []
+    for i in range(count):
+        r, n = struct.unpack_from("<iI", got, at)
+        at += 8 + n
+        results.append(os.read(fds.pop(0), 100).decode().strip() if r == 1 and OPS[op] == "open" else
+                       "fd" if r == 1 else "yes" if r == 0 else errno.errorcode[-r])
+    return id, results
+
+def ask(*what):
+    id = send(*what)
+    assert receive()[0] == id
+
+def one(path, flags=0, mode=0, path2=""):
+    return flags, mode, path, path2
+
+def waits(*what):
+    id, other = send(*what), send("open", one(data + "file"))
+    first = receive()
+    if first != (other, ["hello"]):
+        print("not first:", first)
+        sys.exit(1)
+    open(gate, "w").close()
+    got, results = receive()
+    assert got == id
+    os.unlink(gate)
+    print(what[0], *results, flush=True)
+
+ask("hello", one("", 1))
+if mode == "all":
+    waits("open", one(mnt + "slow"))
+    waits("stat", one(mnt + "slow"), one(data + "file"), one(mnt + "slow_none"))
+    waits("access", one(mnt + "slow", os.R_OK))
+    waits("mkdir", one(mnt + "bin/slow_dir", 0, 0o755))
+    waits("list", one(mnt + "bin/slow_dir"))
+    waits("rename", one(mnt + "bin/slow_dir", 0, 0, mnt + "bin/slow_other"))
+    waits("symlink", one("text", 0, 0, mnt + "bin/slow_link"))
+    waits("readlink", one(mnt + "bin/slow_link"))
+    waits("unlink", one(mnt + "bin/slow_link"))
+    waits("rmdir", one(mnt + "bin/slow_other"))
+    waits("open", one(mnt + "bin/slow_new", os.O_CREAT | os.O_RDWR, 0o644))
+    waits("chmod", one(mnt + "bin/slow_new", 0, 0o600))
+    waits("truncate", one(mnt + "bin/slow_new"))
+    waits("unlink", one(mnt + "bin/slow_new"))
+    waits("open", one(data + "file"), one(data + "none"), one(data + "link"), one(mnt + "file"),
+          one(mnt + "locked", os.O_WRONLY))
+elif mode == "sockets":
+    waits("connect", one(top + "/other/sock/slow.sock"))
+    waits("connect", one(top + "/other/sock/slow_none"))
+    waits("listen", one(top + "/other/made/slow.sock", 5, 0o600))
+    waits("listen", one(top + "/other/made/slow.sock", 5, 0o600))
+elif mode == "many":
+    for i in range(70):
+        send("open", one(mnt + "slow"))
+    for i in range(6):
+        print(receive()[1][0])
+    open(gate, "w").close()
+    print(sorted(receive()[1][0] for i in range(64)) == ["waited"] * 64, flush=True)
+elif mode == "held":
+    send("open", *[one(mnt + "slow")] * 64)
+    open(gate, "w").close()
+    results = receive()[1]
+    print("waited" in results, "EMFILE" in results, results.count("waited") < 24, flush=True)
+elif mode == "held_quick":
+    send("open", *[one(data + "file")] * 64)
+    results = receive()[1]
+    print("hello" in results, "EMFILE" in results, results.count("hello") < 24, flush=True)
+elif mode == "closes":
+    for i in range(3):
+        send("mkdir", one(mnt + "bin/slow_left", 0, 0o755))
+    send("open", one(data + "file"))
+    receive()
+    door.close()
+    time.sleep(0.5)
+    sys.exit()
+elif mode == "waits":
+    send("open", one(data + "file"), one(mnt + "slow"))
+    open("waiting", "w").close()
+    print(*receive()[1], flush=True)
+elif mode == "leaves":
+    while True:
+        for i in range(30):
+            send("open", one(mnt + "file"), one(mnt + "none"), one(data + "near"))
+        for i in range(30):
+            r = receive()[1]
+            assert r == ["hello", "ENOENT", "hello"], r
+        print("done", flush=True)
+        sys.stdin.readline() or sys.exit(0)
+# A close waits too.
+if mode in ("all", "sockets"):
+    open(gate, "w").close()
+PY
 # Servers outside, which say as whom they see each client.
 cat >serve.py <<'PY'
 import os, selectors, socket, struct, sys
@@ -107,8 +224,10 @@ allow rw $dir/data/
 allow connect $dir/other/sock/* $dir/other/made/* $dir/here.sock
 allow bind $dir/other/made/*
 END
+sed '$a limit held 24' policy >policy.held
 sed "s,^allow connect.*,allow connect $dir/other/sock/* as broker," policy.sockets >policy.broker
 sed "s,^allow connect.*,allow connect $dir/other/sock/full/* timeout 300ms," policy.sockets >policy.timeout
+sed "s,^allow connect.*,allow connect $dir/other/sock/full/* timeout 5s," policy.sockets >policy.seen
 sed "s,^allow connect.*,allow connect $dir/other/sock/* type dgram," policy.sockets >policy.dgram
 touch data/gate
 "$python" serve.py "$dir/other/sock/full" "$dir/other/sock/slow.sock" "$dir/other/sock/quick.sock" "$dir/here.sock" >served &
@@ -243,6 +362,22 @@ for who in root nobody; do
 		"$python sock.py gate connect:stream:$dir/other/sock/full/s; cat file"
 	check "$who: for as long as the rule says" grep -qx "connect ETIMEDOUT at once" out
 	book_has "which the book says" '"event":"fail".*ETIMEDOUT.*"of":[0-9]+'
+	ledger=$dir/book/$who.seen
+	"in_place_as_$who" "$warder" run -q -p policy.seen --ledger "$ledger" -C "$dir/data" -- \
+		"$python" sock.py gate "connect:stream:$dir/other/sock/full/s" >out 2>err &
+	broker=$!
+	pids="$pids $broker"
+	whole() {
+		set -- $(cat "/proc/$broker/task/$broker/children")
+		test $# -eq 4 && grep -qE '^Uid:.65534.65534.65534.65534$' "/proc/$4/status" &&
+			grep -qE '^Gid:.65534.65534.65534.65534$' "/proc/$4/status"
+	}
+	check "$who: whoever connects there is no other user, in none of its ids" wait_until whole
+	wait "$broker"
+	"as_$who" "$warder" run -q -p policy.sockets --ledger "$dir/book/$who.time" --time 1s \
+		-C "$dir/data" -- \
+		"$python" sock.py gate "connect:stream:$dir/other/sock/slow.sock" >out 2>err
+	check "$who: the session's time ends it" test $? = 137
 	policy=policy.dgram
 	in_cell "datagrams are not sent there" 0 "$python sock.py gate connect:dgram:$dir/other/sock/slow.sock"
 	check "$who: and nobody waits" grep -qx "connect EACCES at once" out
@@ -253,11 +388,43 @@ for who in root nobody; do
 		 timeout -s KILL 0.3 $python sock.py gate bind:stream:$dir/other/made/slow.sock; cat file"
 	check "$who: nor the end" grep -qx hello out
 	check "$who: nothing is bound for it" test ! -e behind/made/slow.sock
-	for op in connect:stream:sock bind:stream:made; do
+	policy=policy
+	in_cell "what is asked by a message waits for the server, and others are answered" 0 \
+		"$python ask.py gate all $dir"
+	check "$who: whatever it is, in its order" test "$(tr '\n' ' ' <out)" = \
+		"open waited stat yes yes ENOENT access yes mkdir yes list yes rename yes symlink yes readlink yes unlink yes rmdir yes open  chmod yes truncate yes unlink yes open hello ENOENT waited hello EACCES "
+	policy=policy.sockets
+	in_cell "and so do its sockets" 0 "$python ask.py gate sockets $dir"
+	check "$who: which come" test "$(tr '\n' ' ' <out)" = \
+		"connect fd connect ENOENT listen fd listen EADDRINUSE "
+	for op in connect listen; do
+		book_has "each with its record of $op" \
+			"\"event\":\"grant\",.*\"door\":\"ask\",\"op\":\"$op\",.*slow.sock\".*\"fd\":true"
+	done
+	check "$who: and no more" test "$(grep -c '"event":"grant".*slow.sock' "$ledger")" = 2
+	policy=policy
+	in_cell "more than sixty-four are refused" 0 "$python ask.py gate many $dir"
+	check "$who: and no other" test "$(tr '\n' ' ' <out)" = \
+		"EAGAIN EAGAIN EAGAIN EAGAIN EAGAIN EAGAIN True "
+	check "$who: of each there is a record" test "$(grep -c '"event":"deny".*mnt/slow.*EAGAIN' "$ledger")" -ge 1
+	policy=policy.held
+	in_cell "what is held is limited" 0 "$python ask.py gate held $dir"
+	check "$who: within a message too" grep -qx "True True True" out
+	in_cell "as it is of one that waits for nobody" 0 "$python ask.py gate held_quick $dir"
+	check "$who: in the same way" grep -qx "True True True" out
+	policy=policy
+	in_cell "a worker that closes its channel calls them off" 0 "exec $python ask.py gate closes $dir"
+	touch data/gate
+	check "$who: all of them" sh -c "sleep 0.3; ! grep -q mkdir $ledger && test ! -e behind/bin/slow_left"
+	policy=policy.sockets
+	rm -f data/gate
+	for op in connect:stream:sock bind:stream:made asked; do
 		ledger=$dir/book/$who.end.${op%%:*}
 		rm -f data/waiting behind/made/slow.sock
-		"in_place_as_$who" "$warder" run -q -p policy.sockets --ledger "$ledger" -C "$dir/data" -- sh -c \
-			"$python sock.py gate ${op%:*}:$dir/other/${op##*:}/slow.sock & echo >waiting; wait" &
+		script="$python sock.py gate ${op%:*}:$dir/other/${op##*:}/slow.sock & echo >waiting; wait"
+		[ "$op" != asked ] || policy=policy
+		[ "$op" != asked ] || script="$python ask.py gate waits $dir"
+		"in_place_as_$who" "$warder" run -q -p $policy --ledger "$ledger" -C "$dir/data" -- sh -c "$script" &
 		broker=$!
 		pids="$pids $broker"
 		wait_until test -e data/waiting
@@ -268,8 +435,22 @@ for who in root nobody; do
 		check "$who: its book is closed" grep -q '"event":"end"' "$ledger"
 		check "$who: and nobody was let go on" test ! -e data/gate
 	done
-	kill "$opener"
+	book_has "what was promised in a message does not come" '"event":"fail".*"of":[0-9]+'
+	# As when there is no memory: the child that serves a message is killed.
+	rm -f data/waiting
+	ledger=$dir/book/$who.killed
+	"in_place_as_$who" "$warder" run -q -p policy --ledger "$ledger" -C "$dir/data" -- \
+		"$python" ask.py gate waits "$dir" >out 2>err &
+	broker=$!
+	pids="$pids $broker"
+	wait_until test -e data/waiting
+	sleep 0.3
+	kill -KILL "$(tr ' ' '\n' <"/proc/$broker/task/$broker/children" | grep . | tail -n 1)"
 	touch data/gate
+	wait "$broker"
+	check "$who: a child that ends early answers nothing" grep -qx "EIO EIO" out
+	book_has "nor is what it promised" '"event":"fail".*"of":[0-9]+'
+	kill "$opener"
 	policy=policy
 done
 
@@ -300,6 +481,7 @@ root host
 accept missing uid
 allow rw $dir/data/
 allow rw $dir/shared/
+allow connect $dir/other/sock/*
 END
 for who in root nobody; do
 	touch data/gate && stat mnt/slow >/dev/null && sleep 0.2 && rm -f data/gate
@@ -319,6 +501,10 @@ for who in root nobody; do
 	kill "$opener"
 	check "$who: nobody waits for what is mounted later, in root host" \
 		test "$(tr '\n' ' ' <out)" = "hello waited "
+	policy=policy.host
+	in_cell "and a socket there is connected to" 0 \
+		"$python sock.py gate connect:stream:$dir/other/sock/quick.sock"
+	check "$who: as the worker too" grep -qE "^connect as 65534:65534 at once$" out
 	fusermount3 -u shared/late
 done
 rm -f data/gate
@@ -343,6 +529,25 @@ children() {
 	test "$(wc -w <"/proc/$broker/task/$broker/children")" -eq 2
 }
 check "and no child" wait_until children
+exec 4>&-
+wait "$broker"
+
+"$warder" run -q -p policy --time 60s -C "$dir/data" -- "$python" ask.py gate leaves "$dir" >out 2>err <hold &
+broker=$!
+pids="$pids $broker"
+exec 4>hold
+wait_until grep -q done out
+before=$(descriptors)
+for n in 2 3 4; do
+	echo >&4
+	enough() {
+		test "$(grep -c done out)" = "$n"
+	}
+	wait_until enough
+done
+check "hundreds of messages are answered by children" enough
+check "and leave no descriptor behind either" test "$(descriptors)" -le "$before"
+check "and no child either" wait_until children
 exec 4>&-
 wait "$broker"
 finish

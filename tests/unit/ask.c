@@ -635,6 +635,25 @@ static void too_many_processes_count_as_over_the_limit(void **state)
 	world_free(w);
 }
 
+/* What it has opened so far is nowhere yet: neither with the worker nor on its way. */
+static void one_message_is_held_to_the_limit_too(void **state)
+{
+	struct world *w = with_policy("limit held 10\nallow read /data/\n");
+	struct msg_request q[MSG_COUNT_MAX];
+
+	assert_int_equal(mkdir(at(w, "/proc"), 0755), 0);
+	w->s.charge.lists = true;
+	for (int i = 0; i < MSG_COUNT_MAX; i++)
+		q[i] = request("/data/a", O_RDONLY, 0);
+	assert_int_equal(send_requests(w, MSG_OPEN, q, MSG_COUNT_MAX), 0);
+	receive(w, MSG_OPEN, MSG_COUNT_MAX);
+	assert_int_equal(w->answers[9].result, ANSWER_FD);
+	for (int i = 10; i < MSG_COUNT_MAX; i++)
+		assert_int_equal(w->answers[i].result, -EMFILE);
+	world_close_answer(w);
+	world_free(w);
+}
+
 static void denials_for_the_summary_are_merged(void **state)
 {
 	struct world *w = *state;
@@ -752,6 +771,7 @@ int main(void)
 		T(a_batch_of_long_names_is_recorded_whole),
 		cmocka_unit_test(requests_over_the_limit_are_busy_and_counted),
 		cmocka_unit_test(held_descriptors_are_counted_in_the_worker),
+		cmocka_unit_test(one_message_is_held_to_the_limit_too),
 		cmocka_unit_test(too_many_processes_count_as_over_the_limit),
 		T(denials_for_the_summary_are_merged),
 		T(a_flood_of_one_denial_is_counted_exactly),

@@ -104,9 +104,23 @@ static void the_hosts_are_told_alike(void **state)
 	assert_true(holds(h, "/proc/sys/fs/x"));
 	assert_false(holds(h, "/srv/network"));
 	assert_false(holds(h, "/srv"));
+	assert_true(slow_host_any(h));
 	assert_null(slow_host_free(h));
 	assert_false(holds(NULL, "/srv"));
+	assert_false(slow_host_any(NULL));
 	assert_null(slow_host_free(NULL));
+}
+
+/* Or no session on a host with systemd's automount there would be quick. */
+static void what_lies_below_proc_counts_for_nothing(void **state)
+{
+	static const char text[] = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+				   "31 22 0:51 / /proc/sys/fs/x rw - autofs systemd-1 rw\n";
+	struct slow_host *h = host_of(text, sizeof(text) - 1);
+
+	assert_false(slow_host_any(h));
+	assert_true(holds(h, "/proc/sys/fs/x"));
+	assert_null(slow_host_free(h));
 }
 
 /* A line that does not fit, more paths than fit, one that is cut short: anything may be one. */
@@ -118,6 +132,7 @@ static void what_cannot_be_told_may_wait(void **state)
 
 	memset(text, 'x', sizeof(text));
 	h = host_of(text, sizeof(text));
+	assert_true(slow_host_any(h));
 	assert_true(holds(h, "/none"));
 	assert_null(slow_host_free(h));
 	for (size_t i = 0; i + sizeof(line) <= sizeof(text); i += sizeof(line) - 1)
@@ -138,6 +153,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(types_are_told_and_paths_by_components),
 		cmocka_unit_test(the_hosts_are_told_alike),
+		cmocka_unit_test(what_lies_below_proc_counts_for_nothing),
 		cmocka_unit_test(what_cannot_be_told_may_wait),
 		cmocka_unit_test(a_root_that_may_wait_holds_all),
 		cmocka_unit_test(without_any_nothing_waits),

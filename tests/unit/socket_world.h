@@ -442,7 +442,7 @@ static inline void sockets_end(struct sockets *f)
 	s->standins = standins_free(s->standins);
 	fd_close_many(f->standins, f->n_standins);
 	s->names = names_free(s->names);
-	s->slow = slow_free(s->slow);
+	slow_free(s);
 	s->socket_waits = inside_free(s->socket_waits);
 	trap_deinit(s);
 	fd_close(&f->w->cell.procs_fd);
