@@ -30,6 +30,8 @@ for root in view empty; do
 	word=98765$$.1
 	options="--root $root"
 	check "${root}_cell_runs" start $word
+	# What it knows is not left in a file when it dies either.
+	check "${root}_broker_leaves_no_core" grep -qE '^Max core file size +0 +0 ' "/proc/$broker/limits"
 	kill -9 $broker
 	check "${root}_cell_dies_with_its_broker" until_alive $word 0
 	wait $broker 2>/dev/null

@@ -51,6 +51,9 @@ if what == "autobind":
     s = socket.socket(socket.AF_UNIX); s.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     how = said(s.connect, "dead.sock"); listened = said(s.listen, 5)
     print(how, listened, s.getsockname().hex() or "none", flush=True); sys.stdin.read()
+elif what == "shared": # a port that another listener would share, and one that this one would
+    s = socket.socket(); s.setsockopt(1, 15, 1) # SO_REUSEPORT
+    print(said(s.bind, ("127.0.0.1", free)), said(s.listen, 5), flush=True); sys.stdin.read()
 elif what == "unnamed":
     print(said(socket.socket(socket.AF_UNIX).listen, 5))
 elif what == "path":
@@ -105,6 +108,21 @@ how, listened, name = p.stdout.readline().split()
 try: socket.socket(socket.AF_UNIX).connect(bytes.fromhex(name)); met = "met"
 except (OSError, ValueError): met = "not met"
 p.stdin.close(); p.wait(); print(how, listened, met, "none" if name == "none" else "named")
+END
+cat >second.py <<'END'
+# A second listener of the same user's at a port: before a worker that asks for it, or after.
+import errno, os, socket, subprocess, sys
+first, port = sys.argv[1] == "before", int(sys.argv[2])
+if os.getuid() == 0: os.seteuid(65534) # the user that a worker is
+s = socket.socket(); s.setsockopt(1, 15, 1)
+if os.getuid() == 0: os.seteuid(0)
+def listen():
+    try: s.bind(("127.0.0.1", port)); s.listen(5); return "done"
+    except OSError as e: return errno.errorcode[e.errno]
+said = listen() if first else ""
+p = subprocess.Popen(sys.argv[3:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+worker = p.stdout.readline().strip()
+print("outside", said or listen(), "worker", worker); p.stdin.close(); p.wait()
 END
 "$python" server.py & pids="$pids $!"
 check "a server stands outside" wait_until test -f ports
@@ -171,6 +189,39 @@ for how in undumpable thread; do
 	natively $how "child done .*"
 	in_cell $how "child done .*" "$how: who cannot be looked into is connected too"
 done
+
+# ---- a port that two would share -------------------------------------------------------------------
+
+# SO_REUSEPORT is among listeners of one user: the one outside is the worker's.
+shared() { # when command...: a second listener comes before the worker, or after
+	when=$1
+	shift
+	timeout -k 5 60 "$python" second.py "$when" "$free" "$@" worker.py shared "$tcp" "$free" >out 2>err </dev/null
+}
+natively_shared() {
+	cp data/worker.py worker.py
+	if [ "$(id -u)" = 0 ]; then
+		shared "$1" setpriv --reuid 65534 --regid 65534 --clear-groups "$python"
+	else
+		shared "$1" "$python"
+	fi
+	check "two listeners share a port without a cell, the second comes $1" \
+		grep -qx "outside done worker done done" out
+}
+shared_in_cell() {
+	ledger=$dir/ledger.shared
+	rm -f "$ledger"
+	shared "$1" "$warder" run -q -p policy --ledger "$ledger" --time 60s -C "$dir/data" -- "$python"
+}
+natively_shared before
+natively_shared after
+shared_in_cell after
+check "a_port_that_a_worker_listens_at_is_not_taken_over" grep -qx "outside EADDRINUSE worker done done" out
+check "it is one grant" test "$(grep -c '"event":"grant".*"op":"bind"' "$ledger")" -eq 1
+shared_in_cell before
+check "nor_does_a_worker_take_one_over" grep -qx "outside done worker EADDRINUSE .*" out
+check "which is none" test "$(grep -c '"event":"grant".*"op":"bind"' "$ledger")" -eq 0
+check "and is in the book" grep -q '"op":"bind".*"error":"EADDRINUSE"' "$ledger"
 
 # ---- who watches it --------------------------------------------------------------------------------
 

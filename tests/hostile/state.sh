@@ -57,9 +57,12 @@ check "arguments_arrive_as_they_are" is "$(cat "$dir/out")" '-e|$(id)|`id`|--|a 
 options="--tasks 24"
 inside sh -c 'i=0; while [ $i -lt 60 ]; do sleep 3 & i=$((i+1)); done; echo made all'
 check "fork_bomb_meets_tasks" is "$(grep -c 'made all' "$dir/out")" 0
+check "its_end_is_in_the_book" is "$(events spawn) $(events exit) $(events end)" "1 1 1"
+check "and_that_it_failed" grep -q '"event":"exit".*"status":[1-9]' "$ledger"
 options=
 inside sh -c 'i=0; while [ $i -lt 60 ]; do sleep 0 & i=$((i+1)); done; echo made all'
 check "control_without_tasks_makes_all" is "$(grep -c 'made all' "$dir/out")" 1
+check "whose_end_says_so" grep -q '"event":"exit".*"status":0' "$ledger"
 options="--files 16"
 inside sh -c 'ulimit -n 1000; ulimit -n'
 check "limit_of_files_cannot_be_raised" is "$(tail -n 1 "$dir/out")" 16
@@ -154,5 +157,25 @@ bystander=$!
 inside sh -c 'kill -9 -1; kill -9 1; echo still here'
 check "signal_to_everybody_stays_inside" kill -0 "$bystander"
 check "init_cannot_be_killed_from_inside" is "$(grep -c 'still here' "$dir/out")" 1
-kill "$bystander"
+
+# In the host's root no namespace hides it: Landlock's scope is what stops them.
+reach='kill -0 $0 2>/dev/null && echo reached; kill -0 $$ && echo there'
+if [ "$(id -u)" = 0 ]; then
+	setpriv --reuid 65534 --regid 65534 --clear-groups sleep 60 &
+else
+	sleep 60 &
+fi
+other=$!
+until grep -q sleep "/proc/$other/cmdline"; do :; done
+if [ "$(id -u)" = 0 ]; then
+	setpriv --reuid 65534 --regid 65534 --clear-groups sh -c "$reach" $other >"$dir/out" 2>&1
+else
+	sh -c "$reach" $other >"$dir/out" 2>&1
+fi
+check "control_one_of_its_user_is_signalled_outside" is "$(tr '\n' ' ' <"$dir/out")" "reached there "
+rm -f "$ledger"
+"$warder" run -q --ledger "$ledger" --root host --accept "missing uid" -- sh -c "$reach" $other \
+	>"$dir/out" 2>&1 </dev/null
+check "one_of_its_user_is_not_signalled_from_the_hosts_root" is "$(cat "$dir/out")" there
+kill "$bystander" "$other"
 finish

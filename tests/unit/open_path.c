@@ -524,7 +524,6 @@ static void the_cells_own_places_are_the_workers_to_open(void **state)
 	assert_int_equal(ask_open(w, "/tmpx", O_RDONLY), -ENOENT);
 }
 
-/* B12: a hard link in an allowed tree is that tree's file, whoever else has a name for it. */
 /* A shared mapping of a file opened O_RDWR writes anywhere, O_APPEND or not. */
 static bool overwrites_by_mapping(int fd)
 {
@@ -551,6 +550,30 @@ static void append_is_never_a_way_to_overwrite(void **state)
 	assert_true(holds(w, "/work/w", "Xork"));
 }
 
+/* C3: fcntl(2), F_SETFL: what is not named again when O_NONBLOCK is taken back would be gone, and
+ * with it what made the grant one of appending. */
+static void the_flags_that_were_asked_for_are_still_set(void **state)
+{
+	struct world *w = *state;
+	const int mask = O_NONBLOCK | O_APPEND | O_NOATIME | O_ACCMODE;
+
+	assert_int_equal(symlink("log", at(w, "/both/link")), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(ask_open(w, i ? "/both/link" : "/both/log", O_WRONLY | O_APPEND), 0);
+		assert_int_equal(fcntl(w->fds[0], F_GETFL) & mask, O_WRONLY | O_APPEND);
+		assert_int_equal(lseek(w->fds[0], 0, SEEK_SET), 0);
+		assert_int_equal(write(w->fds[0], i ? "3\n" : "2\n", 2), 2);
+	}
+	assert_true(holds(w, "/both/log", "line\n2\n3\n"));
+	/* The control: without the flag, as one who may write can ask, it is an overwrite. */
+	assert_int_equal(ask_open(w, "/work/w", O_WRONLY), 0);
+	assert_int_equal(write(w->fds[0], "X", 1), 1);
+	assert_true(holds(w, "/work/w", "Xork"));
+	assert_int_equal(ask_open(w, "/work/w", O_RDONLY | O_NOATIME), 0);
+	assert_int_equal(fcntl(w->fds[0], F_GETFL) & mask, O_RDONLY | O_NOATIME);
+}
+
+/* B12: a hard link in an allowed tree is that tree's file, whoever else has a name for it. */
 static void a_hard_link_inside_is_inside(void **state)
 {
 	struct world *w = *state;
@@ -673,6 +696,7 @@ int main(void)
 		T(in_an_empty_root_every_refusal_is_the_same),
 		T(the_cells_own_places_are_the_workers_to_open),
 		T(append_is_never_a_way_to_overwrite),
+		T(the_flags_that_were_asked_for_are_still_set),
 		T(a_hard_link_inside_is_inside),
 		T(a_file_the_user_may_not_read_names_its_owner),
 		T(batches_are_answered_in_one_message_in_order),
