@@ -489,11 +489,13 @@ static int serve_notice(struct session *s, struct trap *t)
 	if (r == -ENAMETOOLONG && !q->refused) /* in the ask door's words: ask.c */
 		r = refuse(q, ENAMETOOLONG, "a path or a name in it is too long");
 	place(s, t);
-	/* What was read may have been another's: then nobody waits. */
+	/* What was read may have been another's: then nobody waits, and nobody is answered.  Where
+	 * that cannot be found out, who does wait is refused. */
 	if (!notify_valid(s->cell->notify, t->notice.id)) {
+		r = notify_refuse(s->cell->notify, t->notice.id, EIO);
 		request_deinit(q);
 		sock_close(&t->sock);
-		return 0;
+		return r;
 	}
 	if (r == 0)
 		r = serve_or_begin_slowly(s, t);

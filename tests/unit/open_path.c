@@ -559,7 +559,8 @@ static void the_flags_that_were_asked_for_are_still_set(void **state)
 
 	assert_int_equal(symlink("log", at(w, "/both/link")), 0);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(ask_open(w, i ? "/both/link" : "/both/log", O_WRONLY | O_APPEND), 0);
+		assert_int_equal(
+			ask_open(w, i ? "/both/link" : "/both/log", O_WRONLY | O_APPEND), 0);
 		assert_int_equal(fcntl(w->fds[0], F_GETFL) & mask, O_WRONLY | O_APPEND);
 		assert_int_equal(lseek(w->fds[0], 0, SEEK_SET), 0);
 		assert_int_equal(write(w->fds[0], i ? "3\n" : "2\n", 2), 2);
