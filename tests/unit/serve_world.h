@@ -116,8 +116,9 @@ static inline void start(struct server *s)
 	start_with(s, &plain, NULL);
 }
 
-/* Hands in one end of a pair and returns the other, with a time limit for every read. */
-static inline int client(struct server *s)
+/* Hands in one end of a pair and returns the other, with a time limit for every read.  `ret_copy`
+ * gets a copy of what was handed in, unless it is NULL. */
+static inline int client_and_copy(struct server *s, int *ret_copy)
 {
 	uint8_t buf[64];
 	struct enc e = enc_init(buf, sizeof(buf));
@@ -132,8 +133,15 @@ static inline int client(struct server *s)
 	msg_begin(&e, MSG_CLIENT, (uint32_t)s->number, 1);
 	msg_put_client(&e, &m);
 	assert_int_equal(msg_end(&e, &size), 0);
+	if (ret_copy)
+		*ret_copy = fcntl(pair[1], F_DUPFD_CLOEXEC, 3);
 	assert_int_equal(chan_send(s->channel, buf, size, &pair[1], 1, true), 0);
 	return pair[0];
+}
+
+static inline int client(struct server *s)
+{
+	return client_and_copy(s, NULL);
 }
 
 static inline void expect_answer(int sock, const char *text, size_t size)
