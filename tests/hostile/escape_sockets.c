@@ -339,7 +339,8 @@ static void listeners_close(struct listeners *l)
 	unlink(getenv("DATAGRAM_PATH"));
 }
 
-/* UDP, which inside reaches nobody, is no denial; each of these is one in the book, with whom the worker wanted to reach. */
+/* UDP, which inside reaches nobody, is no denial; each of these is one in the book, with whom the
+ * worker wanted to reach. */
 static void assert_denied(const struct outcome *inside)
 {
 	char tcp[32], abstract[64];
@@ -354,19 +355,19 @@ static void assert_denied(const struct outcome *inside)
 
 /* The directory of the listeners is in the view, so that reach and refusal are the cell's doing,
  * not a missing name's. */
-static void nobody_is_reached_from_inside(void **state)
+static void try_in(const char *root)
 {
 	static struct outcome outside = OUTCOME_INIT, inside = OUTCOME_INIT;
-	const char *self[] = {own_path(), "--attack", NULL};
+	const char *command[] = {own_path(), "--attack", NULL};
 	struct listeners l;
 	char rule[PATH_MAX + 32];
 	const char *options[] = {"-q", "-e", rule, "-e",
-		"env TCP_PORT UDP_PORT INTERFACE UNIX_PATH ABSTRACT_NAME DATAGRAM_PATH", NULL};
-	const char *command[] = {own_path(), "--attack", NULL};
+		"env TCP_PORT UDP_PORT INTERFACE UNIX_PATH ABSTRACT_NAME DATAGRAM_PATH", "--root",
+		root, "--accept", "missing uid", NULL};
 
 	listeners_open(&l);
 	snprintf(rule, sizeof(rule), "allow rw %s/", l.dir);
-	run_program(&outside, self);
+	run_program(&outside, command);
 	run_inside(&inside, l.dir, options, command);
 	compare(attacks, N_ATTACKS, &outside, &inside);
 	assert_int_equal(inside.status, 0);
@@ -377,11 +378,24 @@ static void nobody_is_reached_from_inside(void **state)
 	listeners_close(&l);
 }
 
+static void nobody_is_reached_from_inside(void **state)
+{
+	try_in("view");
+}
+
+/* Where no namespace hides them. */
+static void nobody_is_reached_from_the_hosts_root(void **state)
+{
+	try_in("host");
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			nobody_is_reached_from_inside, fds_before, fds_after),
+		cmocka_unit_test_setup_teardown(
+			nobody_is_reached_from_the_hosts_root, fds_before, fds_after),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], "--attack"))

@@ -37,6 +37,16 @@ check "standard_streams_and_a_channel_are_all" test "$(cat "$dir/out")" -le 5
 	</etc >"$dir/out" 2>&1
 check "directory_on_standard_input_becomes_null" is "$(grep -c '^/dev/null' "$dir/out")" 1
 
+# So would one that is a name alone, of a file: opening it again is a new open, of the host's file.
+mkdir "$dir/named" && echo named >"$dir/named/f" && chmod 644 "$dir/named/f"
+by_name='import os, sys
+os.dup2(os.open(sys.argv[1], os.O_PATH), 0); os.execvp(sys.argv[2], sys.argv[2:])'
+again='readlink /proc/self/fd/0; cat /proc/self/fd/0'
+python3 -c "$by_name" "$dir/named/f" sh -c "$again" >"$dir/out" 2>&1
+check "control_a_name_is_opened_again_outside" is "$(tail -n 1 "$dir/out")" named
+python3 -c "$by_name" "$dir/named/f" "$warder" run -q --ledger "$ledger" -- sh -c "$again" >"$dir/out" 2>&1
+check "a_name_on_standard_input_becomes_null" is "$(cat "$dir/out")" /dev/null
+
 # The start with nothing open.
 rm -f "$ledger"
 "$warder" run -q --ledger "$ledger" -- sh -c 'ls /proc/self/fd >/tmp/x && cat /tmp/x' \
@@ -150,6 +160,17 @@ check "loader_opens_nothing" is \
 		[ ! -e \$l ] || \$l /bin/cat $dir/data/a; done")" 0
 check "link_in_tmp_opens_nothing" is "$(try "ln -s $dir/data/a /tmp/l; cat /tmp/l")" 0
 options=
+
+# `as broker` has more authority than its worker: what belongs to another is written, not given away.
+if [ "$(id -u)" = 0 ]; then
+	mkdir "$dir/root" && echo x >"$dir/root/f" && chmod 644 "$dir/root/f"
+	rm -f "$ledger"
+	"$warder" run -q --ledger "$ledger" --allow "rw $dir/root/ as broker" -- sh -c \
+		"echo more >>$dir/root/f && echo written; chown 65534 $dir/root/f || echo kept" >"$dir/out" 2>&1
+	check "control_as_broker_writes_what_is_roots" grep -qx written "$dir/out"
+	check "and_gives_none_of_it_away" is "$(grep -cx kept "$dir/out") $(stat -c %u "$dir/root/f")" "1 0"
+	check "which_is_in_the_book" grep -q '"event":"deny".*"op":"chown".*"reason":"a file is not given away' "$ledger"
+fi
 
 # Signals to everybody reach the cell alone.
 sleep 60 &

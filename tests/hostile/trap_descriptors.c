@@ -167,6 +167,19 @@ static int set_setuid(void)
 	return fstat(fd, &st) == 0 && st.st_mode & S_ISUID ? 0 : EPERM;
 }
 
+/* In its own place a worker sets any mode but these. */
+static int set_setuid_of_its_own(void)
+{
+	struct stat st;
+	int fd = open(in_own("setuid"), O_RDWR | O_CREAT, 0700);
+
+	if (fd < 0)
+		return 200;
+	if (fchmod(fd, 04755) < 0)
+		return errno;
+	return fstat(fd, &st) == 0 && st.st_mode & S_ISUID ? 0 : EPERM;
+}
+
 static int attribute_of_read_grant(void)
 {
 	return TRY(syscall(SYS_fsetxattr, granted("a/f", O_RDONLY), "user.warder", "x", 1, 0));
@@ -263,6 +276,7 @@ static const struct attack attacks[] = {
 	{"move_data_into_own_place", move_data_into_own_place, WORKS},
 	{"change_mode_of_read_grant", change_mode_of_read_grant, WORKS},
 	{"set_setuid", set_setuid, WORKS},
+	{"set_setuid_of_its_own", set_setuid_of_its_own, WORKS},
 	{"attribute_of_read_grant", attribute_of_read_grant, WORKS},
 	{"times_of_read_grant", times_of_read_grant, WORKS},
 	{"watch_what_is_denied", watch_what_is_denied, WORKS},
@@ -293,6 +307,8 @@ static void no_descriptor_becomes_more_than_what_was_granted(void **state)
 		assert_int_not_equal(result_of(&inside, attacks[i].name), EBADF);
 	assert_int_equal(inside.status, 0);
 	assert_int_not_equal(result_of(&inside, "change_mode_of_a_namesake"), 200);
+	assert_int_equal(result_of(&inside, "set_setuid_of_its_own"), EPERM);
+	assert_true(records_with("\"op\":\"chmod\"", "neither setuid") == 2);
 	/* Of what may only be appended to, no record says that it was read. */
 	snprintf(denied, sizeof(denied), "\"reached\":\"%s\"", in_top("b/f"));
 	assert_true(records_with("\"event\":\"deny\"", denied) > 0);

@@ -53,6 +53,34 @@ static void directories_that_others_can_write_are_refused(void **state)
 	assert_int_equal(fd, -1);
 }
 
+/* H10: a pipe whose reader waits would make the broker wait; a file that is only read, or is only a
+ * name, cannot be written. */
+static void refuse_what_is_handed_in(void)
+{
+	struct ledger_file l = LEDGER_FILE_INIT;
+	struct failure f = FAILURE_INIT;
+	int fds[4];
+	char where[16];
+
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	fds[2] = open("file", O_RDONLY | O_CLOEXEC);
+	fds[3] = open("file", O_PATH | O_CLOEXEC);
+	for (size_t i = 1; i < 4; i++) {
+		snprintf(where, sizeof(where), "fd:%d", fds[i]);
+		f = (struct failure)FAILURE_INIT;
+		if (ledger_file_named(where, &l, &f) == 0)
+			fail_msg("%s was taken", where);
+	}
+	/* The control: the same file, to be written. */
+	close(fds[3]);
+	fds[3] = open("file", O_WRONLY | O_CLOEXEC);
+	snprintf(where, sizeof(where), "fd:%d", fds[3]);
+	assert_int_equal(ledger_file_named(where, &l, &f), 0);
+	ledger_file_close(&l);
+	for (size_t i = 0; i < 4; i++)
+		close(fds[i]);
+}
+
 static void only_regular_files_of_ones_own_are_ledgers(void **state)
 {
 	static const char *const refused[] = {"directory", "fifo", "link", "dangling", "shared",
@@ -76,6 +104,7 @@ static void only_regular_files_of_ones_own_are_ledgers(void **state)
 		assert_true(f.text[0] != '\0');
 	}
 	assert_int_equal(access("nothing", F_OK), -1);
+	refuse_what_is_handed_in();
 }
 
 static void a_ledger_is_appended_to_and_locked(void **state)

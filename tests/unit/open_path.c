@@ -283,6 +283,22 @@ static void each_access_needs_its_right(void **state)
 	RUN((struct world *)*state, cases);
 }
 
+/* A file of O_TMPFILE can be given a name, unless it was made with O_EXCL; the first is the
+ * control. */
+static bool stays_nameless(struct world *w)
+{
+	char path[32];
+	int fd = open(at(w, "/work"), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600), r;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	assert_int_equal(
+		linkat(AT_FDCWD, path, AT_FDCWD, at(w, "/work/named"), AT_SYMLINK_FOLLOW), 0);
+	close(fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", w->fds[0]);
+	r = linkat(AT_FDCWD, path, AT_FDCWD, at(w, "/work/named2"), AT_SYMLINK_FOLLOW);
+	return r < 0 && errno == ENOENT;
+}
+
 /* B15 */
 static void modes_are_masked_and_files_are_the_workers(void **state)
 {
@@ -303,6 +319,7 @@ static void modes_are_masked_and_files_are_the_workers(void **state)
 	assert_int_equal(ask_open(w, "/work", O_RDWR | O_TMPFILE), 0);
 	assert_int_equal(fstat(w->fds[0], &st), 0);
 	assert_int_equal(st.st_nlink, 0);
+	assert_true(stays_nameless(w));
 	assert_int_equal(st.st_mode & 07777, 0644);
 	assert_int_equal(ask_open(w, "/data", O_RDWR | O_TMPFILE), -EACCES);
 	assert_int_equal(ask_open(w, "/work/m", O_RDWR | O_TMPFILE), -ENOTDIR);
