@@ -152,11 +152,12 @@ END
 
 client() { # python expression that makes a socket connected to the worker's
 	"$python" - "$1" <<'END' >client.out 2>&1 &
-import socket, sys, time
+import socket, struct, sys, time
 for i in range(200):
     try:
         if sys.argv[1].startswith("/"):
             s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
+            print("met uid", struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1])
         else:
             s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
         print(s.recv(100).decode()); break
@@ -200,6 +201,8 @@ client "$dir/data/out/w.sock"
 in_cell "a server at a path of the host" bindpath "0o770"
 wait "$client"
 [ "$(id -u)" = 0 ] && check "and its client" grep -qx "served from inside" client.out
+check "a server at a path is met as the worker, never as root" \
+	grep -qx "met uid $([ "$(id -u)" = 0 ] && echo 65534 || id -u)" client.out
 recorded "made" '"op":"bind","asked":".*w.sock"'
 in_cell "a server at another address than its rule's" unheard heard
 check "is told so in the book, without an error" test "$(grep '"event":"deny"' "$ledger" |
