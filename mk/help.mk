@@ -13,7 +13,7 @@ help:
 	@echo "  check-cell     tests of the cell's layers"
 	@echo "  check-e2e      tests of the whole commands"
 	@echo "  check-hostile  attacks, each with its positive control"
-	@echo "  check-races    a million tries of each race, as you and, for root, as uid 65534 too"
+	@echo "  check-races    a million tries of each race, and each call of the broker's failing once"
 	@echo "  daemons-table  write the README's table of daemons, from a run of their test"
 	@echo "  check-vm       the cell under systemd and Debian's own kernel, in a machine made for it"
 	@echo "  check-layers   who may include whom, and the chokepoints"
