@@ -119,7 +119,7 @@ wait $broker 2>/dev/null
 check "a_stopped_dialer_holds_up_no_end" until_ended "$dialer"
 options=
 
-# Thirty cells leave no process behind: neither zombies of ours nor sleepers of theirs.  The word is
+# Thirty cells (or CELLS) leave no process behind: neither zombies of ours nor sleepers of theirs.  The word is
 # an argument of the broker, of the cell's init and of the worker too.
 children() {
 	wc -w <"/proc/$$/task/$$/children"
@@ -127,12 +127,12 @@ children() {
 i=0
 word=98765$$.7
 before=$(children)
-while [ $i -lt 30 ]; do
+while [ $i -lt "${CELLS:-30}" ]; do
 	inside sh -c 'sleep "$1" & exit 3' sh $word
 	[ $status -eq 3 ] || break
 	i=$((i + 1))
 done
-check "thirty_cells_end_as_they_should" is $i 30
+check "thirty_cells_end_as_they_should" is $i "${CELLS:-30}"
 check "thirty_cells_leave_no_process" until_alive $word 0
 check "and_none_that_nobody_has_waited_for" is "$(children)" "$before"
 
