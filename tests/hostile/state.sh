@@ -187,7 +187,7 @@ else
 	sleep 60 &
 fi
 other=$!
-until grep -q sleep "/proc/$other/cmdline"; do :; done
+until grep -qx sleep "/proc/$other/comm"; do :; done
 if [ "$(id -u)" = 0 ]; then
 	setpriv --reuid 65534 --regid 65534 --clear-groups sh -c "$reach" $other >"$dir/out" 2>&1
 else
