@@ -11,6 +11,7 @@
 #include "broker/users.h"
 #include "common/fd.h"
 #include "common/path.h"
+#include "common/plain.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -513,28 +514,52 @@ int policy_load(const struct policy_load_args *a, struct policy **ret_policy, FI
 
 /* ---- printing -------------------------------------------------------------------------------- */
 
-static void put_clean(FILE *f, const char *s)
+/* One character of a text that somebody else wrote, escaped where it could do harm on a terminal:
+ * its columns there are *ret_width. */
+static size_t put_character(FILE *f, const char *s, size_t *ret_width)
 {
-	for (; *s; s++)
-		putc((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s, f);
+	size_t n = plain_size(s, strlen(s));
+
+	*ret_width = n > 0 ? 1 : 4;
+	if (n > 0)
+		fwrite(s, 1, n, f);
+	else
+		fprintf(f, "\\x%02x", (unsigned char)*s);
+	return n > 0 ? n : 1;
 }
 
-/* The line, and a caret under its column; a character of several bytes takes one column. */
+static void put_clean(FILE *f, const char *s)
+{
+	size_t width;
+
+	while (*s)
+		s += put_character(f, s, &width);
+}
+
+/* The line, and a caret under its column; a character of several bytes takes one column, an escaped
+ * byte four. */
 static void print_source(FILE *f, const struct policy_diag *d, const char *on, const char *off)
 {
-	unsigned at = 1;
+	char under[PATH_MAX];
+	size_t at = 0, width;
 
 	fputs("    ", f);
-	for (const char *s = d->source; *s; s++)
-		putc(*s == '\t' ? '\t' : (unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s, f);
+	for (const char *s = d->source; *s;) {
+		bool before = (unsigned)(s - d->source) + 1 < d->column;
+
+		if (*s == '\t') {
+			putc(*s++, f);
+			width = 1;
+		} else {
+			s += put_character(f, s, &width);
+		}
+		for (; before && width > 0 && at + 1 < sizeof(under); width--)
+			under[at++] = s[-1] == '\t' ? '\t' : ' ';
+	}
+	under[at] = '\0';
 	fputs("\n", f);
-	if (d->column == 0)
-		return;
-	fputs("    ", f);
-	for (const char *s = d->source; *s && at < d->column; s++, at++)
-		if (((unsigned char)*s & 0xc0) != 0x80)
-			putc(*s == '\t' ? '\t' : ' ', f);
-	fprintf(f, "%s^%s\n", on, off);
+	if (d->column > 0)
+		fprintf(f, "    %s%s^%s\n", under, on, off);
 }
 
 void policy_print_diags(const struct policy *p, size_t first, bool warnings, FILE *err)

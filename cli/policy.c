@@ -159,7 +159,7 @@ int inquiry_load(struct inquiry *q, struct policy **ret, bool check)
 static void report_check(const struct inquiry *q, const struct policy *p, int status)
 {
 	size_t rules = policy_rule_count(p), expects = policy_expect_count(p);
-	char buf[256];
+	char buf[256], name[PATH_MAX];
 
 	if (q->json) {
 		struct jsonl j = jsonl_begin(buf, sizeof(buf));
@@ -171,7 +171,8 @@ static void report_check(const struct inquiry *q, const struct policy *p, int st
 		jsonl_u64(&j, "expectations", expects);
 		inquiry_put_json(&j, buf);
 	} else if (status == YES) {
-		printf("%s: ok: %zu rule%s, %zu expectation%s\n", q->operands[0], rules,
+		say_escape(name, sizeof(name), q->operands[0], strlen(q->operands[0]));
+		printf("%s: ok: %zu rule%s, %zu expectation%s\n", name, rules,
 			rules == 1 ? "" : "s", expects, expects == 1 ? "" : "s");
 	}
 }

@@ -34,7 +34,6 @@ struct spelling {
 struct explanation {
 	unsigned rights;
 	struct spelling asked, reached;
-	bool is_directory;
 	bool exists;
 	enum verdict verdict;
 	const struct spelling *decides; /* the spelling that denies, else the one asked */
@@ -121,7 +120,6 @@ static int explain(const struct policy *p, struct explanation *e)
 		return r;
 	}
 	e->exists = r == 0;
-	e->is_directory = r == 0 && f.is_directory;
 	strcpy(e->reached.path, f.path);
 	e->reached.size = strlen(f.path);
 	found_deinit(&f);
@@ -145,15 +143,36 @@ static void line_to_add(const struct explanation *e, char *buf, size_t size)
 
 static void print_spelling(const char *label, const struct spelling *s)
 {
-	char path[4 * PATH_MAX];
+	const char *by = s->runtime ? s->runtime : s->answer.rule;
+	char path[4 * PATH_MAX], shown[4 * PATH_MAX];
 
 	printf("  %-8s %s: %s", label, say_escape(path, sizeof(path), s->path, s->size),
 		policy_verdict_name(spelling_verdict(s)));
-	if (s->runtime)
-		printf(", in the runtime tree %s\n", s->runtime);
+	if (by)
+		printf(", %s %s\n", s->runtime ? "in the runtime tree" : "by",
+			say_escape(shown, sizeof(shown), by, strlen(by)));
 	else
-		printf(", %s%s\n", s->answer.rule ? "by " : "",
-			s->answer.rule ? s->answer.rule : "no rule gives it");
+		printf(", no rule gives it\n");
+}
+
+/* What a rule that stands in the way has to become.  A path is shown as the rule takes it. */
+static void print_remedy(const struct explanation *e)
+{
+	const char *rule = e->decides->answer.rule;
+	char shown[4 * PATH_MAX], path[4 * PATH_MAX + 8];
+
+	if (e->verdict == VERDICT_ALLOW || !rule)
+		return;
+	say_escape(shown, sizeof(shown), rule, strlen(rule));
+	if (e->verdict == VERDICT_ASK)
+		printf("  an \"ask\" without an approver is a denial; to allow it, write \"allow\" "
+		       "in %s\n",
+			shown);
+	else if (strcmp(rule, POLICY_SELF) == 0)
+		printf("  nothing lifts it: this is a file of the policy or of warder itself\n");
+	else if (suggest_except(e->decides->path, path, sizeof(path)) == 0)
+		printf("  no allow lifts a deny; to except it, end %s with: except %s\n", shown,
+			path);
 }
 
 static void print_explanation(const struct explanation *e, const char *add)
@@ -172,16 +191,8 @@ static void print_explanation(const struct explanation *e, const char *add)
 		printf("  opened as the broker\n");
 	if (*add)
 		printf("  to allow it, add: %s\n", add);
-	else if (e->verdict == VERDICT_ASK)
-		printf("  an \"ask\" without an approver is a denial; to allow it, write \"allow\" "
-		       "in "
-		       "%s\n",
-			a->rule);
-	else if (e->verdict == VERDICT_DENY && a->rule && strcmp(a->rule, POLICY_SELF) == 0)
-		printf("  nothing lifts it: this is a file of the policy or of warder itself\n");
-	else if (e->verdict == VERDICT_DENY)
-		printf("  no allow lifts a deny; to except it, end %s with: except %s%s\n", a->rule,
-			e->decides->path, e->is_directory ? "/" : "");
+	else
+		print_remedy(e);
 }
 
 static void json_spelling(struct jsonl *j, const char *name, const struct spelling *s)
@@ -232,12 +243,14 @@ static bool take_address(const char *text, uint8_t ret[16])
 static void print_socket(const struct policy_socket *s, const char *text, const char *verb,
 	const struct policy_answer *a, const char *add)
 {
-	char shown[4096];
+	char shown[4096], rule[4 * PATH_MAX];
 
 	say_escape(shown, sizeof(shown), text, strlen(text));
+	if (a->rule)
+		say_escape(rule, sizeof(rule), a->rule, strlen(a->rule));
 	printf("%s: %s\n", verb, a->verdict == VERDICT_ALLOW ? "allowed" : "denied");
 	printf("  %-8s %s: %s, %s%s\n", "asked", shown, policy_verdict_name(a->verdict),
-		a->rule ? "by " : "", a->rule ? a->rule : "no rule gives it");
+		a->rule ? "by " : "", a->rule ? rule : "no rule gives it");
 	if (!s->address && s->protocol != PROTOCOL_ABSTRACT && a->verdict == VERDICT_ALLOW)
 		printf("  its address is checked when it is found; add one to see what is said of "
 		       "it\n");
@@ -246,9 +259,9 @@ static void print_socket(const struct policy_socket *s, const char *text, const 
 	else if (a->verdict == VERDICT_ASK)
 		printf("  an \"ask\" without an approver is a denial; to allow it, write \"allow\" "
 		       "in %s\n",
-			a->rule);
+			rule);
 	else if (a->verdict == VERDICT_DENY && a->rule)
-		printf("  no allow lifts a deny; to except it, end %s with: except %s\n", a->rule,
+		printf("  no allow lifts a deny; to except it, end %s with: except %s\n", rule,
 			shown);
 	else if (a->verdict == VERDICT_DENY)
 		printf("  no rule could give it\n");

@@ -16,8 +16,8 @@ void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 bool say_colour(int fd);
 
 /*
- * Writes the bytes of text[0..n) to buf so that they do no harm on a terminal: control characters,
- * C1 ones in UTF-8 too, invalid UTF-8 and the backslash become \xNN.  What does not fit is cut and
+ * Writes the bytes of text[0..n) to buf so that they do no harm on a terminal: what is not
+ * plain (common/plain.h) and the backslash become \xNN.  What does not fit is cut and
  * ends in "...".  Returns buf.
  */
 char *say_escape(char *buf, size_t size, const char *text, size_t n);

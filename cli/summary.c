@@ -38,7 +38,7 @@ static unsigned rights_to_add(const struct broker_denial *d)
 }
 
 /* What lifts it, in one line; "" where nothing does. */
-static void remedy(const struct broker_denial *d, char *buf, size_t size)
+static void remedy(const struct broker_denial *d, const char *rule, char *buf, size_t size)
 {
 	char line[2 * PATH_SHOWN] = "";
 	int r = -EINVAL;
@@ -52,8 +52,7 @@ static void remedy(const struct broker_denial *d, char *buf, size_t size)
 	case REMEDY_ALLOW:
 	case REMEDY_AS_BROKER:
 		if (d->remedy == REMEDY_AS_BROKER && d->rule[0])
-			snprintf(buf, size, "         to allow it, end %s with: as broker\n",
-				d->rule);
+			snprintf(buf, size, "         to allow it, end %s with: as broker\n", rule);
 		else if (r == 0)
 			snprintf(buf, size, "         to allow it: %s%s\n", line,
 				d->remedy == REMEDY_AS_BROKER ? " as broker" : "");
@@ -63,10 +62,10 @@ static void remedy(const struct broker_denial *d, char *buf, size_t size)
 			snprintf(buf, size,
 				"         no allow lifts a deny; to except it, end %s with: except "
 				"%s\n",
-				d->rule, line);
+				rule, line);
 		return;
 	case REMEDY_ANSWER:
-		snprintf(buf, size, "         to allow it, write \"allow\" in %s\n", d->rule);
+		snprintf(buf, size, "         to allow it, write \"allow\" in %s\n", rule);
 		return;
 	case REMEDY_NONE:
 		return;
@@ -76,22 +75,25 @@ static void remedy(const struct broker_denial *d, char *buf, size_t size)
 /* One denial: at most three lines, one write(2). */
 static void print_denial(const struct broker_denial *d, bool colour)
 {
-	char text[4096], path[PATH_SHOWN], rights[96], times[40] = "", more[2 * PATH_SHOWN + 256];
+	char text[6144], path[PATH_SHOWN], rights[96], times[40] = "", more[2 * PATH_SHOWN + 512];
+	char reason[4 * sizeof(d->reason)], rule[4 * sizeof(d->rule)];
 	/* Mostly the reason names its rule. */
 	bool names_rule = !d->failed && d->rule[0] && !strstr(d->reason, d->rule);
 
 	say_escape(path, sizeof(path), d->path, strlen(d->path));
+	say_escape(reason, sizeof(reason), d->reason, strlen(d->reason));
+	say_escape(rule, sizeof(rule), d->rule, strlen(d->rule));
 	policy_rights_name(d->rights, rights, sizeof(rights));
 	if (d->count > 1)
 		snprintf(times, sizeof(times), " (%llu times)", (unsigned long long)d->count);
-	remedy(d, more, sizeof(more));
+	remedy(d, rule, more, sizeof(more));
 	snprintf(text, sizeof(text), "  %s%s%s %s%s%s%s: %s%s%s\n%s", colour ? "\033[31m" : "",
 		d->failed ? "failed" : "denied", colour ? "\033[0m" : "", rights,
 		rights[0] ? " " : "", path, times,
-		d->reason[0] ? d->reason
-		: d->also    ? "no rule allows it either"
-			     : "no rule allows it",
-		names_rule ? ", " : "", names_rule ? d->rule : "", more);
+		reason[0] ? reason
+		: d->also ? "no rule allows it either"
+			  : "no rule allows it",
+		names_rule ? ", " : "", names_rule ? rule : "", more);
 	fd_write_all(STDERR_FILENO, text, strlen(text));
 }
 

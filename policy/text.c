@@ -7,6 +7,7 @@
 #include "policy/internal.h"
 
 #include "common/path.h"
+#include "common/plain.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -33,44 +34,53 @@ static void out_put(struct out *o, const char *s, size_t n)
 	o->at[o->n] = '\0';
 }
 
-static bool is_control(unsigned char c)
-{
-	return c < 0x20 || c == 0x7f;
-}
-
 static bool needs_quotes(const char *s, const unsigned char *magic, size_t n)
 {
+	size_t len;
+
 	if (n == 0)
 		return true;
-	for (size_t i = 0; i < n; i++)
-		if (is_control((unsigned char)s[i]) || strchr(" \"\\#$", s[i]) ||
+	for (size_t i = 0; i < n; i += len) {
+		len = plain_size(s + i, n - i);
+		if (len == 0 || strchr(" \"\\#$", s[i]) ||
 			(strchr("*?[]", s[i]) && !(magic && magic[i])))
 			return true;
+	}
 	return false;
 }
 
-static void quote(struct out *o, const char *s, const unsigned char *magic, size_t n)
+static void quote_hex(struct out *o, char c)
 {
 	char hex[5];
+
+	snprintf(hex, sizeof(hex), "\\x%02x", (unsigned char)c);
+	out_put(o, hex, 4);
+}
+
+/* Nothing in a quoted word harms who reads it: a line to add is printed as it is. */
+static void quote(struct out *o, const char *s, const unsigned char *magic, size_t n)
+{
+	size_t len;
 
 	if (!needs_quotes(s, magic, n)) {
 		out_put(o, s, n);
 		return;
 	}
 	out_put(o, "\"", 1);
-	for (size_t i = 0; i < n; i++) {
-		bool wild = strchr("*?[]", s[i]) && s[i];
+	for (size_t i = 0; i < n; i += len) {
+		bool wild = strchr("*?[]", s[i]) && s[i] && !(magic && magic[i]);
 
+		len = plain_size(s + i, n - i);
 		if (s[i] == '\n') {
 			out_put(o, "\\n", 2);
-		} else if (is_control((unsigned char)s[i]) || s[i] == '$' ||
-			   (s[i] == ']' && !(magic && magic[i]))) {
-			snprintf(hex, sizeof(hex), "\\x%02x", (unsigned char)s[i]);
-			out_put(o, hex, 4);
+			len = 1;
+		} else if (len == 0 || s[i] == '$' || (s[i] == ']' && wild)) {
+			quote_hex(o, s[i]);
+			len = 1;
 		} else {
-			if (s[i] == '"' || s[i] == '\\' || (wild && !(magic && magic[i])))
+			if (s[i] == '"' || s[i] == '\\' || wild)
 				out_put(o, "\\", 1);
-			out_put(o, s + i, 1);
+			out_put(o, s + i, len);
 		}
 	}
 	out_put(o, "\"", 1);
@@ -92,6 +102,24 @@ const char *text_word(struct policy *p, const char *s, const unsigned char *magi
 	char *buf = store_alloc(p, room);
 
 	return buf && text_quote(s, magic, n, buf, room) >= 0 ? buf : "\"\"";
+}
+
+/* Where a statement stood, as the comment at its end: no name of a file ends the comment's line. */
+static void print_origin(FILE *f, const char *name)
+{
+	size_t n = strlen(name), len;
+
+	fputs("\t# ", f);
+	for (; n > 0; name += len, n -= len) {
+		len = plain_size(name, n);
+		if (len > 0) {
+			fwrite(name, 1, len, f);
+			continue;
+		}
+		fprintf(f, "\\x%02x", (unsigned char)*name);
+		len = 1;
+	}
+	putc('\n', f);
 }
 
 /* ---- the whole text -------------------------------------------------------------------------- */
@@ -190,7 +218,7 @@ static void print_rule(struct policy *p, FILE *f, const struct rule *r)
 		fputs(except, f);
 		print_sock(p, f, &p->sock_excepts[r->first_sock_except + i]);
 	}
-	fprintf(f, "\t# %s\n", r->name);
+	print_origin(f, r->name);
 }
 
 static const char *print_word(struct policy *p, const char *s)
@@ -206,9 +234,10 @@ static bool given(const struct policy *p, enum policy_setting id)
 static void print_number(struct policy *p, FILE *f, enum policy_setting id, const char *word,
 	uint64_t value, const char *unit)
 {
-	if (given(p, id))
-		fprintf(f, "%s %llu%s\t# %s\n", word, (unsigned long long)value, unit,
-			p->setting_origin[id]);
+	if (!given(p, id))
+		return;
+	fprintf(f, "%s %llu%s", word, (unsigned long long)value, unit);
+	print_origin(f, p->setting_origin[id]);
 }
 
 static void print_list(struct policy *p, FILE *f, enum policy_setting id, const char *word,
@@ -219,7 +248,7 @@ static void print_list(struct policy *p, FILE *f, enum policy_setting id, const 
 	fprintf(f, "%s%s", word, none ? " none" : "");
 	for (size_t i = 0; i < n; i++)
 		fprintf(f, " %s", print_word(p, values[i]));
-	fprintf(f, "\t# %s\n", p->setting_origin[id]);
+	print_origin(f, p->setting_origin[id]);
 }
 
 static void print_settings(struct policy *p, FILE *f)
@@ -241,9 +270,10 @@ static void print_settings(struct policy *p, FILE *f)
 	print_number(p, f, SET_LIMIT_REQUESTS, "limit requests", s->limit_requests, "");
 	print_number(p, f, SET_LIMIT_HELD, "limit held", s->limit_held, "");
 	for (unsigned i = 0; policy_layer_name(1u << i); i++)
-		if (s->accept & 1u << i)
-			fprintf(f, "accept missing %s\t# %s\n", policy_layer_name(1u << i),
-				p->accept_origin[i]);
+		if (s->accept & 1u << i) {
+			fprintf(f, "accept missing %s", policy_layer_name(1u << i));
+			print_origin(f, p->accept_origin[i]);
+		}
 	/* A relative one is the command line's, which said it for this run alone. */
 	if (given(p, SET_LEDGER) && (s->ledger[0] == '/' || strncmp(s->ledger, "fd:", 3) == 0))
 		print_list(p, f, SET_LEDGER, "ledger", (const char *const *)&s->ledger, 1, false);
@@ -263,8 +293,10 @@ static void print_all(struct policy *p, FILE *f)
 	print_settings(p, f);
 	for (size_t i = 0; i < p->n_rules; i++)
 		print_rule(p, f, &p->rules[i]);
-	for (size_t i = 0; i < p->n_expects; i++)
-		fprintf(f, "%s\t# %s\n", p->expects[i].text, p->expects[i].name);
+	for (size_t i = 0; i < p->n_expects; i++) {
+		fputs(p->expects[i].text, f);
+		print_origin(f, p->expects[i].name);
+	}
 }
 
 static int make_text(struct policy *p)
@@ -311,6 +343,16 @@ int policy_quote(const char *path, char *buf, size_t size)
 	return text_quote(path, NULL, strlen(path), buf, size);
 }
 
+/* What the grammar has of a host: a name that nobody could have is no line of policy. */
+static bool is_host(const char *s)
+{
+	for (; *s; s++)
+		if (!(*s >= '0' && *s <= '9') && !(*s >= 'a' && *s <= 'z') &&
+			!(*s >= 'A' && *s <= 'Z') && !strchr(" -._:[]", *s))
+			return false;
+	return true;
+}
+
 int policy_suggest(unsigned rights, const char *path, char *buf, size_t size)
 {
 	char names[64], word[4 * PATH_MAX + 3];
@@ -319,7 +361,7 @@ int policy_suggest(unsigned rights, const char *path, char *buf, size_t size)
 	/* A host needs no quotes, though its brackets would in a path.  No UDP socket and no
 	 * abstract name is bound outside, see socket.c. */
 	if ((rights & RIGHTS_SOCK) && path[0] != '/' && path[0] != '@') {
-		if ((rights & RIGHT_BIND) && strncmp(path, "udp ", 4) == 0)
+		if (!is_host(path) || ((rights & RIGHT_BIND) && strncmp(path, "udp ", 4) == 0))
 			return -EINVAL;
 		n = snprintf(buf, size, "allow %s %s",
 			policy_rights_name(rights, names, sizeof(names)), path);

@@ -102,6 +102,21 @@ try "check --json ends with a count" 1 '^\{"event":"end","ok":false,"errors":2,'
 	"$warder" policy check bad.policy --json
 try "a missing file cannot be told" 2 'gone.policy: error: cannot read .*gone.policy: No such file' \
 	"$warder" policy check gone.policy
+# What a line, a path or a name of a file holds does no harm on a terminal, nor forges a line.
+bidi=$(printf '\342\200\256') c1=$(printf '\302\233')
+newline=$(printf 'a\nfake: ok')
+printf 'allow raed "./%sdwp" %s2J\n' "$bidi" "$c1" >raw.policy
+cp none.policy "$newline"
+try "a line is shown with what could do harm escaped" 1 '^    allow raed "\./\\xe2\\x80\\xaedwp" \\xc2\\x9b2J$' \
+	"$warder" policy check raw.policy
+printf 'allow read "./%s" raed\n' "$bidi" >caret.policy
+try "and the caret stands where its column is" 1 "^ {4}( {28})\\^\$" "$warder" policy check caret.policy
+try "a file's name ends no line of check" 0 '^a\\x0afake: ok: ok: 0 rules' "$warder" policy check "$newline"
+try "nor of explain" 1 '^  to allow it, add: allow read "/srv/\\xc2\\x9b2J" optional$' \
+	"$warder" policy explain none.policy read "/srv/${c1}2J"
+printf 'allow read ./src/\ndeny any "./src/%sx"\n' "$c1" >deny.policy
+try "nor of what to except" 1 'end deny.policy:2 with: except ".*/src/\\xc2\\x9bx"$' \
+	"$warder" policy explain deny.policy read "./src/${c1}x"
 chmod 666 warn.policy
 try "a file that others can write cannot be told" 2 'chmod go-w' "$warder" policy check warn.policy
 try "-e adds a line" 1 '^-e 1:7: error: unknown right|^-e 1.*: unknown right "raed"' \

@@ -29,7 +29,9 @@ static int ask_main(int argc, char **argv)
 	if (!w)
 		return 1;
 	for (int i = 0; i < argc; i++) {
-		int fd = warder_open(w, argv[i], O_RDONLY, 0);
+		const char *host = strncmp(argv[i], "host:", 5) == 0 ? argv[i] + 5 : NULL;
+		int fd = host ? warder_connect(w, host, 0, 1000, NULL)
+			      : warder_open(w, argv[i], O_RDONLY, 0);
 
 		if (fd >= 0)
 			close(fd);
@@ -134,6 +136,30 @@ static void hostile_names_are_escaped(void **state)
 	expect_not("\033");
 }
 
+/* So is what a reason quotes of them, and the line to add. */
+static void hostile_names_are_escaped_throughout(void **state)
+{
+	const char *arguments[] = {"--allow", "read /usr/share/", "--allow", "connect internet:443",
+		"--", self, "--ask", "host:\033]0;T\007\033[2J\nfake",
+		"/srv/\xc2\x9b"
+		"2J",
+		"/srv/\xe2\x80\xae"
+		"dwp",
+		"/srv/\xff", NULL};
+
+	run(arguments);
+	expect("fake");
+	expect("to allow it: allow read \"/srv/\\xc2\\x9b2J\" optional\n");
+	expect("to allow it: allow read \"/srv/\\xe2\\x80\\xaedwp\" optional\n");
+	expect("to allow it: allow read \"/srv/\\xff\" optional\n");
+	expect_not("\nfake");
+	expect_not("\033");
+	expect_not("\007");
+	expect_not("\xc2\x9b");
+	expect_not("\xe2\x80\xae");
+	expect_not("\xff");
+}
+
 static void what_does_not_fit_is_counted(void **state)
 {
 	static char paths[40][32];
@@ -156,6 +182,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_denial_met_again_is_one_line),
 		cmocka_unit_test(a_deny_rule_is_named_and_no_line_is_offered),
 		cmocka_unit_test(hostile_names_are_escaped),
+		cmocka_unit_test(hostile_names_are_escaped_throughout),
 		cmocka_unit_test(what_does_not_fit_is_counted),
 	};
 	const char *build = getenv("BUILD");

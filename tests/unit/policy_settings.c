@@ -2,6 +2,7 @@
 /*
  * policy_settings.c - the settings as lines and as flags; the policy printed; the line to add.
  */
+#include "common/plain.h"
 #include "tests/unit/policy_lib.h"
 
 static const struct mistake mistakes[] = {
@@ -360,7 +361,9 @@ static void the_copy_names_where_each_line_came_from(void **state)
 static void the_line_to_add_parses_and_grants_what_was_missing(void **state)
 {
 	static const char *const paths[] = {"/srv/x", "/srv/a b", "/srv/*", "/srv/[a]?",
-		"/srv/\n\x01\"\\$#", "/srv/\xff\xc3", "/srv/d/"};
+		"/srv/\n\x01\"\\$#", "/srv/\xff\xc3", "/srv/d/", "/srv/\xc2\x9b", "/srv/\xd8\x9c",
+		"/srv/\xe2\x80\xaa\xe2\x80\xae", "/srv/\xe2\x81\xa6*\xe2\x81\xa9]", "/srv/\xe2\x80",
+		"/srv/\xc3\xa9"};
 	char line[20000];
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
@@ -371,6 +374,8 @@ static void the_line_to_add_parses_and_grants_what_was_missing(void **state)
 		assert_int_equal(policy_suggest(RIGHT_READ | RIGHT_LIST | RIGHT_DELETE, paths[i],
 					 line, sizeof(line)),
 			0);
+		for (size_t at = 0; line[at]; at += plain_size(line + at, strlen(line + at)))
+			assert_true(plain_size(line + at, strlen(line + at)) > 0);
 		p = text_good(line, NULL);
 		n -= paths[i][n - 1] == '/';
 		assert_int_equal(
@@ -385,6 +390,23 @@ static void the_line_to_add_parses_and_grants_what_was_missing(void **state)
 	/* Where no rule helps there is no line. */
 	assert_int_equal(policy_suggest(0, "/srv/x", line, sizeof(line)), -EINVAL);
 	assert_int_equal(policy_suggest(RIGHT_READ, "/proc/1/mem", line, sizeof(line)), -EINVAL);
+	assert_int_equal(policy_suggest(RIGHT_CONNECT, "\033[2J:80", line, sizeof(line)), -EINVAL);
+	assert_int_equal(policy_suggest(RIGHT_CONNECT, "udp [::1]:53", line, sizeof(line)), 0);
+}
+
+static void a_files_name_ends_no_comment(void **state)
+{
+	static const char name[] = "a\nallow read /etc/";
+	struct policy *p = policy_new(NULL);
+	const char *text;
+	size_t size;
+
+	assert_int_equal(policy_add_text(p, name, "/", "memory 1G\nallow read /srv/\n", 27), 0);
+	assert_int_equal(policy_finish(p), 0);
+	text = policy_text(p, &size);
+	assert_non_null(strstr(text, "allow read /srv/\t# a\\x0aallow read /etc/:2\n"));
+	assert_null(strstr(text, "\nallow read /etc/"));
+	policy_free(p);
 }
 
 static void rights_have_names(void **state)
@@ -416,6 +438,7 @@ int main(void)
 		cmocka_unit_test(what_is_printed_parses_to_the_same_policy),
 		cmocka_unit_test(the_copy_names_where_each_line_came_from),
 		cmocka_unit_test(the_line_to_add_parses_and_grants_what_was_missing),
+		cmocka_unit_test(a_files_name_ends_no_comment),
 		cmocka_unit_test(rights_have_names),
 	};
 

@@ -30,6 +30,9 @@ static void harmful_bytes_are_escaped(void **state)
 		{"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"}, /* above U+10FFFF */
 		{"\xe2\x82", "\\xe2\\x82"},                   /* cut */
 		{"\xff", "\\xff"},
+		{"\xd8\x9c", "\\xd8\\x9c"}, /* U+061C turns the direction, as do these */
+		{"\xe2\x80\xae", "\\xe2\\x80\\xae"},
+		{"\xe2\x81\xa9", "\\xe2\\x81\\xa9"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
