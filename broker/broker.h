@@ -57,10 +57,11 @@ struct broker_denial {
 	unsigned rights_there; /* and further ones where something is */
 	int error;             /* errno that the worker got */
 	char reason[160];
-	char rule[96]; /* the rule that it rests on; "": none */
+	char rule[512]; /* the rule that it rests on; "": none */
 	enum remedy remedy;
-	bool failed; /* it was the file system that refused, and no denial in the ledger */
-	bool also;   /* needed by a request that stands before already: a second path */
+	bool makes_dir; /* it is to be a directory, which is not there yet */
+	bool failed;    /* it was the file system that refused, and no denial in the ledger */
+	bool also;      /* needed by a request that stands before already: a second path */
 	uint64_t count;
 };
 

@@ -112,7 +112,8 @@ static void note_other(struct session *s, const struct request *q, const struct 
 
 void denial_note(struct session *s, const struct request *q)
 {
-	struct broker_denial d = {.error = -q->result, .remedy = remedy_of(q)};
+	struct broker_denial d = {
+		.error = -q->result, .remedy = remedy_of(q), .makes_dir = q->op == MSG_MKDIR};
 	const struct target *t = q->blamed ? q->blamed : &q->target;
 	bool reached = q->blamed && q->blamed_reached;
 

@@ -159,7 +159,7 @@ static void print_spelling(const char *label, const struct spelling *s)
 static void print_remedy(const struct explanation *e)
 {
 	const char *rule = e->decides->answer.rule;
-	char shown[4 * PATH_MAX], path[4 * PATH_MAX + 8];
+	char shown[4 * PATH_MAX], except[8 * PATH_MAX];
 
 	if (e->verdict == VERDICT_ALLOW || !rule)
 		return;
@@ -170,9 +170,8 @@ static void print_remedy(const struct explanation *e)
 			shown);
 	else if (strcmp(rule, POLICY_SELF) == 0)
 		printf("  nothing lifts it: this is a file of the policy or of warder itself\n");
-	else if (suggest_except(e->decides->path, path, sizeof(path)) == 0)
-		printf("  no allow lifts a deny; to except it, end %s with: except %s\n", shown,
-			path);
+	else if (suggest_except(rule, e->decides->path, false, except, sizeof(except)) == 0)
+		printf("  no allow lifts a deny; to except it, %s\n", except);
 }
 
 static void print_explanation(const struct explanation *e, const char *add)

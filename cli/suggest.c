@@ -9,6 +9,7 @@
  * opens nothing and needs no right that the cage withholds (Landlock does not guard it).
  */
 #include "cli/suggest.h"
+#include "cli/say.h"
 #include "policy/policy.h"
 
 #include <errno.h>
@@ -71,17 +72,47 @@ int suggest(unsigned rights, const char *path, char *buf, size_t size)
 	return 0;
 }
 
-int suggest_except(const char *path, char *buf, size_t size)
+/* A rule of a preset that came with warder: its file is replaced with the next version. */
+static bool is_shipped(const char *rule, const char **ret_file, int *ret_size)
 {
-	char target[PATH_MAX + 1];
+	static const char installed[] = WARDER_DATADIR "/warder", source[] = "/policy/presets";
+	const char *slash = strrchr(rule, '/'), *colon = strrchr(rule, ':');
+	size_t n = slash ? (size_t)(slash - rule) : 0;
+
+	if (!slash || !colon || colon < slash)
+		return false;
+	*ret_file = slash + 1;
+	*ret_size = (int)(colon - slash - 1);
+	return (n == strlen(installed) && memcmp(rule, installed, n) == 0) ||
+	       (n > strlen(source) && memcmp(slash - strlen(source), source, strlen(source)) == 0);
+}
+
+int suggest_except(const char *rule, const char *path, bool makes_dir, char *buf, size_t size)
+{
+	char target[PATH_MAX + 1], word[4 * PATH_MAX + 8], shown[2 * PATH_MAX];
+	const char *file;
 	size_t n = strlen(path);
 	bool is_dir;
-	int r;
+	int r, size_file;
 
+	buf[0] = '\0';
 	if (n == 0 || n >= PATH_MAX)
 		return -ENAMETOOLONG;
 	option_of(0, path, &is_dir);
-	snprintf(target, sizeof(target), "%s%s", path, is_dir && path[n - 1] != '/' ? "/" : "");
-	r = policy_quote(target, buf, size);
-	return r < 0 ? r : 0;
+	snprintf(target, sizeof(target), "%s%s", path,
+		(is_dir || makes_dir) && path[n - 1] != '/' ? "/" : "");
+	r = policy_quote(target, word, sizeof(word));
+	if (r < 0)
+		return r;
+	say_escape(shown, sizeof(shown), rule, strlen(rule));
+	if (is_shipped(shown, &file, &size_file))
+		r = snprintf(buf, size,
+			"copy %.*s to ~/.config/warder/ and end its line %s with: except %s",
+			(int)(file - shown) + size_file, shown, file + size_file + 1, word);
+	else
+		r = snprintf(buf, size, "end %s with: except %s", shown, word);
+	if (r >= 0 && (size_t)r < size)
+		return 0;
+	buf[0] = '\0';
+	return -ENAMETOOLONG;
 }

@@ -5,6 +5,7 @@
 #ifndef WARDER_CLI_SUGGEST_H
 #define WARDER_CLI_SUGGEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -14,7 +15,12 @@
  */
 int suggest(unsigned rights, const char *path, char *buf, size_t size);
 
-/* Writes a path as the `except` of a rule takes it: "dir/" for a directory.  0 or -ENAMETOOLONG. */
-int suggest_except(const char *path, char *buf, size_t size);
+/*
+ * Writes what an `except` has to be added to, and the `except`: "end scan.policy:3 with: except
+ * DIR/". A path is named as it stands on this host, a directory as "dir/"; `makes_dir`: what is
+ * missing is to be one.  What the host ships is changed in a copy, which `use` then finds first.  0
+ * or -ENAMETOOLONG; buf is "" then.
+ */
+int suggest_except(const char *rule, const char *path, bool makes_dir, char *buf, size_t size);
 
 #endif

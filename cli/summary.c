@@ -40,14 +40,14 @@ static unsigned rights_to_add(const struct broker_denial *d)
 /* What lifts it, in one line; "" where nothing does. */
 static void remedy(const struct broker_denial *d, const char *rule, char *buf, size_t size)
 {
-	char line[2 * PATH_SHOWN] = "";
+	char line[4 * PATH_SHOWN] = "";
 	int r = -EINVAL;
 
 	buf[0] = '\0';
 	if (d->remedy == REMEDY_ALLOW || d->remedy == REMEDY_AS_BROKER)
 		r = suggest(rights_to_add(d), d->path, line, sizeof(line));
 	else if (d->remedy == REMEDY_EXCEPT && d->path[0] == '/')
-		r = suggest_except(d->path, line, sizeof(line));
+		r = suggest_except(d->rule, d->path, d->makes_dir, line, sizeof(line));
 	switch (d->remedy) {
 	case REMEDY_ALLOW:
 	case REMEDY_AS_BROKER:
@@ -59,10 +59,8 @@ static void remedy(const struct broker_denial *d, const char *rule, char *buf, s
 		return;
 	case REMEDY_EXCEPT:
 		if (r == 0)
-			snprintf(buf, size,
-				"         no allow lifts a deny; to except it, end %s with: except "
-				"%s\n",
-				rule, line);
+			snprintf(buf, size, "         no allow lifts a deny; to except it, %s\n",
+				line);
 		return;
 	case REMEDY_ANSWER:
 		snprintf(buf, size, "         to allow it, write \"allow\" in %s\n", rule);
@@ -75,7 +73,7 @@ static void remedy(const struct broker_denial *d, const char *rule, char *buf, s
 /* One denial: at most three lines, one write(2). */
 static void print_denial(const struct broker_denial *d, bool colour)
 {
-	char text[6144], path[PATH_SHOWN], rights[96], times[40] = "", more[2 * PATH_SHOWN + 512];
+	char text[12288], path[PATH_SHOWN], rights[96], times[40] = "", more[4 * PATH_SHOWN + 256];
 	char reason[4 * sizeof(d->reason)], rule[4 * sizeof(d->rule)];
 	/* Mostly the reason names its rule. */
 	bool names_rule = !d->failed && d->rule[0] && !strstr(d->reason, d->rule);

@@ -54,9 +54,25 @@ printf 'allow rw %s/d/\ndeny write,create,delete **/*.key\n' "$dir" >deny.policy
 expect_text "a deny rule is named" "denied create $dir/d/a.key: $dir/deny.policy:2 denies create"
 check "once" test "$(grep "denied create" err | grep -o "deny.policy:2" | wc -l)" -eq 1
 expect_text "with the way to except the path" \
-	"to except it, end $dir/deny.policy:2 with: except $dir/d/a.key"
+	"to except it, end $dir/deny.policy:2 with: except $dir/d/a.key/"
 sed -i "2s|\$|$(sed -n 's/.* with:\( except .*\)/\1/p' err)|" deny.policy
 expect_status "which lifts it" 0 "$warder" run -q -p "$dir/deny.policy" -C d -- mkdir a.key
+
+# One of a shipped preset: not that file is changed, but a copy, which `use` finds first.
+mkdir -p d/.git
+[ "$(id -u)" != 0 ] || chown 65534:65534 d/.git
+preset=$TOP/policy/presets/agent.policy
+"$warder" run -v -e 'use agent' -e "allow rw $dir/d/" -C d -- mkdir .git/hooks >out 2>err
+line=$(sed -n "s|.*to except it, copy $preset to ~/.config/warder/ and end its line \([0-9]*\) with: .*|\1|p" err)
+check "a preset's rule is to be changed in a copy" test -n "$line"
+sed "${line:-1}s|\$| $(sed -n 's/.* with: \(except .*\)/\1/p' err)|" "$preset" >agent.policy
+expect_text "with the slash of a directory" " except $dir/d/.git/hooks/" agent.policy
+expect_status "which lifts it" 0 "$warder" run -q -p ./agent.policy -e "allow rw $dir/d/" -C d -- \
+	sh -c 'mkdir .git/hooks && echo x >.git/hooks/y'
+expect_status "and not what is beside it" 1 "$warder" run -q -p ./agent.policy \
+	-e "allow rw $dir/d/" -C d -- mkdir .git/config
+"$warder" policy explain -e "allow rw $dir/d/" agent write d/.git/config >out 2>err
+expect_text "explain tells it too" "copy $preset to ~/.config/warder/ and end its line" out
 
 # What the file system refuses to the worker's user.
 if [ "$(id -u)" = 0 ]; then
