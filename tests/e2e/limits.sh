@@ -277,4 +277,12 @@ expect_status "what rwx made is run" 0 inside ./true
 expect_status "without exec a file of a data tree is not" 126 \
 	"$warder" run -q -C data -e 'allow rw ./' ./true
 
+if command -v git >/dev/null; then
+	expect_status "git init works" 0 inside git init -q plain
+	inside -e 'use agent' git init -q new >out 2>err
+	check "and under the preset agent it does not" test $? -ne 0 -a ! -e data/new/.git
+else
+	skip "git init under the preset agent" "no git on this host"
+fi
+
 finish
