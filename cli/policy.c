@@ -138,6 +138,7 @@ int inquiry_load(struct inquiry *q, struct policy **ret, bool check)
 
 	q->policy.args.file = q->operands[0];
 	q->policy.args.start = q->start;
+	policy_options_protect(&q->policy);
 	r = policy_load_quiet(&q->policy.args, ret);
 	if (!*ret) {
 		say("cannot load the policy: %s", strerror(-r));

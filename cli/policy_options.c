@@ -5,6 +5,7 @@
  * Runs in: command line.  Trusts: the user who calls.
  */
 #include "cli/policy_options.h"
+#include "cli/state.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -83,4 +84,13 @@ int policy_options_take(struct policy_options *p, const struct options *o,
 		return 1;
 	}
 	return 0;
+}
+
+void policy_options_protect(struct policy_options *p)
+{
+	struct failure ignored = FAILURE_INIT; /* it will be met again where it matters */
+
+	p->protect = (struct policy_protected){p->state, RIGHTS_FILES};
+	p->args.protect = &p->protect;
+	p->args.n_protect = state_path(p->state, sizeof(p->state), &ignored) == 0;
 }

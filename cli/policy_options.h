@@ -10,6 +10,8 @@
 #include "cli/options.h"
 #include "common/failure.h"
 
+#include <limits.h>
+
 #define POLICY_OPTION_ROWS \
 	{"policy", 'p', "FILE|NAME|-", "the policy: a file, a preset's name, or standard input"}, \
 		{NULL, 'e', "LINE", "one more line of policy; may be repeated"}, \
@@ -53,6 +55,8 @@ struct policy_options {
 	struct policy_flag *flags;
 	char **made; /* strings made here */
 	size_t n_made;
+	struct policy_protected protect;
+	char state[PATH_MAX];
 };
 
 /* Room for what argc arguments can say, and two flags more.  0 or -ENOMEM. */
@@ -65,5 +69,9 @@ int policy_options_take(struct policy_options *p, const struct options *o,
 
 /* A setting, as if its flag had been given. */
 void policy_options_flag(struct policy_options *p, const char *name, const char *value);
+
+/* That no rule gives anything of the directory where ledgers stand; where none can be told, a start
+ * fails for it later.  *p stays where it is until the policy is loaded. */
+void policy_options_protect(struct policy_options *p);
 
 #endif

@@ -64,9 +64,7 @@ struct run {
 	int status_fd;
 	bool started;
 	char cwd[PATH_MAX];
-	char state[PATH_MAX];
 	char ledger_at[PATH_MAX];
-	struct policy_protected protect;
 	struct ledger_file ledger_file;
 	struct inherited inherited;
 	struct policy *loaded;
@@ -193,14 +191,9 @@ static int check_fd(const struct run *run, int fd, struct failure *f)
 /* The ledger's path as a rule would name it, so that no rule can grant it. */
 static void protect(struct run *run)
 {
-	const unsigned any = RIGHT_READ | RIGHT_LIST | RIGHT_WRITE | RIGHT_APPEND | RIGHT_CREATE |
-			     RIGHT_DELETE | RIGHT_EXEC;
-	struct failure ignored = FAILURE_INIT; /* it will be met again where it matters */
 	struct policy_load_args *args = &run->policy.args;
 
-	run->protect = (struct policy_protected){run->state, any};
-	args->protect = &run->protect;
-	args->n_protect = state_path(run->state, sizeof(run->state), &ignored) == 0;
+	policy_options_protect(&run->policy);
 	if (run->ledger && strncmp(run->ledger, "fd:", 3) != 0) {
 		char dir[PATH_MAX] = ".", real[PATH_MAX];
 		const char *slash = strrchr(run->ledger, '/');

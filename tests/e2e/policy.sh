@@ -157,6 +157,12 @@ try "explain knows the runtime" 0 ': allow, in the runtime tree /usr$' \
 	"$warder" policy explain good.policy exec /usr/bin/env
 try "explain knows what protects itself" 1 'by self-protection$' \
 	"$warder" policy explain -e 'allow rw ./' none.policy write ./none.policy
+for state in state/warder state/warder/run/x.jsonl; do
+	try "explain knows that run protects $state" 1 'by self-protection$' env XDG_STATE_HOME="$work/state" \
+		"$warder" policy explain -e 'allow rw ./' none.policy write "./$state"
+done
+try "and not what is beside it" 0 '^write: allowed$' env XDG_STATE_HOME="$work/state" \
+	"$warder" policy explain -e 'allow rw ./' none.policy write ./state/other
 try "explain of a socket that no rule gives names the line to add" 1 '^  to allow it, add: allow connect example.com:443$' \
 	"$warder" policy explain good.policy connect example.com:443
 try "explain --json" 1 '^\{"event":"explain","rights":"write","allowed":false,"verdict":"deny",.*"add":"allow write' \
