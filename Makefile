@@ -144,8 +144,9 @@ TEST_OBJ := $(filter-out %/main.o,$(WARDER_OBJ)) $(call obj,$(LIB) broker/dialer
 archive = $(or $(shell a='$(shell $(PKG_CONFIG) --variable=libdir $(1) 2>/dev/null)/lib$(3).a'; [ -e "$$a" ] && \
 	printf 'int $(2)(void); int main(void) { return $(2)(); }' | \
 	$(CC) $(CFLAGS) -fPIE -pie -x c -o /dev/null - -x none "$$a" 2>/dev/null && printf '%s' "$$a"),-l$(3))
-SODIUM := $(call archive,libsodium,crypto_generichash,sodium)
-CAP := $(call archive,libcap,cap_init,cap)
+STATIC ?= yes
+SODIUM := $(if $(filter no,$(STATIC)),-lsodium,$(call archive,libsodium,crypto_generichash,sodium))
+CAP := $(if $(filter no,$(STATIC)),-lcap,$(call archive,libcap,cap_init,cap))
 WARDER_LIBS = $(subst -lcap,$(CAP),$(subst -lsodium,$(SODIUM),$(shell $(PKG_CONFIG) --libs $(PKGS))))
 LIB_LIBS = $(shell $(PKG_CONFIG) --libs libseccomp)
 FILES_LIBS = $(shell $(PKG_CONFIG) --libs libseccomp jansson libsodium) -lmagic

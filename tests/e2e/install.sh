@@ -19,7 +19,8 @@ check "make install works with a DESTDIR" build install
 for file in bin/warder libexec/warder/warder-dialer libexec/warder/warder-files \
 	libexec/warder/warder-json lib/libwarder.so.0 lib/libwarder.so lib/libwarder.a lib/pkgconfig/warder.pc \
 	include/warder.h share/man/man1/warder.1 share/man/man1/warder-run.1 \
-	share/man/man1/warder-serve.1; do
+	share/man/man1/warder-serve.1 share/doc/warder/limits.md share/doc/warder/trust.md \
+	share/doc/warder/protocol.md share/doc/warder/examples/worker.c; do
 	check "it puts $file there" test -e "$dest/usr/local/$file"
 done
 check "and presets" sh -c 'ls "$1"/usr/local/share/warder/*.policy' sh "$dest"
@@ -46,6 +47,20 @@ check "LIBDIR and LIBEXECDIR are honoured" sh -c \
 
 check "make install works with a PREFIX in a home" env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS \
 	make -s -j2 -C "$TOP" BUILD="$dir/b" PREFIX="$dir/home/warder" install
+check "the pages name its paths, and no others" sh -c '
+	grep -q "$1/home/warder/libexec/warder/warder-dialer" "$1"/home/warder/share/man/man1/warder-run.1 &&
+	grep -q "$1/home/warder/share/doc/warder/limits.md" "$1"/home/warder/share/man/man1/warder-run.1 &&
+	! grep -rn /usr/local "$1"/home/warder/share/man' sh "$dir"
+check "what the pages name of the documentation is there" sh -c '
+	grep -rhoE "$1/home/warder/share/doc/[A-Za-z0-9_./-]*[A-Za-z0-9]" "$1"/home/warder/share/man | sort -u >named
+	test "$(wc -l <named)" -ge 5 && while read -r file; do ls -d "$file" || exit 1; done <named' sh "$dir"
+# The objects are there: only what is linked is made again.
+rm -f b/warder b/warder-dialer
+check "make STATIC=no works" env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS \
+	make -s -j2 -C "$TOP" BUILD="$dir/b" PREFIX="$dir/home/warder" STATIC=no
+check "and links libsodium and libcap as shared libraries" sh -c '
+	readelf -d b/warder | grep -q "NEEDED.*libsodium" && readelf -d b/warder-dialer | grep -q "NEEDED.*libcap"'
+expect_status "which run" 0 b/warder run -q -e "allow connect 127.0.0.1:1" -- true
 rm -rf b
 "$dir/home/warder/bin/warder" serve -n home --allow "read $TOP/" --status-fd 3 >serve.out 2>&1 3>status &
 server=$!
