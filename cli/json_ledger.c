@@ -26,8 +26,8 @@ static const char usage[] = "warder ledger show [OPTION]... [FILE]";
 static const char what[] = "Shows what a ledger holds, counts it by rule, and tells where records "
 			   "are missing.";
 static const char more[] = "Without FILE it is the newest of your own `warder run`; \"-\" is "
-			   "standard input.  The exit status is 0 for a whole ledger, "
-			   "1 for a damaged one,\n2 where it could not be read.";
+			   "standard input.\nThe exit status is 0 for a whole ledger, 1 for a "
+			   "damaged one, 2 where it could not be read.";
 
 static const struct option_row rows[] = {
 	{"denied", 'd', NULL, "only what was denied or failed"},
