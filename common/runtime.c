@@ -6,6 +6,8 @@
  *
  * Of /etc only what any user may read and what names no user, host or secret: passwd, group, hosts,
  * resolv.conf, nsswitch.conf and machine-id are made for the cell instead.
+ * Not /etc/ssh/ssh_config.d: ssh(1) refuses to start where what is included belongs to neither root
+ * nor its user, as root's files do not in a user namespace.
  */
 #include "common/runtime.h"
 
@@ -54,6 +56,7 @@ const char *const runtime_etc[] = {
 	"/etc/wgetrc",          /* wget's */
 	"/etc/xattr.conf",      /* which attributes cp(1) copies */
 	"/etc/ImageMagick-*",   /* its limits and delegates */
+	"/etc/ssh/ssh_config",  /* ssh(1)'s; the host's keys stand beside it */
 	"/etc/gitconfig",       /* git's system-wide settings */
 	"/etc/gitattributes",   /* the same */
 	"/etc/locale.conf",     /* the language */

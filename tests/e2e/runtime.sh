@@ -48,6 +48,14 @@ in_cell "settings of the C library are part of the runtime" 0 \
 	'getent hosts localhost >/dev/null; cat /etc/host.conf'
 check "and no denial" test "$(grep -c '"deny".*"/etc/' "$ledger")" -eq 0
 
+if [ -r /etc/ssh/ssh_config ]; then
+	in_cell "so are the settings of ssh, and nothing beside them" 0 \
+		'cat /etc/ssh/ssh_config >/dev/null && test "$(echo /etc/ssh/*)" = /etc/ssh/ssh_config'
+	check "and no denial" test "$(grep -c '"deny".*"/etc/' "$ledger")" -eq 0
+else
+	skip "the settings of ssh are part of the runtime" "no /etc/ssh/ssh_config"
+fi
+
 # Where the host shares its mounts, as under systemd, each of the cell's is parted from them.
 shared="unshare --mount --propagation shared"
 [ "$(id -u)" = 0 ] || shared="unshare --user --map-current-user --mount --propagation shared"
