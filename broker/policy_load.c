@@ -328,7 +328,7 @@ static int protect_all(struct load *l)
 }
 
 /* A worker whose HOME is not there fails in odd places, long after the start. */
-static int check_home(struct load *l)
+static int check_home(struct load *l, bool compiled)
 {
 	static const char *const own[] = {"/tmp", "/proc", "/dev/shm"};
 	const struct policy_settings *set = policy_settings(l->p);
@@ -342,7 +342,9 @@ static int check_home(struct load *l)
 		if (strcmp(home, own[i]) == 0)
 			return 0;
 	r = find_path(home, &f);
-	if (!policy_names(l->p, home, strlen(home)) && !policy_runtime(l->p, home, strlen(home)))
+	/* What the cell has is known of a policy without errors. */
+	if (compiled && !policy_names(l->p, home, strlen(home)) &&
+		!policy_runtime(l->p, home, strlen(home)))
 		why = "the cell has no such place; let a rule name it, as in \"allow rw DIR/\", or "
 		      "leave "
 		      "\"home\" out for a private one";
@@ -356,7 +358,7 @@ static int check_home(struct load *l)
 		return r;
 	if (!why)
 		return 0;
-	policy_diag_file(l->p, set->home_origin, false, "home %s: %s", home, why);
+	policy_diag_setting(l->p, SET_HOME, false, "home %s: %s", home, why);
 	return -EINVAL;
 }
 
@@ -427,7 +429,7 @@ static int load_all(struct load *l)
 	if (r < 0 && r != -EINVAL)
 		return r;
 	r = worse(policy_compile(l->p), r);
-	return r == 0 ? check_home(l) : r;
+	return worse(check_home(l, r == 0), r);
 }
 
 int policy_load_quiet(const struct policy_load_args *a, struct policy **ret_policy)

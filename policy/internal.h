@@ -142,7 +142,7 @@ struct client {
 struct setting_place {
 	const char *file; /* NULL: it was not given */
 	const char *source;
-	unsigned line;
+	unsigned line, column; /* of its value */
 };
 
 struct source {

@@ -120,7 +120,6 @@ struct policy_settings {
 	const char **env; /* "NAME" passes, "NAME=VALUE" sets */
 	size_t n_env;
 	const char *home;        /* NULL: a private directory */
-	const char *home_origin; /* where that was said: "scan.policy:3" */
 	uint64_t tmp_size;       /* bytes of the private /tmp; 0: kernel's default */
 	uint64_t memory;         /* bytes; 0: no limit, so for all below */
 	uint64_t tasks;          /* processes and threads */

@@ -224,7 +224,6 @@ static int set_home(struct policy *p, const struct word *w, int n)
 {
 	bool slash;
 
-	p->settings.home_origin = p->origin;
 	return target_path(p, w, false, &p->settings.home, &slash);
 }
 
@@ -438,7 +437,8 @@ static int apply(
 	p->setting_by_flag[s->id] = by_flag;
 	r = s->set(p, words + first, n - first);
 	p->setting_origin[s->id] = p->origin;
-	p->setting_place[s->id] = (struct setting_place){p->file, p->source, p->line};
+	p->setting_place[s->id] =
+		(struct setting_place){p->file, p->source, p->line, words[first].column};
 	p->settings.given |= 1ull << s->id;
 	return r < 0 ? r : store_result(p);
 }

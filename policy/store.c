@@ -265,7 +265,7 @@ int policy_diag_setting(struct policy *p, enum policy_setting s, bool warning, c
 	va_start(ap, fmt);
 	text = store_vprintf(p, fmt, ap);
 	va_end(ap);
-	diag_add(p, at->file, at->line, 0, at->source, warning, text);
+	diag_add(p, at->file, at->line, at->column, at->source, warning, text);
 	return store_result(p);
 }
 

@@ -83,18 +83,23 @@ try "and more workers than there can be" 1 \
 try "the least memory and the most workers are no error" 0 'ok: 0 rules' \
 	sh -c "printf 'memory 1M\\nworkers 64\\n' | '$warder' policy check -"
 printf 'user no-such-user\nruntime %s/none\nledger %s/none/l.jsonl\n' "$work" "$work" >host.policy
-for line in '1: warning: there is no user no-such-user on this host' \
-	'2: warning: cannot look up .*/none on this host: No such file' \
-	'3: warning: cannot look up .*/none, where the ledger would stand, on this host: No such file' \
+for line in '1:6: warning: there is no user no-such-user on this host' \
+	'2:9: warning: cannot look up .*/none on this host: No such file' \
+	'3:8: warning: cannot look up .*/none, where the ledger would stand, on this host: No such file' \
 	' ok: 0 rules'; do
 	try "what this host lacks is a warning (${line%%:*})" 0 "^host.policy:$line" "$warder" policy check host.policy
 done
-try "and so is a descriptor" 0 '^stdin:1: warning: descriptor 99 is not open here' \
+try "and so is a descriptor" 0 '^stdin:1:8: warning: descriptor 99 is not open here' \
 	sh -c "echo 'ledger fd:99' | '$warder' policy check -"
 try "and an option" 0 '^--user: warning: there is no user no-such-user on this host' \
 	"$warder" policy check --user no-such-user none.policy
 try "what it has is none" 1 '^$' sh -c \
 	"printf 'user nobody\\nruntime /usr\\nledger /tmp/l\\n' | '$warder' policy check - 2>&1 | grep warning"
+printf 'allow raed /\nhome  /nowhere\n' >home.policy
+try "a home that is missing is told beside other errors" 1 '^home.policy:2:7: error: home /nowhere: it is missing' \
+	"$warder" policy check home.policy
+try "and an error of a setting has its line" 1 '^    home  /nowhere$' "$warder" policy check home.policy
+try "and its caret" 1 '^         \^$' "$warder" policy check -e 'home /nowhere' none.policy
 try "check --json writes each error as a line" 1 \
 	'^\{"event":"error","file":"bad.policy","line":1,"column":7,"text":"unknown right' \
 	"$warder" policy check --json bad.policy

@@ -587,7 +587,7 @@ static void a_home_that_the_cell_does_not_have_is_an_error(void **state)
 	policy_free(load_text("home /tmp\n", 0, ""));
 	policy_free(load_text("home /usr/share\n", 0, ""));
 	policy_free(load_text("root host\nhome ./h\n", 0, ""));
-	assert_null(load_text("home ./h\n", -EINVAL, "t.policy:1: error: home "));
+	assert_null(load_text("home ./h\n", -EINVAL, "t.policy:1:6: error: home "));
 	assert_null(
 		load_text("home ./h\n", -EINVAL, "the cell has no such place; let a rule name it"));
 	assert_null(load_text("allow rw ./h/\nhome ./h/none\n", -EINVAL, "it is missing"));
