@@ -203,7 +203,7 @@ static int print_json(const struct answer *a, const struct probe *probes, size_t
 		if (size > 0)
 			fwrite(buf, 1, (size_t)size, stdout);
 	}
-	return fflush(stdout) == 0 ? a->status : CANNOT_TELL;
+	return say_written(a->status, CANNOT_TELL);
 }
 
 static int print_table(const struct answer *a, const struct probe *probes, size_t n)
@@ -228,7 +228,7 @@ static int print_table(const struct answer *a, const struct probe *probes, size_
 	}
 	if (*a->flag && a->status != YES && *a->view.text)
 		printf("\nWithout that flag a start says: %s\n", a->view.text);
-	return fflush(stdout) == 0 ? a->status : CANNOT_TELL;
+	return say_written(a->status, CANNOT_TELL);
 }
 
 int cmd_doctor(int argc, char **argv)
@@ -258,8 +258,6 @@ int cmd_doctor(int argc, char **argv)
 		options_wrong(&o, "doctor takes no argument");
 		return CANNOT_TELL;
 	}
-	if (fd_fill_standard() < 0)
-		return CANNOT_TELL;
 	n = doctor_probe(probes);
 	find_flag(&a, probes, n);
 	return json ? print_json(&a, probes, n) : print_table(&a, probes, n);

@@ -84,8 +84,10 @@ int cmd_help(int argc, char **argv)
 		char *ask[] = {argv[1], (char[]){"--help"}, NULL};
 
 		c = command_find(argv[1]);
-		return c ? c->run(2, ask) : command_unknown(argv[1]);
+		if (!c)
+			return command_unknown(argv[1]);
+		return c->run(2, ask) == 0 ? say_written(0, 2) : 2;
 	}
 	list_commands();
-	return fflush(stdout) == 0 ? 0 : 2;
+	return say_written(0, 2);
 }

@@ -401,9 +401,5 @@ int json_call(int argc, char **argv)
 		return EXIT_CANNOT_TELL;
 	status = c.lines ? call_lines(&c) : call_once(&c, c.operands[0], c.operands[1]);
 	fd_close(&c.sock);
-	if (fflush(stdout) != 0) {
-		say("cannot write the result: %m");
-		return EXIT_CANNOT_TELL;
-	}
 	return status;
 }

@@ -359,7 +359,7 @@ static int show(struct show *s, const char *path)
 	json_decref(s->chain.last);
 	tally_deinit(&s->tally);
 	errno = -r;
-	if (r < 0 || fflush(stdout) != 0) {
+	if (r < 0) {
 		say("cannot show the ledger: %m");
 		return EXIT_CANNOT_TELL;
 	}

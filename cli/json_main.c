@@ -24,7 +24,7 @@ static int dispatch(int argc, char **argv)
 {
 	for (size_t i = 0; argc > 0 && i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (strcmp(argv[0], commands[i].name) == 0)
-			return commands[i].run(argc, argv);
+			return say_written(commands[i].run(argc, argv), EXIT_CANNOT_TELL);
 	return -1;
 }
 

@@ -224,11 +224,7 @@ static int run_verb(const struct verb *v, int argc, char **argv)
 	if (q)
 		policy_options_deinit(&q->policy);
 	free(q);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		say("cannot write to standard output: %s", strerror(errno));
-		return CANNOT_TELL;
-	}
-	return status;
+	return say_written(status, CANNOT_TELL);
 }
 
 int cmd_policy(int argc, char **argv)

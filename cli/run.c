@@ -364,7 +364,7 @@ int cmd_run(int argc, char **argv)
 		sizeof(rows) / sizeof(rows[0]), argc, argv);
 	r = take_options(run, &o);
 	if (r > 0)
-		status = fflush(stdout) == 0 ? 0 : EXIT_OWN;
+		status = say_written(0, EXIT_OWN);
 	else if (r == 0)
 		status = run_command(run, argv + o.at);
 	ledger_file_close(&run->ledger_file);

@@ -11,6 +11,7 @@
 #include "common/fd.h"
 #include "common/plain.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,19 @@ void say(const char *fmt, ...)
 	at += (size_t)n < sizeof(line) - at - 1 ? (size_t)n : sizeof(line) - at - 2;
 	line[at++] = '\n';
 	fd_write_all(STDERR_FILENO, line, at);
+}
+
+int say_written(int status, int otherwise)
+{
+	static bool said;
+	int r = fflush(stdout) != 0 ? -errno : 0;
+
+	if (said || (r == 0 && !ferror(stdout)))
+		return status;
+	said = true;
+	errno = -r;
+	say(r < 0 ? "cannot write to standard output: %m" : "cannot write to standard output");
+	return otherwise;
 }
 
 bool say_colour(int fd)

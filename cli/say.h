@@ -11,6 +11,10 @@
 /* Prints "warder: ", the sentence and a newline with one write(2). */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* Writes out what stands in the buffer of standard output.  Returns `status`; where something could
+ * not be written, says so once and returns `otherwise`. */
+int say_written(int status, int otherwise);
+
 /* Whether a descriptor is a terminal on which colours are welcome (NO_COLOR unset or empty, TERM
  * not "dumb"). */
 bool say_colour(int fd);

@@ -585,7 +585,7 @@ int cmd_serve(int argc, char **argv)
 		sizeof(rows) / sizeof(rows[0]), argc, argv);
 	r = take_options(s, &o);
 	if (r > 0)
-		status = fflush(stdout) == 0 ? 0 : 2;
+		status = say_written(0, 2);
 	else if (r == 0)
 		status = serve(s, argv + o.at);
 	serve_socket_close(&s->socket);

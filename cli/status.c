@@ -7,6 +7,7 @@
  */
 #include "cli/status.h"
 #include "cli/options.h"
+#include "cli/say.h"
 #include "common/fd.h"
 
 #include <errno.h>
@@ -37,18 +38,26 @@ int status_open(const char *number, int *ret_fd, struct failure *f)
 }
 
 /* A pipe without a reader must not kill who reports to it: SIGPIPE is blocked meanwhile, and taken
- * back where it came. */
+ * back where it came.  What else keeps a line from being written is said, once. */
 static void put_line(int fd, const char *line, size_t size)
 {
+	static bool said;
 	const struct timespec now = {0, 0};
 	sigset_t pipe_only, before;
+	int r;
 
 	sigemptyset(&pipe_only);
 	sigaddset(&pipe_only, SIGPIPE);
 	sigprocmask(SIG_BLOCK, &pipe_only, &before);
-	if (fd_write_all(fd, line, size) == -EPIPE && !sigismember(&before, SIGPIPE))
+	r = fd_write_all(fd, line, size);
+	if (r == -EPIPE && !sigismember(&before, SIGPIPE))
 		sigtimedwait(&pipe_only, NULL, &now);
 	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (r < 0 && r != -EPIPE && !said) {
+		said = true;
+		errno = -r;
+		say("cannot write to the descriptor of --status-fd: %m");
+	}
 }
 
 void status_started(int fd, pid_t pid)

@@ -115,13 +115,9 @@ int fd_status_flags(int fd, int set, int clear)
 
 int fd_fill_standard(void)
 {
-	int fd;
-
-	do {
-		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-		if (fd < 0)
-			return -errno;
-	} while (fd <= 2 && fd_cloexec(fd, false) == 0);
-	close(fd);
+	/* Who writes to a standard output that is closed is to be told so. */
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 1 ? O_RDONLY : O_RDWR) != fd)
+			return errno ? -errno : -EBADF;
 	return 0;
 }

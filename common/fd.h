@@ -52,8 +52,8 @@ long fd_read_all(int fd, void *buf, size_t size);
 int fd_cloexec(int fd, bool on);
 /* Sets or clears flags of F_SETFL (O_NONBLOCK).  0 or -errno. */
 int fd_status_flags(int fd, int set, int clear);
-/* Opens /dev/null on each of 0, 1, 2 that is closed, so that no descriptor is born there.
- * 0 or -errno. */
+/* Opens /dev/null on each of 0, 1, 2 that is closed, so that no descriptor is born there; on 1 for
+ * reading, so that a write there fails as it would have.  0 or -errno. */
 int fd_fill_standard(void);
 
 #endif

@@ -20,6 +20,27 @@ for command in run serve call doctor "ledger show" "policy check" "policy explai
 		sh -c '! comm -13 help.options page.options | grep .'
 done
 
+# What cannot be printed is said, in one sentence.
+"$warder" run -q --ledger "$dir/book.jsonl" -- true
+for command in --help --version help "help run" "serve --help" "call --help" "ledger --help" \
+	"ledger show book.jsonl" "policy --help" "policy check agent" "doctor --help" doctor "run --help"; do
+	wanted=2
+	[ "$command" != "run --help" ] || wanted=125
+	# One word or several.
+	# shellcheck disable=SC2086
+	if [ -w /dev/full ]; then
+		"$warder" $command >/dev/full 2>err
+		check "$command on a full disk: exit status" test $? -eq $wanted
+		check "$command on a full disk: one sentence" \
+			test "$(cat err)" = "warder: cannot write to standard output: No space left on device"
+	fi
+	# shellcheck disable=SC2086
+	"$warder" $command >&- 2>err
+	check "$command to what is closed: exit status" test $? -eq $wanted
+	check "$command to what is closed: one sentence" \
+		test "$(cat err)" = "warder: cannot write to standard output: Bad file descriptor"
+done
+
 if command -v mandoc >/dev/null; then
 	for page in warder warder-run warder-serve; do
 		check "$page.1: mandoc has nothing to say" \

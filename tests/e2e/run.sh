@@ -195,6 +195,27 @@ expect_status "a closed --status-fd is 125" 125 run --status-fd 33 true
 expect_status "nobody who listens is no error" 0 \
 	sh -c '"$1" run --status-fd 3 true 3>&1 >/dev/null | :; exit 0' sh "$warder"
 
+if [ -w /dev/full ]; then
+	expect_status "a --status-fd that takes nothing ends nothing" 3 \
+		sh -c '"$1" run --status-fd 3 sh -c "exit 3" 3>/dev/full' sh "$warder"
+	expect_text "but is said" "cannot write to the descriptor of --status-fd: No space left on device"
+	check "once" test "$(grep -c status-fd err)" -eq 1
+fi
+
+# No file may grow, as a limit of the caller's: through a pipe, since err could not grow either.
+no_growth() { # command...
+	(
+		ulimit -f 0
+		"$@" 2>&1
+		echo "exit $?"
+	) | cat >grown
+}
+no_growth "$warder" run true
+check "a ledger that cannot grow is 125" grep -qx "exit 125" grown
+check "with a sentence" grep -q "^warder: .*File too large" grown
+expect_status "and the program's own signal is as it was" 153 \
+	run sh -c 'ulimit -f 1; exec head -c 99999 /dev/zero >/tmp/x'
+
 # ---- signals ------------------------------------------------------------------------------------
 
 "$warder" run sh -c 'trap "exit 9" TERM; echo up; while :; do sleep 0.1; done' >up 2>err &
