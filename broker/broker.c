@@ -214,6 +214,17 @@ static void finish(struct run *run, const char *why)
 	plan_deinit(&run->plan);
 }
 
+/* The kernel ends by SIGKILL who has used up RLIMIT_CPU, and says nothing: it is told from what was
+ * used.  The limit counts ticks, in whole seconds, and what was used is measured: the two differ by
+ * a tenth and more. */
+static bool ended_by_cpu(const struct broker_result *r, const struct cell *cell, uint64_t cpu_ms)
+{
+	const uint64_t limit_ms = (cpu_ms + 999) / 1000 * 1000;
+
+	return cpu_ms && r->status == 128 + SIGKILL && !r->timed_out && r->oom_killed == 0 &&
+	       cell->cpu_ms >= limit_ms / 4 * 3;
+}
+
 void broker_run(const struct broker_args *a, struct broker_result *ret)
 {
 	struct run run = {
@@ -240,6 +251,7 @@ void broker_run(const struct broker_args *a, struct broker_result *ret)
 		ret->status = run.loop.status;
 		ret->timed_out = run.loop.timed_out;
 		ret->oom_killed = cell_oom_killed(run.cell.oom_fd);
+		ret->cpu_ended = ended_by_cpu(ret, &run.cell, policy_settings(a->policy)->cpu_ms);
 		if (run.loop.failure.error)
 			ret->failure = run.loop.failure;
 	}

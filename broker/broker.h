@@ -71,6 +71,7 @@ struct broker_result {
 	uint64_t granted, denied, limited;
 	uint64_t closed; /* refused by the file system, where `as broker` would have opened */
 	bool timed_out;
+	bool cpu_ended;      /* by `cpu`: COMMAND's own process; not known in `root host` */
 	uint64_t oom_killed; /* processes that the kernel killed for the cell's limit of memory */
 	struct broker_denial denials[BROKER_DENIALS_MAX];
 	size_t n_denials;       /* more than fit are counted in `denied` alone */

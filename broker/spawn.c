@@ -37,6 +37,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -528,6 +529,25 @@ static int shell_status(int status)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+static uint64_t ms_of(const struct timeval *t)
+{
+	return (uint64_t)t->tv_sec * 1000 + (uint64_t)t->tv_usec / 1000;
+}
+
+static int wait_worker(struct cell *cell, int *ret_status)
+{
+	struct rusage used;
+	pid_t r;
+
+	do
+		r = wait4(cell->worker_pid, ret_status, 0, &used);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return -errno;
+	cell->cpu_ms = ms_of(&used.ru_utime) + ms_of(&used.ru_stime);
+	return 0;
+}
+
 int cell_wait(struct cell *cell)
 {
 	int status = 0;
@@ -542,7 +562,7 @@ int cell_wait(struct cell *cell)
 			    ? 0
 			    : -ECHILD;
 	else
-		r = wait_pid(cell->worker_pid, &status);
+		r = wait_worker(cell, &status);
 	cell->worker_pid = 0;
 	return r < 0 ? r : shell_status(status);
 }

@@ -36,6 +36,7 @@ struct cell {
 	pid_t dialer_pid; /* 0: none */
 	int oom_fd;       /* memory.events of the cell's control group; -1: it has none */
 	bool is_host;     /* the worker is init's child, not ours */
+	uint64_t cpu_ms;  /* after cell_wait(): of the worker, and of those that it has reaped */
 };
 
 #define CELL_INIT \

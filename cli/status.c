@@ -117,11 +117,11 @@ void status_ended(int fd, const struct broker_result *result)
 	n = snprintf(line, sizeof(line),
 		"{\"event\":\"end\",\"status\":%d,\"granted\":%llu,\"denied\":%llu,\"limited\":%"
 		"llu,"
-		"\"closed\":%llu,\"timed_out\":%s,\"oom_killed\":%llu}\n",
+		"\"closed\":%llu,\"timed_out\":%s,\"cpu_ended\":%s,\"oom_killed\":%llu}\n",
 		result->status, (unsigned long long)result->granted,
 		(unsigned long long)result->denied, (unsigned long long)result->limited,
 		(unsigned long long)result->closed, result->timed_out ? "true" : "false",
-		(unsigned long long)result->oom_killed);
+		result->cpu_ended ? "true" : "false", (unsigned long long)result->oom_killed);
 	put_line(fd, line, (size_t)n);
 }
 

@@ -101,7 +101,10 @@ void summary_print(const struct broker_result *result, const char *ledger, bool 
 
 	say("%llu request%s granted, %llu denied%s; ledger %s", (unsigned long long)result->granted,
 		plural(result->granted), (unsigned long long)result->denied,
-		result->timed_out ? "; its time was up" : "", ledger);
+		result->timed_out   ? "; its time was up"
+		: result->cpu_ended ? "; its processor time was up"
+				    : "",
+		ledger);
 	if (result->closed > 0)
 		say("%llu request%s failed where \"as broker\" would have opened",
 			(unsigned long long)result->closed, plural(result->closed));

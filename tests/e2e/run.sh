@@ -183,7 +183,7 @@ chmod 700 "$XDG_STATE_HOME/warder"
 check "the first line of --status-fd is the start" sh -c \
 	'head -n 1 status | grep -qE "^\{\"event\":\"start\",\"status\":\"ok\",\"pid\":[0-9]+\}$"'
 check "the last line is the end" sh -c \
-	'tail -n 1 status | grep -qE "^\{\"event\":\"end\",\"status\":5,\"granted\":[0-9]+,\"denied\":[0-9]+,\"limited\":0,\"closed\":0,\"timed_out\":false,\"oom_killed\":0\}$"'
+	'tail -n 1 status | grep -qE "^\{\"event\":\"end\",\"status\":5,\"granted\":[0-9]+,\"denied\":[0-9]+,\"limited\":0,\"closed\":0,\"timed_out\":false,\"cpu_ended\":false,\"oom_killed\":0\}$"'
 "$warder" run --status-fd 3 -C ./no-such true 3>status 2>/dev/null
 check "a failed start says so, with code and sentence" sh -c \
 	'grep -qE "^\{\"event\":\"start\",\"status\":\"failed\",\"error\":\"[^\"]*no-such[^\"]*\",\"code\":125\}$" status'
@@ -191,6 +191,13 @@ check "a failed start says so, with code and sentence" sh -c \
 check "so does a program that is not there" grep -q '"code":127' status
 "$warder" run --status-fd 3 --time 300ms sleep 20 3>status
 check "a time limit is told" grep -q '"timed_out":true' status
+expect_status "a limit of processor time is 137" 137 \
+	sh -c '"$1" run -v --status-fd 3 --cpu 1s sh -c "while :; do :; done" 3>status' sh "$warder"
+expect_text "and told" '"cpu_ended":true' status
+expect_text "and said" "; its processor time was up; ledger"
+expect_status "another's SIGKILL is 137 too" 137 \
+	sh -c '"$1" run -v --status-fd 3 --cpu 1s sh -c "kill -KILL \$\$" 3>status' sh "$warder"
+expect_text "and not told so" '"cpu_ended":false' status
 expect_status "a closed --status-fd is 125" 125 run --status-fd 33 true
 expect_status "nobody who listens is no error" 0 \
 	sh -c '"$1" run --status-fd 3 true 3>&1 >/dev/null | :; exit 0' sh "$warder"

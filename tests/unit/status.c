@@ -27,7 +27,7 @@ static void a_start_and_an_end_are_a_line_each(void **state)
 	assert_string_equal(text,
 		"{\"event\":\"start\",\"status\":\"ok\",\"pid\":4711}\n"
 		"{\"event\":\"end\",\"status\":3,\"granted\":4,\"denied\":5,\"limited\":6,"
-		"\"closed\":0,\"timed_out\":true,\"oom_killed\":7}\n");
+		"\"closed\":0,\"timed_out\":true,\"cpu_ended\":false,\"oom_killed\":7}\n");
 }
 
 static void every_sentence_gives_a_line_that_parses(void **state)
