@@ -169,11 +169,14 @@ int ask_check_address(const struct session *s, struct request *q, const struct l
 }
 
 /* Of a Unix socket with a path there is no more to see: its server has named it as it liked. */
-int ask_check_unix(const struct session *s, struct request *q)
+int ask_check_unix(const struct session *s, struct request *q, bool own)
 {
 	struct peer end = {.kind = PEER_NONE};
-	int r = is_of_kind(s, q) ? end_of(q, false, &end) : refuse_kind(q);
+	int r;
 
+	if (!is_of_kind(s, q) || (own && sock_int(q->fd, SO_ACCEPTCONN) != 0))
+		return refuse_kind(q);
+	r = end_of(q, own, &end);
 	if (r < 0)
 		return r;
 	if (q->peer.kind == PEER_ABSTRACT &&

@@ -31,8 +31,8 @@ int ask_check_loose(const struct session *s, struct request *q);
 /* Whether it is a TCP socket of the outer network whose other end, or its own, is where the policy
  * has admitted it: q->peer and q->answer then say where. */
 int ask_check_address(const struct session *s, struct request *q, const struct later *l, bool own);
-/* The same of a connected Unix socket. */
-int ask_check_unix(const struct session *s, struct request *q);
+/* The same of a connected Unix socket, or of one that is bound to an abstract name. */
+int ask_check_unix(const struct session *s, struct request *q, bool own);
 
 /* Makes q->fd block, as a descriptor of libwarder's does, and says whose it is.  ANSWER_FD or
  * -errno. */

@@ -147,8 +147,8 @@ int dial_begin(struct session *s, struct request *q, struct dial_waiter *waiter,
 	one->ends = one->d.released = false;
 	/* A path without the worker's socket: the dialer makes it. */
 	one->brings = m->op == DIAL_TCP || m->op == DIAL_ABSTRACT || m->op == DIAL_BIND ||
-		      m->op == DIAL_SOCKET || m->op == DIAL_STANDIN ||
-		      (m->op == DIAL_PATH && n_fds == 1);
+		      m->op == DIAL_NAMED || m->op == DIAL_UDP || m->op == DIAL_SOCKET ||
+		      m->op == DIAL_STANDIN || (m->op == DIAL_PATH && n_fds == 1);
 	one->finish = finish;
 	one->deadline_ns = deadline(m, clock_ns());
 	request_move(&one->d.q, q);
@@ -220,9 +220,14 @@ static void cancel(struct session *s, struct waiting *one)
 
 	d->cancelled[d->next_cancelled++ % DIAL_WAITING_MAX] = one->id;
 	/* Those are done at once.  One that reads nothing brings a socket that nobody takes. */
-	if (one->op != DIAL_BIND && one->op != DIAL_SOCKET && one->op != DIAL_STANDIN &&
-		one->op != DIAL_LEAD)
+	if (one->op != DIAL_BIND && one->op != DIAL_NAMED && one->op != DIAL_SOCKET &&
+		one->op != DIAL_STANDIN && one->op != DIAL_LEAD)
 		send_about(s, DIAL_CANCEL, one->id);
+}
+
+int dial_follow(struct session *s, const struct dialled *d, enum dial_op op)
+{
+	return d->answer ? send_about(s, op, d->answer->id) : -ENETDOWN;
 }
 
 static bool is_gone(const struct session *s, const struct waiting *one)
@@ -423,6 +428,8 @@ static const char *on_answer(struct session *s, const struct dial_message *m, in
 	if (!fits(one, m, n_fds))
 		return "the dialer's answer does not fit the question";
 	if (is_gone(s, one)) {
+		if (one->op == DIAL_UDP)
+			send_about(s, DIAL_CANCEL, one->id);
 		release(d, one);
 		return NULL;
 	}

@@ -59,6 +59,10 @@ int dial_check(struct session *s, const char **ret_why);
 /* Records what came of a request that no door brought.  `result`, or -EIO where it cannot be. */
 int dial_settle(struct session *s, struct request *q, int result);
 
+/* Says of a `udp` that has been answered what came of it: DIAL_HEAR or DIAL_CANCEL.  0 or -errno.
+ */
+int dial_follow(struct session *s, const struct dialled *d, enum dial_op op);
+
 /* Ends a dialer that lies: who waits for it is refused.  0, or negative as above.  From a finish()
  * too. */
 int dial_end(struct session *s, const char *reason, const char **ret_why);

@@ -196,7 +196,7 @@ static int came_unix(struct session *s, struct dialled *d, struct later *l)
 	int r = d->result;
 
 	if (r == 0)
-		r = ask_check_unix(s, &d->q);
+		r = ask_check_unix(s, &d->q, false);
 	return r < 0 ? r : ask_give_socket(l, &d->q);
 }
 
@@ -351,7 +351,7 @@ int handle_connect(struct session *s, struct request *q, uint8_t *data)
 static int begin_listening(struct session *s, struct request *q)
 {
 	int backlog = q->flags > BACKLOG_MAX ? BACKLOG_MAX : (int)q->flags;
-	bool local = q->peer.kind == PEER_PATH;
+	bool local = q->peer.kind != PEER_TCP;
 	int r = q->grant ? 0 : record_change(s, q);
 
 	return r < 0 ? r : inside_listen(s, q->fd, local, backlog);
@@ -445,6 +445,34 @@ static int listen_path(struct session *s, struct request *q)
 	return ask_dial(s, q, &m, NULL, 0, came_bind_path, false);
 }
 
+static int came_named(struct session *s, struct dialled *d, struct later *l)
+{
+	int r = d->result;
+
+	if (r == 0)
+		r = ask_check_unix(s, &d->q, true);
+	if (r == 0)
+		r = begin_listening(s, &d->q);
+	return r < 0 ? r : ask_give_socket(l, &d->q);
+}
+
+static int listen_abstract(struct session *s, struct request *q)
+{
+	struct dial_message m;
+	int r = q->mode == 0 ? decide_peer(s, q)
+			     : refuse(q, EINVAL, "an abstract name has no mode");
+
+	if (r == 0)
+		r = charge(s, q, true);
+	if (r < 0)
+		return r;
+	ask_dial_message(&m, DIAL_NAMED);
+	m.wait = false;
+	m.type = SOCK_STREAM;
+	put_name(&m, &q->peer);
+	return ask_dial(s, q, &m, NULL, 0, came_named, false);
+}
+
 int handle_listen(struct session *s, struct request *q, uint8_t *data)
 {
 	if (q->mode & ~(mode_t)0777)
@@ -455,8 +483,11 @@ int handle_listen(struct session *s, struct request *q, uint8_t *data)
 		return listen_tcp(s, q);
 	case PEER_PATH:
 		return listen_path(s, q);
+	case PEER_ABSTRACT:
+		return listen_abstract(s, q);
 	default:
-		return refuse(q, EPROTONOSUPPORT, "a server listens at a TCP address or at a path");
+		return refuse(q, EPROTONOSUPPORT,
+			"datagrams are had by the system calls alone, in the cell");
 	}
 }
 

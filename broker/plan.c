@@ -434,6 +434,7 @@ static int plan_sockets(struct plan *p, const struct broker_args *a, struct fail
 	p->spec.sockets = CELL_SOCKETS_OUT;
 	p->spec.sockets |= use & USE_NAMES ? CELL_SOCKETS_NAMES : 0;
 	p->spec.sockets |= use & USE_DATAGRAM ? CELL_SOCKETS_DATAGRAM : 0;
+	p->spec.sockets |= use & USE_BIND_UDP ? CELL_SOCKETS_BIND_UDP : 0;
 	p->spec.n_udp_ports = policy_udp_ports(a->policy, p->udp_ports);
 	p->spec.udp_ports = p->udp_ports;
 	p->spec.dialer = a->dialer;

@@ -69,12 +69,17 @@ int socket_tcp_state(int fd)
 	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 ? -errno : info.tcpi_state;
 }
 
-static bool is_tcp(int fd)
+static bool is_inet(int fd, int type, int protocol)
 {
 	int domain = sock_int(fd, SO_DOMAIN);
 
-	return (domain == AF_INET || domain == AF_INET6) && sock_int(fd, SO_TYPE) == SOCK_STREAM &&
-	       sock_int(fd, SO_PROTOCOL) == IPPROTO_TCP && sock_int(fd, SO_ACCEPTCONN) == 0;
+	return (domain == AF_INET || domain == AF_INET6) && sock_int(fd, SO_TYPE) == type &&
+	       sock_int(fd, SO_PROTOCOL) == protocol && sock_int(fd, SO_ACCEPTCONN) == 0;
+}
+
+static bool is_tcp(int fd)
+{
+	return is_inet(fd, SOCK_STREAM, IPPROTO_TCP);
 }
 
 /* Whether an address is the one that was asked for; any port where none was. */
@@ -83,8 +88,8 @@ static bool is_that(
 {
 	struct sock k = {.fd = fd,
 		.domain = address->ss_family,
-		.type = SOCK_STREAM,
-		.protocol = IPPROTO_TCP};
+		.type = asked->kind == PEER_UDP ? SOCK_DGRAM : SOCK_STREAM,
+		.protocol = asked->kind == PEER_UDP ? IPPROTO_UDP : IPPROTO_TCP};
 	struct peer is = {.bind = asked->bind};
 	char path[SOCK_PATH_SIZE];
 	size_t path_size;
@@ -128,7 +133,8 @@ static int check_bound(const struct session *s, const struct dialled *d)
 	return is_that(fd, &address, size, &d->q.peer) ? 0 : -EBADMSG;
 }
 
-static int check_abstract(const struct session *s, const struct dialled *d)
+/* At its own end, or the other. */
+static int check_abstract(const struct session *s, const struct dialled *d, bool own)
 {
 	const struct peer *asked = &d->q.peer;
 	const size_t head = offsetof(struct sockaddr_un, sun_path) + 1;
@@ -139,7 +145,7 @@ static int check_abstract(const struct session *s, const struct dialled *d)
 	if (!sock_is_outer(s, fd) || sock_int(fd, SO_DOMAIN) != AF_UNIX ||
 		sock_int(fd, SO_TYPE) != asked->type || sock_int(fd, SO_ACCEPTCONN) != 0)
 		return -EBADMSG;
-	if (getpeername(fd, (void *)&un, &size) < 0)
+	if ((own ? getsockname : getpeername)(fd, (void *)&un, &size) < 0)
 		return errno == ENOTCONN ? -ECONNRESET : -errno;
 	return size == head + asked->name_size && un.sun_path[0] == '\0' &&
 			       memcmp(un.sun_path + 1, asked->name, asked->name_size) == 0
@@ -214,11 +220,57 @@ static int finish_bind(struct session *s, struct dialled *d, const char **ret_wh
 
 static int finish_abstract(struct session *s, struct dialled *d, const char **ret_why)
 {
-	int r = d->result < 0 ? d->result : check_abstract(s, d);
+	int r = d->result < 0 ? d->result : check_abstract(s, d, false);
 
 	if (r == -EBADMSG && d->result == 0)
 		return refuse_lie(s, d, ret_why);
 	return r < 0 ? settle(s, d, r) : put_in_place(s, d, 0);
+}
+
+static int finish_named(struct session *s, struct dialled *d, const char **ret_why)
+{
+	if (d->result < 0)
+		return settle(s, d, d->result);
+	return check_abstract(s, d, true) < 0 ? refuse_lie(s, d, ret_why) : put_in_place(s, d, 0);
+}
+
+/* The dialer keeps the socket; the port that the kernel has chosen for it counts inside too. */
+static int check_udp(const struct session *s, struct dialled *d)
+{
+	struct sockaddr_storage address = {0};
+	struct peer *peer = &d->q.peer;
+	socklen_t size = sizeof(address);
+	int fd = d->q.fd;
+
+	if (!sock_is_outer(s, fd) || !is_inet(fd, SOCK_DGRAM, IPPROTO_UDP) ||
+		getsockname(fd, (void *)&address, &size) < 0 || !is_that(fd, &address, size, peer))
+		return -EBADMSG;
+	peer->port =
+		ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+						    : ((struct sockaddr_in *)&address)->sin_port);
+	return 0;
+}
+
+/* Its record, then its place inside; without that nobody is there for what the dialer holds. */
+static int finish_udp(struct session *s, struct dialled *d, const char **ret_why)
+{
+	const struct dial_waiter *w = &d->waiter;
+	struct sockaddr_storage address;
+	socklen_t size;
+	int r = d->result;
+
+	if (r == 0 && check_udp(s, d) < 0)
+		return refuse_lie(s, d, ret_why);
+	fd_close(&d->q.fd);
+	if (r == 0)
+		r = record_change(s, &d->q);
+	if (r == 0) {
+		size = sock_address(&w->sock, &d->q.peer, &address);
+		r = bind(w->sock.fd, (void *)&address, size) < 0 ? -errno : 0;
+	}
+	if (d->result == 0)
+		dial_follow(s, d, r == 0 ? DIAL_HEAR : DIAL_CANCEL);
+	return settle(s, d, r);
 }
 
 /* The worker's own socket is connected; its record stands since before. */
@@ -318,6 +370,43 @@ int outer_abstract(struct session *s, struct trap *t)
 	memcpy(m.name, t->q.peer.name, t->q.peer.name_size);
 	socket_options_read(&t->sock, &s->cell->defaults, &m);
 	return ask(s, t, &m, NULL, 0, finish_abstract);
+}
+
+int outer_named(struct session *s, struct trap *t)
+{
+	struct dial_message m = {
+		.op = DIAL_NAMED,
+		.type = (uint16_t)t->sock.type,
+		.name_size = (uint8_t)t->q.peer.name_size,
+	};
+	int r;
+
+	if (socket_is_shared(s, t->notice.tid, &t->sock))
+		return refuse_shared(&t->q);
+	r = charge(s, &t->q, false);
+	if (r < 0)
+		return r;
+	memcpy(m.name, t->q.peer.name, t->q.peer.name_size);
+	socket_options_read(&t->sock, &s->cell->defaults, &m);
+	return ask(s, t, &m, NULL, 0, finish_named);
+}
+
+int outer_udp(struct session *s, struct trap *t)
+{
+	struct dial_message m = {.op = DIAL_UDP};
+	struct dial_option *o = &m.options[0];
+	socklen_t size = sizeof(int);
+	int r = charge(s, &t->q, false);
+
+	if (r < 0)
+		return r;
+	put_address(&m, &t->q.peer);
+	/* It says the family too.  No other: SO_REUSEADDR would share the port with anyone. */
+	*o = (struct dial_option){IPPROTO_IPV6, IPV6_V6ONLY, sizeof(int), {0}};
+	if (t->sock.domain == AF_INET6 &&
+		getsockopt(t->sock.fd, o->level, o->option, o->value, &size) == 0)
+		m.n_options = 1;
+	return ask(s, t, &m, NULL, 0, finish_udp);
 }
 
 int outer_path(struct session *s, struct trap *t)

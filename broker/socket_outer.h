@@ -17,6 +17,9 @@
 int outer_tcp(struct session *s, struct trap *t);
 int outer_abstract(struct session *s, struct trap *t);
 int outer_bind(struct session *s, struct trap *t);
+int outer_named(struct session *s, struct trap *t);
+/* UDP: the socket stays what it is, bound inside to the same address. */
+int outer_udp(struct session *s, struct trap *t);
 /* The inode is q->target.fd. */
 int outer_path(struct session *s, struct trap *t);
 /* socket(2): a stand-in for a datagram socket, for finish(). */

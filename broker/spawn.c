@@ -210,7 +210,7 @@ static int start_dialer(struct spawn *s, struct failure *f)
 	/* The last of them: a spare, on which nothing is set. */
 	if (s->net.n_of[DIAL_CELL_SPARE] > 0)
 		socket_options_learn(&s->cell->defaults, s->net.fds[s->net.n_fds - 1]);
-	return dialer_start(&s->dialer, s->spec, &s->net, f);
+	return dialer_start(&s->dialer, s->spec, &s->ns, &s->net, f);
 }
 
 /* It has had the time of the rest of the start. */

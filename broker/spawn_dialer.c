@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 
 #define CHANNEL_NUMBER 3 /* where the dialer finds its channel */
 #define LIFE_NUMBER    4 /* and the pipe that it lives by */
+#define PLACES_MAX     3 /* these, and the channel of its maker */
 
 _Static_assert((int)CELL_NET_FDS_MAX <= CHAN_FDS_MAX, "the sockets ride on one message");
 
@@ -39,26 +41,34 @@ static int take_user(const struct cell_spec *spec)
 	return 0;
 }
 
-/* Nothing inherited but the channel and standard error. */
-static int place_descriptors(int channel_fd, int life_fd, int *report_fd)
+/* Nothing inherited but these, from CHANNEL_NUMBER on, and standard error. */
+static int place_descriptors(const int *fds, int n, int *report_fd)
 {
 	autofd null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int report = -1, life = -1;
+	int moved[PLACES_MAX], report;
 
 	if (null_fd < 0)
 		return -errno;
 	/* Out of the way of the numbers below. */
-	report = fcntl(*report_fd, F_DUPFD_CLOEXEC, LIFE_NUMBER + 1);
-	life = fcntl(life_fd, F_DUPFD_CLOEXEC, LIFE_NUMBER + 1);
-	if (report < 0 || life < 0)
+	report = fcntl(*report_fd, F_DUPFD_CLOEXEC, CHANNEL_NUMBER + n);
+	if (report < 0)
 		return -errno;
 	*report_fd = report;
-	if (channel_fd != CHANNEL_NUMBER && dup2(channel_fd, CHANNEL_NUMBER) < 0)
+	for (int i = 0; i < n; i++) {
+		moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, CHANNEL_NUMBER + n);
+		if (moved[i] < 0)
+			return -errno;
+	}
+	for (int i = 0; i < n; i++) {
+		if (dup2(moved[i], CHANNEL_NUMBER + i) < 0)
+			return -errno;
+	}
+	if (dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0)
 		return -errno;
-	if (channel_fd == CHANNEL_NUMBER && fd_cloexec(CHANNEL_NUMBER, false) < 0)
-		return -errno;
-	if (dup2(life, LIFE_NUMBER) < 0 || dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0)
-		return -errno;
+	/* Whatever else there is, with or without close-on-exec. */
+	if (report > CHANNEL_NUMBER + n)
+		close_range((unsigned)(CHANNEL_NUMBER + n), (unsigned)report - 1, 0);
+	close_range((unsigned)report + 1, ~0U, 0);
 	return 0;
 }
 
@@ -74,37 +84,15 @@ static int live_by_pipe(void)
 	return 0;
 }
 
-/* Whatever else there is, with or without close-on-exec. */
-static void close_others(int report_fd)
+/* Does not return. */
+static void execute(const struct cell_spec *spec, char **argv, int r, int report_fd)
 {
-	if (report_fd > LIFE_NUMBER + 1)
-		close_range(LIFE_NUMBER + 1, (unsigned)report_fd - 1, 0);
-	close_range((unsigned)report_fd + 1, ~0U, 0);
-}
-
-static void run(const struct cell_spec *spec, int channel_fd, int life_fd, int report_fd)
-{
-	bool datagrams = spec->sockets & CELL_SOCKETS_DATAGRAM;
-	char *argv[] = {
-		(char *)"warder-dialer", (char *)"3", datagrams ? (char *)"datagrams" : NULL, NULL};
 	char *envp[] = {NULL};
-	struct failure f = FAILURE_INIT;
 	sigset_t none;
-	int r;
 
 	sigemptyset(&none);
-	r = place_descriptors(channel_fd, life_fd, &report_fd);
-	if (r == 0) {
-		close_others(report_fd);
-		setsid();
-		r = take_user(spec);
-	}
-	if (r == 0)
-		r = caps_broker(false, &f);
 	if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		r = -errno;
-	if (r == 0)
-		r = live_by_pipe();
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (r == 0) {
 		execve(spec->dialer, argv, envp);
@@ -113,6 +101,73 @@ static void run(const struct cell_spec *spec, int channel_fd, int life_fd, int r
 	if (write(report_fd, &r, sizeof(r)) < 0)
 		_exit(1);
 	_exit(1);
+}
+
+/* The same program in the cell's network, where it makes sockets for the dialer: maker.c there.
+ * It ends when the other end of its channel is closed. */
+static void run_maker(
+	const struct cell_spec *spec, const struct cell_ns *ns, int channel_fd, int report_fd)
+{
+	char *argv[] = {(char *)"warder-dialer", (char *)"3", (char *)"maker", NULL};
+	int r = 0;
+
+	/* As the cell's init: with uid 0 unmapped, leaving it costs no capability there. */
+	if (setns(ns->fds[CELL_NS_USER], CLONE_NEWUSER) < 0 ||
+		setns(ns->fds[CELL_NS_NET], CLONE_NEWNET) < 0 ||
+		setresgid(spec->gid, spec->gid, spec->gid) < 0 ||
+		setresuid(spec->uid, spec->uid, spec->uid) < 0)
+		r = -errno;
+	if (r == 0)
+		r = place_descriptors(&channel_fd, 1, &report_fd);
+	setsid();
+	execute(spec, argv, r, report_fd);
+}
+
+/* A child of the dialer's, which the kernel reaps: nobody waits for it. */
+static int start_maker(
+	const struct cell_spec *spec, const struct cell_ns *ns, int report_fd, int *ret_fd)
+{
+	autofd ours = -1, theirs = -1;
+	int r = chan_pair(&ours, &theirs);
+	pid_t pid;
+
+	if (r < 0)
+		return r;
+	signal(SIGCHLD, SIG_IGN);
+	pid = fork();
+	if (pid == 0)
+		run_maker(spec, ns, theirs, report_fd);
+	if (pid < 0)
+		return -errno;
+	*ret_fd = fd_take(&ours);
+	return 0;
+}
+
+static void run(const struct cell_spec *spec, const struct cell_ns *ns, int channel_fd, int life_fd,
+	int report_fd)
+{
+	char *argv[] = {(char *)"warder-dialer", (char *)"3", NULL, NULL, NULL};
+	int fds[PLACES_MAX] = {channel_fd, life_fd, -1};
+	struct failure f = FAILURE_INIT;
+	int words = 2, n = 2, r = 0;
+
+	if (spec->sockets & CELL_SOCKETS_DATAGRAM)
+		argv[words++] = (char *)"datagrams";
+	if (spec->sockets & CELL_SOCKETS_BIND_UDP) {
+		argv[words++] = (char *)"udp";
+		r = start_maker(spec, ns, report_fd, &fds[n++]);
+	}
+	if (r == 0)
+		r = place_descriptors(fds, n, &report_fd);
+	if (r == 0) {
+		setsid();
+		r = take_user(spec);
+	}
+	if (r == 0)
+		r = caps_broker(false, &f);
+	if (r == 0)
+		r = live_by_pipe();
+	execute(spec, argv, r, report_fd);
 }
 
 /* ---- the start ------------------------------------------------------------------------------- */
@@ -141,8 +196,8 @@ static int make_pipe(int *ret_read_fd, int *ret_write_fd)
 	return 0;
 }
 
-int dialer_start(struct dialer_start *d, const struct cell_spec *spec, struct cell_net *net,
-	struct failure *f)
+int dialer_start(struct dialer_start *d, const struct cell_spec *spec, const struct cell_ns *ns,
+	struct cell_net *net, struct failure *f)
 {
 	autofd theirs = -1, report_fd = -1, life_fd = -1;
 	int r = chan_pair(&d->channel_fd, &theirs);
@@ -155,7 +210,7 @@ int dialer_start(struct dialer_start *d, const struct cell_spec *spec, struct ce
 		return fail(f, r, "cannot make the dialer's channel: %m");
 	d->pid = fork();
 	if (d->pid == 0)
-		run(spec, theirs, life_fd, report_fd);
+		run(spec, ns, theirs, life_fd, report_fd);
 	if (d->pid < 0) {
 		r = -errno;
 		d->pid = 0;

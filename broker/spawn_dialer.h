@@ -25,11 +25,12 @@ struct dialer_start {
  * Forks it and hands it the sockets of the cell's network (net's descriptors are moved).  Before
  * the broker's Landlock domain, which would forbid it the host's abstract sockets.  It runs as the
  * worker's user without a capability, in the outer network, with nothing of ours but standard
- * error; its end is the channel's.
+ * error; its end is the channel's.  Where UDP servers are allowed it gets a maker, which stands in
+ * the network of `ns` and ends with it.
  * 0 or -errno with the sentence.  dialer_start_deinit() in either case.
  */
-int dialer_start(struct dialer_start *d, const struct cell_spec *spec, struct cell_net *net,
-	struct failure *f);
+int dialer_start(struct dialer_start *d, const struct cell_spec *spec, const struct cell_ns *ns,
+	struct cell_net *net, struct failure *f);
 
 /* Waits until its program runs.  0 or -errno with the sentence. */
 int dialer_await(struct dialer_start *d, const struct cell_spec *spec, struct failure *f);

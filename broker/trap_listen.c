@@ -16,8 +16,6 @@
 #include "broker/socket_outer.h"
 
 #include <errno.h>
-#include <stddef.h>
-#include <sys/un.h>
 
 static bool is_inet(const struct sock *k)
 {
@@ -82,43 +80,44 @@ static int listen_outer(struct session *s, struct trap *t)
 	return refuse(q, EACCES, "the socket was not bound by a rule");
 }
 
-/* Where the cell has the host's network.  A path that a Unix socket has was bound by the broker,
- * with its record.  An abstract name was not: connect(2) gives one of the kernel's choice to a
- * socket with SO_PASSCRED, also where it fails; unix(7), "Autobind feature".  Who has a path keeps
- * it, and who has no name does not come as far as listen(2). */
-static int check_name(struct trap *t)
+/* A Unix socket of the host's network.  A path that it has was bound by the broker, with its
+ * record; an abstract name by the dialer, or it is one of the kernel's choice, which connect(2)
+ * gives to a socket with SO_PASSCRED, also where it fails; unix(7), "Autobind feature".  So a name
+ * is decided on anew.  Who has none does not come as far as listen(2). */
+static int listen_unix(struct session *s, struct trap *t)
 {
-	struct sockaddr_storage address = {0};
-	socklen_t size = sizeof(address);
-	char path[SOCK_PATH_SIZE];
-	size_t path_size;
+	struct request *q = &t->q;
+	int r = local_peer(t, &q->peer);
+	bool named = r == 0 && q->peer.kind == PEER_ABSTRACT;
 
-	/* It was given so to the worker, which comes to none by itself. */
-	if (sock_int(t->sock.fd, SO_ACCEPTCONN) == 1)
-		return 0;
-	if (getsockname(t->sock.fd, (void *)&address, &size) < 0)
-		return -errno;
-	if (size <= offsetof(struct sockaddr_un, sun_path))
-		return -EINVAL;
-	if (((const struct sockaddr_un *)&address)->sun_path[0] != '\0')
-		return 0;
-	t->q.peer.bind = true;
-	sock_peer(&t->sock, &address, size, &t->q.peer, path, &path_size);
-	return refuse(&t->q, EACCES, "an abstract name of the host's, which no rule gave it");
+	/* Where the cell has a network of its own, it binds a path to a socket of that. */
+	if (s->cell->net_cookie != 0 && !named)
+		return refuse(q, EACCES, "a socket from outside of the cell");
+	/* One that listens was given so to the worker, or has been here before. */
+	if (sock_int(t->sock.fd, SO_ACCEPTCONN) == 1 || (r == 0 && !named)) {
+		q->own = true;
+		return inside_listen(s, t->sock.fd, true, t->backlog);
+	}
+	if (r < 0)
+		return r;
+	if (dial_decide(s, q) != VERDICT_ALLOW)
+		return refuse(q, EACCES, "an abstract name of the host's, which no rule gave it");
+	r = charge(s, q, false);
+	if (r == 0)
+		r = record_change(s, q);
+	return r < 0 ? r : inside_listen(s, t->sock.fd, true, t->backlog);
 }
 
 int serve_listen(struct session *s, struct trap *t)
 {
 	bool is_unix = t->sock.domain == AF_UNIX;
-	bool is_hosts = is_unix && s->cell->net_cookie == 0;
-	int r = is_hosts ? check_name(t) : 0;
 
-	if (r < 0)
-		return r;
-	if (t->sock.inner || is_hosts) {
+	if (t->sock.inner) {
 		t->q.own = true;
 		return inside_listen(s, t->sock.fd, is_unix, t->backlog);
 	}
+	if (is_unix)
+		return listen_unix(s, t);
 	if (!is_inet(&t->sock))
 		return refuse(&t->q, EACCES, "a socket from outside of the cell");
 	return listen_outer(s, t);

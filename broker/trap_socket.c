@@ -31,6 +31,7 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
@@ -357,6 +358,9 @@ static int connect_abstract(struct session *s, struct trap *t)
 {
 	struct request *q = &t->q;
 
+	/* Natively one that listens does not connect; another in its place would. */
+	if (sock_int(t->sock.fd, SO_ACCEPTCONN) == 1)
+		return -EINVAL;
 	if (dial_decide(s, q) == VERDICT_ALLOW)
 		return outer_abstract(s, t);
 	if (!is_ruled_out(&q->answer) && t->sock.inner)
@@ -433,9 +437,11 @@ static void note_unheard(struct session *s, struct request *q)
 		{[15] = 0},
 	};
 	struct policy_answer a = {.rule = NULL};
-	struct policy_socket at = {.bind = true, .protocol = PROTOCOL_TCP, .port = q->peer.port};
+	struct policy_socket at = {.bind = true,
+		.protocol = q->peer.kind == PEER_UDP ? PROTOCOL_UDP : PROTOCOL_TCP,
+		.port = q->peer.port};
 
-	for (size_t i = 0; q->peer.kind == PEER_TCP && i < sizeof(others) / sizeof(*others); i++) {
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
 		at.address = others[i];
 		if (policy_check_socket(s->policy, &at, &a) != VERDICT_ALLOW)
 			continue;
@@ -449,17 +455,38 @@ static void note_unheard(struct session *s, struct request *q)
 	}
 }
 
+/* The kernel's own answer for one that has a port comes before the dialer is asked for another. */
+static int bind_udp(struct session *s, struct trap *t)
+{
+	struct peer own = {.bind = true};
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address);
+	char path[SOCK_PATH_SIZE];
+	size_t path_size;
+
+	if (getsockname(t->sock.fd, (void *)&address, &size) < 0)
+		return -errno;
+	if (sock_peer(&t->sock, &address, size, &own, path, &path_size) == 0 && own.port != 0)
+		return -EINVAL;
+	return outer_udp(s, t);
+}
+
 static int bind_inet(struct session *s, struct trap *t)
 {
 	struct request *q = &t->q;
 	bool allowed = dial_decide(s, q) == VERDICT_ALLOW;
 	int r;
 
+	if (!t->sock.inner && q->peer.kind == PEER_UDP && s->cell->net_cookie == 0)
+		return refuse(
+			q, EACCES, "a datagram socket outside of the cell could send to anyone");
 	if (!t->sock.inner && (q->peer.kind != PEER_TCP || s->cell->net_cookie != 0))
 		return -EINVAL; /* it has an address already */
-	if (allowed && q->peer.kind == PEER_TCP)
+	if (allowed && q->peer.kind == PEER_UDP)
+		return bind_udp(s, t);
+	if (allowed)
 		return outer_bind(s, t);
-	if (is_ruled_out(&q->answer) && !allowed)
+	if (is_ruled_out(&q->answer))
 		return dial_refuse(s, q);
 	if (t->sock.inner && peer_is_loopback(&q->peer)) {
 		r = bind_inside(s, t);
@@ -486,11 +513,26 @@ static int bind_path(struct session *s, struct trap *t)
 	return r;
 }
 
+static bool has_name(int fd)
+{
+	struct sockaddr_un un;
+	socklen_t size = sizeof(un);
+
+	return getsockname(fd, (void *)&un, &size) == 0 &&
+	       size > offsetof(struct sockaddr_un, sun_path);
+}
+
 static int bind_abstract(struct session *s, struct trap *t)
 {
 	struct request *q = &t->q;
+	bool allowed = dial_decide(s, q) == VERDICT_ALLOW;
 
-	if (!t->sock.inner || (dial_decide(s, q) != VERDICT_ALLOW && is_ruled_out(&q->answer)))
+	/* The kernel's own answer; the one of the dialer would take its place. */
+	if (allowed && has_name(t->sock.fd))
+		return -EINVAL;
+	if (allowed)
+		return outer_named(s, t);
+	if (!t->sock.inner || is_ruled_out(&q->answer))
 		return dial_refuse(s, q);
 	return bind_inside(s, t);
 }

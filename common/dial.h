@@ -66,6 +66,10 @@ enum dial_field {
  *            with the inode alone                                         done: a new socket
  *   abstract u32 timeout_ms  u8 wait  u16 type  name of any bytes, options  done: the socket
  *   bind     one address, options                                         done: the socket, bound
+ *   named    u16 type  name of any bytes, options       done: a Unix socket, bound to that name
+ *   udp      one address, options: a UDP socket bound there, which the dialer keeps, and carries
+ *            between those who write to it and the same address inside the cell
+ *            done: that socket, to be looked at
  *   socket   u16 type                                      done: a Unix socket, not bound
  *   standin  done: one end of a pair of SOCK_SEQPACKET sockets, which stands in for a datagram
  *            socket; the dialer keeps the other end under this message's id
@@ -74,7 +78,9 @@ enum dial_field {
  *   relay    as tcp with wait 1, one address: done when a listener of the dialer's own stands at
  *            that address inside the cell, and the next connection there is carried to it
  *   resolve  u8 families (1: IPv4, 2: IPv6)  name                         names
- *   cancel   u32 id of a tcp, path, abstract, relay or resolve: nobody waits for it any more
+ *   hear     u32 id of a udp: a socket is bound inside, so that from now on it is carried
+ *   cancel   u32 id of a tcp, path, abstract, relay or resolve: nobody waits for it any more; of a
+ *            udp: nobody came to be bound inside
  *   release  u32 id of a tcp of one address, path or abstract: its caller waits no longer.  Where
  *            it has not ended yet, done: the tcp's socket, which goes on connecting; else -EINTR
  *   verdict  i32 result: 0 or -errno                     answers lookup, found, flow, first
@@ -102,11 +108,14 @@ enum dial_field {
 	X(abstract, ABSTRACT, 0, \
 		DIAL_F_TIMEOUT | DIAL_F_WAIT | DIAL_F_TYPE | DIAL_F_BYTES | DIAL_F_OPTIONS, 0, 0) \
 	X(bind, BIND, 0, DIAL_F_OPTIONS, 1, 1) \
+	X(named, NAMED, 0, DIAL_F_TYPE | DIAL_F_BYTES | DIAL_F_OPTIONS, 0, 0) \
+	X(udp, UDP, 0, DIAL_F_OPTIONS, 1, 1) \
 	X(socket, SOCKET, 0, DIAL_F_TYPE, 0, 0) \
 	X(relay, RELAY, 0, DIAL_F_TIMEOUT | DIAL_F_WAIT | DIAL_F_OPTIONS, 1, 1) \
 	X(resolve, RESOLVE, 0, DIAL_F_FAMILIES | DIAL_F_NAME, 0, 0) \
 	X(standin, STANDIN, 0, 0, 0, 0) \
 	X(lead, LEAD, 1, DIAL_F_OF, 0, 0) \
+	X(hear, HEAR, 0, DIAL_F_OF, 0, 0) \
 	X(cancel, CANCEL, 0, DIAL_F_OF, 0, 0) \
 	X(release, RELEASE, 0, DIAL_F_OF, 0, 0) \
 	X(verdict, VERDICT, 0, DIAL_F_RESULT, 0, 0) \
@@ -152,7 +161,7 @@ struct dial_message {
 	uint8_t cell[DIAL_CELL__COUNT]; /* start */
 	uint32_t timeout_ms;            /* 0: the kernel's own patience */
 	uint32_t ttl;
-	uint32_t of; /* cancel, release, lead, first, gone */
+	uint32_t of; /* hear, cancel, release, lead, first, gone */
 	int32_t result;
 	uint16_t type;
 	uint8_t families;

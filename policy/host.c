@@ -141,6 +141,15 @@ enum address_class address_class(const uint8_t address[16])
 	return class;
 }
 
+bool address_is_group(const uint8_t address[16])
+{
+	static const uint8_t four[16] = V4(224, 0, 0, 0), six[16] = {0xff},
+			     all[16] = V4(255, 255, 255, 255);
+
+	return address_within(address, four, 100) || address_within(address, six, 8) ||
+	       address_within(address, all, 128);
+}
+
 /* ---- syntax ---------------------------------------------------------------------------------- */
 
 static int parse_number(const char *s, size_t n, unsigned max, unsigned *ret)

@@ -355,6 +355,8 @@ int time_parse(struct policy *p, const struct word *w, uint64_t *ret_ms);
 enum address_class { ADDRESS_NOBODY, ADDRESS_PRIVATE, ADDRESS_PUBLIC };
 enum address_class address_class(const uint8_t address[16]);
 bool address_is_v4(const uint8_t address[16]);
+/* Multicast, or everybody's: 255.255.255.255. */
+bool address_is_group(const uint8_t address[16]);
 /* The IPv4 address that a transition address leads to (NAT64, 6to4, Teredo), mapped. */
 bool address_embedded(const uint8_t address[16], uint8_t ret[16]);
 bool address_within(const uint8_t address[16], const uint8_t base[16], unsigned bits);

@@ -477,10 +477,10 @@ static unsigned use_of_sock(const struct sock *s)
 {
 	unsigned use = s->kind == HOST_ADDRESS ? 0 : USE_NAMES;
 
+	if (s->bind)
+		return s->protocol == PROTOCOL_UDP ? USE_BIND_UDP : USE_BIND;
 	if (s->kind == HOST_ABSTRACT)
 		return USE_ABSTRACT;
-	if (s->bind)
-		return USE_BIND;
 	return use | (s->protocol == PROTOCOL_UDP ? USE_UDP : USE_TCP);
 }
 
@@ -562,8 +562,9 @@ int policy_suggest_socket(const struct policy_socket *s, char *buf, size_t size)
 	int n;
 
 	/* No rule gives these; and a rule cannot spell a NUL. */
-	if ((s->bind && s->protocol != PROTOCOL_TCP) ||
-		(!named && !s->address && s->protocol != PROTOCOL_ABSTRACT))
+	if ((!named && !s->address && s->protocol != PROTOCOL_ABSTRACT) ||
+		(s->bind && s->protocol == PROTOCOL_UDP && s->address &&
+			address_is_group(s->address)))
 		return -EINVAL;
 	if (s->protocol == PROTOCOL_ABSTRACT) {
 		if (s->name_size == 0 || s->name_size >= sizeof(name) - 1 ||

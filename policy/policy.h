@@ -292,11 +292,12 @@ enum policy_socket_use {
 	USE_TCP = 1 << 0,       /* connect */
 	USE_UDP = 1 << 1,       /* connect */
 	USE_NAMES = 1 << 2,     /* some rule is by name, or `internet` */
-	USE_BIND = 1 << 3,      /* bind tcp */
+	USE_BIND = 1 << 3,      /* bind tcp, bind @NAME */
 	USE_PATH = 1 << 4,      /* connect PATH */
 	USE_BIND_PATH = 1 << 5, /* bind PATH */
 	USE_ABSTRACT = 1 << 6,  /* connect @NAME */
 	USE_DATAGRAM = 1 << 7,  /* connect PATH `type dgram` */
+	USE_BIND_UDP = 1 << 8,  /* bind udp */
 };
 unsigned policy_socket_use(const struct policy *p);
 

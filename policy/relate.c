@@ -454,6 +454,23 @@ static void check_wide(struct policy *p, const struct sock *s)
 			"its own; write 127.0.0.1 or [::1] for the host's");
 }
 
+/* The dialer stands at the port of each `connect udp`, at every address inside. */
+static void check_bound(struct policy *p, const struct sock *s)
+{
+	uint16_t ports[POLICY_UDP_PORTS_MAX];
+	size_t n = policy_udp_ports(p, ports);
+
+	for (size_t i = 0; i < n; i++) {
+		if (ports[i] < s->low || ports[i] > s->high)
+			continue;
+		diag_of_rule(p, s->rule, s->column, true,
+			"a rule connects to udp port %u, for which the dialer answers inside the "
+			"cell: bind(2) of the same port is EADDRINUSE there",
+			(unsigned)ports[i]);
+		return;
+	}
+}
+
 void relate_sockets(struct policy *p)
 {
 	for (size_t i = 0; i < p->n_trees; i++)
@@ -463,6 +480,10 @@ void relate_sockets(struct policy *p)
 	for (size_t i = 0; i < p->n_socks; i++)
 		if (!p->socks[i].bind && p->rules[p->socks[i].rule].verdict == VERDICT_ALLOW)
 			check_wide(p, &p->socks[i]);
+	for (size_t i = 0; i < p->n_socks; i++)
+		if (p->socks[i].bind && p->socks[i].protocol == PROTOCOL_UDP &&
+			p->rules[p->socks[i].rule].verdict == VERDICT_ALLOW)
+			check_bound(p, &p->socks[i]);
 }
 
 /* ---- prefixes that the worker could replace -------------------------------------------------- */

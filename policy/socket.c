@@ -46,17 +46,12 @@ static int parse_abstract(struct policy *p, const struct word *w, struct sock *r
 /* What cannot be given, said where it is asked for. */
 static int check_given(struct policy *p, const struct word *w, const struct sock *s)
 {
-	if (s->bind && s->protocol == PROTOCOL_UDP)
+	if (s->bind && s->protocol == PROTOCOL_UDP && address_is_group(s->address))
 		return error_at(p, w->column,
-			"\"%s\": a UDP socket of the host's network could send to anyone, so none "
-			"is given; inside the cell the worker binds one without a rule",
+			"\"%s\": multicast and broadcast are received at no rule's word; name an "
+			"address of this host",
 			w->s);
-	if (s->bind && s->protocol == PROTOCOL_ABSTRACT)
-		return error_at(p, w->column,
-			"\"%s\": an abstract name is bound inside the cell, without a rule; leave "
-			"it out",
-			w->s);
-	if (s->protocol == PROTOCOL_UDP && s->high - s->low >= POLICY_UDP_PORTS_MAX)
+	if (!s->bind && s->protocol == PROTOCOL_UDP && s->high - s->low >= POLICY_UDP_PORTS_MAX)
 		return error_at(p, w->column,
 			"\"%s\": a cell has at most %d UDP ports, since each is listened on for "
 			"it; name those that are needed",

@@ -60,6 +60,7 @@ enum cell_sockets {
 	CELL_SOCKETS_OUT = 1 << 0,      /* some socket leads out: there is a dialer */
 	CELL_SOCKETS_NAMES = 1 << 1,    /* names are answered: a name server in the cell */
 	CELL_SOCKETS_DATAGRAM = 1 << 2, /* Unix datagram peers */
+	CELL_SOCKETS_BIND_UDP = 1 << 3, /* UDP servers: sockets are made in the cell's network */
 };
 
 #define CELL_UDP_PORTS_MAX 32

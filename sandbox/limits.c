@@ -29,13 +29,15 @@ static int lower(int resource, const char *what, uint64_t value, struct failure 
 int limits_apply(const struct cell_spec *spec, struct failure *f)
 {
 	const struct cell_limits *l = &spec->limits;
+	unsigned ours = spec->sockets & CELL_SOCKETS_BIND_UDP ? 2 : 1;
 	int r = lower(RLIMIT_CORE, "the size of core files", 0, f);
 
 	if (r == 0 && l->memory)
 		r = lower(RLIMIT_AS, "memory", l->memory, f);
-	/* Counted for the uid within its user namespace (Linux 5.14), where init is one. */
+	/* Counted for the uid within its user namespace (Linux 5.14), where init is one, and
+	 * the dialer's maker. */
 	if (r == 0 && l->tasks)
-		r = lower(RLIMIT_NPROC, "tasks", l->tasks + 1, f);
+		r = lower(RLIMIT_NPROC, "tasks", l->tasks + ours, f);
 	if (r == 0 && l->files)
 		r = lower(RLIMIT_NOFILE, "files", l->files, f);
 	if (r == 0 && l->cpu_ms)

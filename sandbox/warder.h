@@ -132,9 +132,10 @@ struct warder_peer {
 WARDER_API int warder_connect(struct warder *w, const char *socket, int flags, unsigned timeout_ms,
 	struct warder_peer *ret);
 /*
- * A listening socket, at an address ("127.0.0.1:8080", "[::]:0") or a path, of which `mode` says
- * who may connect; the mode of an address is 0.  Nothing is removed that stands at the path.
- * Returns a descriptor, to be given to accept4(2); what bind(2) says: EADDRINUSE, EADDRNOTAVAIL.
+ * A listening socket, at an address ("127.0.0.1:8080", "[::]:0"), an abstract name ("@name") or a
+ * path, of which `mode` says who may connect; the mode of the others is 0.  Nothing is removed that
+ * stands at the path.  Returns a descriptor, to be given to accept4(2); what bind(2) says:
+ * EADDRINUSE, EADDRNOTAVAIL; EPROTONOSUPPORT of UDP, which is had by bind(2).
  */
 WARDER_API int warder_listen(
 	struct warder *w, const char *socket, int backlog, mode_t mode, struct warder_peer *ret);

@@ -90,6 +90,21 @@ void channel_done(uint32_t id, int result, unsigned which, int *fd)
 	must_send(m);
 }
 
+void channel_show(uint32_t id, int fd)
+{
+	struct dial_message *m = &chan.out;
+	long size;
+	int r;
+
+	memset(m, 0, sizeof(*m));
+	m->id = id;
+	m->op = DIAL_DONE;
+	size = dial_encode(m, chan.buf, sizeof(chan.buf));
+	r = size < 0 ? (int)size : chan_lend(chan.w.fd, chan.buf, (size_t)size, &fd, 1);
+	if (r < 0)
+		give_up("the broker does not read", r);
+}
+
 void channel_names(
 	uint32_t id, int result, uint32_t ttl, const struct dial_address *addresses, size_t n)
 {
@@ -205,6 +220,7 @@ static void on_cancel(const struct dial_message *m)
 	}
 	dialer_cancel(m->of);
 	relay_cancel(m->of);
+	bound_cancel(m->of);
 }
 
 static void on_start(const struct dial_message *m, int *fds, size_t n)
@@ -252,6 +268,12 @@ static void serve(const struct dial_message *m, int *fds, size_t n)
 	case DIAL_RELEASE:
 		dialer_release(m->of);
 		return;
+	case DIAL_UDP:
+		bound_begin(m);
+		return;
+	case DIAL_HEAR:
+		bound_hear(m->of);
+		return;
 	case DIAL_STANDIN:
 		datagrams_standin(m);
 		return;
@@ -265,6 +287,7 @@ static void serve(const struct dial_message *m, int *fds, size_t n)
 	case DIAL_PATH:
 	case DIAL_ABSTRACT:
 	case DIAL_BIND:
+	case DIAL_NAMED:
 	case DIAL_SOCKET:
 	case DIAL_RELAY:
 		dialer_begin(m, fds, n);

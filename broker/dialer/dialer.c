@@ -118,6 +118,60 @@ int dialer_udp(const struct dial_address *peer)
 	return fd_take(&fd);
 }
 
+/* What only an IPv6 socket has fails on others, and the other way round. */
+static void set_int(int fd, int level, int option, int value)
+{
+	setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+/* EACCES: a network's broadcast, which nobody is given; ip(7), SO_BROADCAST. */
+static int check_unicast(int family, const struct sockaddr_storage *at, socklen_t size)
+{
+	autofd fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	return connect(fd, (const struct sockaddr *)at, size) < 0 && errno == EACCES ? -EACCES : 0;
+}
+
+int dialer_udp_bound(const struct dial_message *m)
+{
+	const struct dial_address *a = &m->addresses[0];
+	int family = family_of(m, a);
+	struct sockaddr_storage at;
+	socklen_t size = address_put(a, family, &at);
+	autofd fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int r = fd < 0 ? -errno : address_is_group(a) ? -EADDRNOTAVAIL : 0;
+
+	if (r == 0 && address_is_v4(a) && !address_is_any(a))
+		r = check_unicast(family, &at, size);
+	if (r < 0)
+		return r;
+	apply_options(fd, m);
+	/* Of an IPv6 socket too, for what comes to it by IPv4: ip(7). */
+	set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO);
+	set_int(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
+	set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO);
+	set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
+	set_int(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
+		family == AF_INET ? IP_PKTINFO : IPV6_RECVPKTINFO, 1);
+	if (bind(fd, (struct sockaddr *)&at, size) < 0)
+		return -errno;
+	return fd_take(&fd);
+}
+
+int dialer_udp_new(void)
+{
+	const int type = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+	int fd = socket(AF_INET6, type, 0);
+
+	if (fd < 0)
+		fd = socket(AF_INET, type, 0);
+	if (fd >= 0)
+		set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+	return fd < 0 ? -errno : fd;
+}
+
 int dialer_pair(int ret[2])
 {
 	const int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
@@ -346,34 +400,6 @@ static void attempts_go_on(struct job *job)
 		job_failed(job, job->result);
 }
 
-/* The families in turn, beginning with the first address's; within each as they stand. */
-static void put_in_order(struct job *job)
-{
-	const struct dial_message *m = &job->m;
-	bool turn = address_is_v4(&m->addresses[0]);
-	uint8_t taken[DIAL_ADDRESSES_MAX] = {0};
-
-	for (unsigned n = 0; n < m->n_addresses; n++) {
-		unsigned pick = 0;
-		bool found = false;
-
-		for (unsigned i = 0; i < m->n_addresses; i++) {
-			if (taken[i])
-				continue;
-			if (!found)
-				pick = i;
-			found = true;
-			if (address_is_v4(&m->addresses[i]) == turn) {
-				pick = i;
-				break;
-			}
-		}
-		taken[pick] = 1;
-		job->order[n] = (uint8_t)pick;
-		turn = !turn;
-	}
-}
-
 /* One address, handed back while it connects. */
 static int tcp_at_once(const struct dial_message *m, int *ret_fd)
 {
@@ -432,15 +458,38 @@ static int connect_borrowed(int fd, const struct sockaddr_un *to, socklen_t size
 	return r == -EINTR ? -EAGAIN : r;
 }
 
+static socklen_t abstract_address(const struct dial_message *m, struct sockaddr_un *ret)
+{
+	*ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+	memcpy(ret->sun_path + 1, m->name, m->name_size);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + m->name_size);
+}
+
+/* Not the empty one, of which the kernel makes a name of its own choice: unix(7), "Autobind". */
+static int named_bind(const struct dial_message *m, int *ret_fd)
+{
+	struct sockaddr_un at;
+	socklen_t size = abstract_address(m, &at);
+	autofd fd = m->name_size > 0 ? unix_socket(m->type) : -EINVAL;
+
+	if (fd < 0)
+		return fd;
+	apply_options(fd, m);
+	if (bind(fd, (struct sockaddr *)&at, size) < 0)
+		return -errno;
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
 static int unix_try(const struct job *job)
 {
 	const struct dial_message *m = &job->m;
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	size_t head = offsetof(struct sockaddr_un, sun_path);
+	struct sockaddr_un to;
 
 	if (m->op == DIAL_ABSTRACT) {
-		memcpy(to.sun_path + 1, m->name, m->name_size);
-		return connect_now(job->socket_fd, &to, (socklen_t)(head + 1 + m->name_size));
+		socklen_t size = abstract_address(m, &to);
+
+		return connect_now(job->socket_fd, &to, size);
 	}
 	to = inode_address(job->inode);
 	return (job->borrowed ? connect_borrowed : connect_now)(job->socket_fd, &to, sizeof(to));
@@ -491,6 +540,8 @@ static void answer_at_once(const struct dial_message *m)
 
 	if (m->op == DIAL_BIND) {
 		r = tcp_bind(m, &fd);
+	} else if (m->op == DIAL_NAMED) {
+		r = named_bind(m, &fd);
 	} else if (m->op == DIAL_TCP) {
 		r = tcp_at_once(m, &fd);
 	} else {
@@ -505,7 +556,8 @@ void dialer_begin(const struct dial_message *m, int *fds, size_t n_fds)
 	struct job *job;
 	int none = -1;
 
-	if (m->op == DIAL_BIND || m->op == DIAL_SOCKET || (m->op == DIAL_TCP && !m->wait)) {
+	if (m->op == DIAL_BIND || m->op == DIAL_NAMED || m->op == DIAL_SOCKET ||
+		(m->op == DIAL_TCP && !m->wait)) {
 		answer_at_once(m);
 		return;
 	}
@@ -518,7 +570,7 @@ void dialer_begin(const struct dial_message *m, int *fds, size_t n_fds)
 		unix_begin(job, fds, n_fds);
 		return;
 	}
-	put_in_order(job);
+	address_order(m->addresses, m->n_addresses, job->order);
 	attempts_go_on(job);
 }
 

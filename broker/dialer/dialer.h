@@ -44,6 +44,8 @@ void loop_run(void) __attribute__((noreturn));
 int channel_init(int sock);
 /* Sends an answer; the descriptor is moved (-1: none). */
 void channel_done(uint32_t id, int result, unsigned which, int *fd);
+/* The same of a descriptor that stays the dialer's. */
+void channel_show(uint32_t id, int fd);
 void channel_names(
 	uint32_t id, int result, uint32_t ttl, const struct dial_address *addresses, size_t n);
 /* Asks; answered() is called with 0 or -errno, later and once, unless forget() comes first.
@@ -66,6 +68,12 @@ uint64_t dialer_due(void);
 void dialer_tick(uint64_t now_ns);
 /* A UDP socket connected to the peer, which does not fragment.  A descriptor or -errno. */
 int dialer_udp(const struct dial_address *peer);
+/* What a message of op `udp` asks for: a socket bound there, which tells where a datagram was sent,
+ * hears no group and does not fragment.  A descriptor or -errno. */
+int dialer_udp_bound(const struct dial_message *m);
+/* A UDP socket that is neither bound nor connected, of both families where there is IPv6.  A
+ * descriptor or -errno. */
+int dialer_udp_new(void);
 /* A pair of SOCK_SEQPACKET sockets, the first for the worker.  0 or -errno. */
 int dialer_pair(int ret[2]);
 /* A Unix datagram socket connected to an inode.  A descriptor or -errno. */
@@ -80,6 +88,24 @@ socklen_t address_put(const struct dial_address *a, int family, struct sockaddr_
 /* Of AF_INET or AF_INET6, else false. */
 bool address_get(const struct sockaddr_storage *from, struct dial_address *ret);
 bool address_same(const struct dial_address *a, const struct dial_address *b);
+/* In which order n of them are tried: the families in turn, beginning with the first's; within each
+ * as they stand. */
+void address_order(const struct dial_address *addresses, unsigned n, uint8_t *ret);
+/* Room for what tells a datagram's address, of either family. */
+union address_control {
+	uint8_t buf[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(struct in_pktinfo))];
+	struct cmsghdr align;
+};
+/* The address, without its port, that a datagram was sent to (IP_PKTINFO).  False: the kernel did
+ * not say. */
+bool address_told(struct msghdr *msg, struct dial_address *ret);
+/* Has a datagram of a socket of that family sent in the name of an address. */
+void address_tell(struct msghdr *msg, union address_control *control, int family,
+	const struct dial_address *from);
+/* Multicast, or everybody's. */
+bool address_is_group(const struct dial_address *a);
+/* 0.0.0.0, or [::]. */
+bool address_is_any(const struct dial_address *a);
 
 /* ---- relay.c --------------------------------------------------------------------------------- */
 
@@ -103,6 +129,24 @@ int spares_new(void);
 int udp_start(const int *socks, size_t n);
 uint64_t udp_due(void);
 void udp_tick(uint64_t now_ns);
+
+/* ---- bound.c: UDP servers of the cell's -------------------------------------------------------
+ */
+
+/* Where new UDP sockets of the cell's network come from: maker.c's channel, borrowed. */
+void bound_start(int maker_fd);
+/* udp, hear, cancel. */
+void bound_begin(const struct dial_message *m);
+void bound_hear(uint32_t id);
+void bound_cancel(uint32_t id);
+uint64_t bound_due(void);
+void bound_tick(uint64_t now_ns);
+
+/* ---- maker.c: another process, in the cell's network -------------------------------------------
+ */
+
+/* Makes UDP sockets there, one after another, for who reads at the other end. */
+void maker_run(int sock) __attribute__((noreturn));
 
 /* ---- datagrams.c: Unix datagrams ------------------------------------------------------------- */
 

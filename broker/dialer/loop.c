@@ -22,6 +22,7 @@ static const struct part {
 	{dialer_due, dialer_tick},
 	{relay_due, relay_tick},
 	{udp_due, udp_tick},
+	{bound_due, bound_tick},
 	{resolve_due, resolve_tick},
 	{names_due, names_tick},
 };

@@ -5,11 +5,14 @@
  * Runs in: dialer.  Trusts: the broker that started it; nothing that comes from a network or a
  * cell.
  *
- *     warder-dialer FD [datagrams]
+ *     warder-dialer FD [datagrams] [udp]
+ *     warder-dialer FD maker
  *
- * FD is the channel (common/dial.h); without the word it makes no Unix datagram socket.  It stands
- * in the outer network namespace, as the worker's user, and cages itself before it reads the first
- * message: what the network sends is met by a process that can make sockets and do nothing else.
+ * FD is the channel (common/dial.h); without the first word it makes no Unix datagram socket, and
+ * with the second FD + 2 is the channel of a maker (maker.c), which stands in the cell's network.
+ * It stands in the outer network namespace, as the worker's user, and cages itself before it reads
+ * the first message: what the network sends is met by a process that can make sockets and do
+ * nothing else.
  */
 #include "broker/dialer/dialer.h"
 #include "common/failure.h"
@@ -48,20 +51,39 @@ static int prepare(void)
 	return loop_init();
 }
 
+static bool has_word(char **argv, const char *word)
+{
+	while (*argv && strcmp(*argv, word) != 0)
+		argv++;
+	return *argv;
+}
+
+/* The channel's number, or -1: it was not started as it should be. */
+static int channel_of(int argc, char **argv)
+{
+	char *end = NULL;
+	long sock = argc > 1 ? strtol(argv[1], &end, 10) : -1;
+
+	if (!end || *end || end == argv[1] || sock < 3 || sock > 65535)
+		return -1;
+	for (int i = 2; i < argc; i++) {
+		if (strcmp(argv[i], "datagrams") != 0 && strcmp(argv[i], "udp") != 0 &&
+			!(strcmp(argv[i], "maker") == 0 && argc == 3))
+			return -1;
+	}
+	return fd_cloexec((int)sock, true) < 0 ? -1 : (int)sock;
+}
+
 int main(int argc, char **argv)
 {
 	struct failure f = FAILURE_INIT;
-	char *end = NULL;
-	bool datagrams = argc == 3 && strcmp(argv[2], "datagrams") == 0;
-	long sock = argc == 2 || datagrams ? strtol(argv[1], &end, 10) : -1;
-	int r;
+	int sock = channel_of(argc, argv), r;
 
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		puts("warder-dialer " WARDER_VERSION);
 		return 0;
 	}
-	if (!end || *end || end == argv[1] || sock < 3 || sock > 65535 ||
-		fd_cloexec((int)sock, true) < 0) {
+	if (sock < 0) {
 		fprintf(stderr, "warder-dialer: takes the number of a channel, and is started by "
 				"warder alone\n");
 		return 2;
@@ -69,12 +91,16 @@ int main(int argc, char **argv)
 	r = prepare();
 	if (r < 0)
 		give_up("cannot prepare", r);
-	if (cell_cage_dialer(datagrams, &f) < 0)
+	if (cell_cage_dialer(has_word(argv + 2, "datagrams"), &f) < 0)
 		give_up(f.text, 0);
+	if (has_word(argv + 2, "maker"))
+		maker_run(sock);
+	if (has_word(argv + 2, "udp"))
+		bound_start(sock + 2);
 	r = resolve_init();
 	if (r < 0)
 		give_up("cannot prepare the resolver", r);
-	r = channel_init((int)sock);
+	r = channel_init(sock);
 	if (r < 0)
 		give_up("cannot watch the channel", r);
 	loop_run();

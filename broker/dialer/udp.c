@@ -52,43 +52,14 @@ static struct flow {
 
 static uint8_t datagram[DATAGRAM];
 
-/* Room for what tells a datagram's address, of either family. */
-union control {
-	uint8_t buf[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(struct in_pktinfo))];
-	struct cmsghdr align;
-};
-
 /* ---- the cell's side ------------------------------------------------------------------------- */
-
-/* The address that a datagram was sent to.  False: the kernel did not say. */
-static bool get_destination(struct msghdr *msg, struct dial_address *ret)
-{
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		struct in6_pktinfo six;
-		struct in_pktinfo four;
-
-		if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO &&
-			c->cmsg_len == CMSG_LEN(sizeof(six))) {
-			memcpy(&six, CMSG_DATA(c), sizeof(six));
-			memcpy(ret->bytes, &six.ipi6_addr, sizeof(ret->bytes));
-			return true;
-		}
-		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO &&
-			c->cmsg_len == CMSG_LEN(sizeof(four))) {
-			memcpy(&four, CMSG_DATA(c), sizeof(four));
-			address_from_v4(ret, &four.ipi_addr, ret->port);
-			return true;
-		}
-	}
-	return false;
-}
 
 /* One datagram of the cell's.  Its size, or negative: none, or one that cannot be used. */
 static ssize_t receive(const struct sock *s, struct dial_address *from, struct dial_address *to)
 {
 	struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
 	struct iovec iov = {.iov_base = datagram, .iov_len = sizeof(datagram)};
-	union control control;
+	union address_control control;
 	struct msghdr msg = {
 		.msg_name = &name,
 		.msg_namelen = sizeof(name),
@@ -103,7 +74,7 @@ static ssize_t receive(const struct sock *s, struct dial_address *from, struct d
 		return -errno;
 	to->port = s->port;
 	if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || !address_get(&name, from) ||
-		!get_destination(&msg, to))
+		!address_told(&msg, to))
 		return -EBADMSG;
 	return n;
 }
@@ -114,25 +85,11 @@ static void answer(const struct flow *f, const uint8_t *p, size_t size)
 	const struct sock *s = f->sock;
 	struct sockaddr_storage to;
 	struct iovec iov = {.iov_base = (void *)p, .iov_len = size};
-	union control control;
+	union address_control control;
 	struct msghdr msg = {.msg_name = &to, .msg_iov = &iov, .msg_iovlen = 1};
-	struct in6_pktinfo six = {.ipi6_ifindex = 0};
-	struct in_pktinfo four = {.ipi_ifindex = 0};
-	bool is_four = s->family == AF_INET;
-	size_t n = is_four ? sizeof(four) : sizeof(six);
-	struct cmsghdr *c;
 
 	msg.msg_namelen = address_put(&f->from, s->family, &to);
-	memset(&control, 0, sizeof(control));
-	msg.msg_control = control.buf;
-	msg.msg_controllen = CMSG_SPACE(n);
-	c = CMSG_FIRSTHDR(&msg);
-	c->cmsg_level = is_four ? IPPROTO_IP : IPPROTO_IPV6;
-	c->cmsg_type = is_four ? IP_PKTINFO : IPV6_PKTINFO;
-	c->cmsg_len = CMSG_LEN(n);
-	memcpy(&six.ipi6_addr, f->to.bytes, sizeof(f->to.bytes));
-	memcpy(&four.ipi_spec_dst, f->to.bytes + 12, sizeof(four.ipi_spec_dst));
-	memcpy(CMSG_DATA(c), is_four ? (void *)&four : (void *)&six, n);
+	address_tell(&msg, &control, s->family, &f->to);
 	sendmsg(s->w.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 

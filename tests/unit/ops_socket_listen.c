@@ -77,6 +77,53 @@ static void a_server_listens_once_it_is_signed_for(void **state)
 	end(&f);
 }
 
+static int bind_abstract(const char *name, size_t size, int type)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	memcpy(un.sun_path + 1, name, size);
+	assert_int_equal(bind(fd, (struct sockaddr *)&un,
+				 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + size)),
+		0);
+	return fd;
+}
+
+/* At another name, of another type, or one that listens already, it is none. */
+static void a_server_at_an_abstract_name_is_the_one_that_was_allowed(void **state)
+{
+	struct fixture f;
+	char rules[128], name[64], other[80];
+	size_t n = (size_t)snprintf(name, sizeof(name), "@warder-listen-%d", (int)getpid());
+
+	snprintf(rules, sizeof(rules), "allow bind %s\n", name);
+	snprintf(other, sizeof(other), "%s-other", name);
+	begin(&f, rules);
+	for (int lie = 0; lie < 4; lie++) {
+		int fd = lie == 1 ? bind_abstract(other + 1, n + 5, SOCK_STREAM)
+				  : bind_abstract(name + 1, n - 1,
+					    lie == 2 ? SOCK_SEQPACKET : SOCK_STREAM);
+
+		if (lie == 3)
+			assert_int_equal(listen(fd, 1), 0);
+		send_one(&f, MSG_LISTEN, request(name, 7, 0));
+		hear(&f, DIAL_NAMED);
+		assert_string_equal(f.m.name, name + 1);
+		assert_int_equal(f.m.type, SOCK_STREAM);
+		done(&f, f.m.id, 0, fd);
+		assert_int_equal(read_answer(&f, MSG_LISTEN), lie ? -EACCES : ANSWER_FD);
+		if (lie)
+			continue;
+		assert_true(listens(f.w->fds[0]));
+		assert_peer(&f, name, "test.policy:1");
+		assert_last(f.w, "local", name);
+		assert_last(f.w, "op", "listen");
+		fd_close(&f.w->fds[0]);
+	}
+	assert_int_equal(count_events(f.w, "grant", true), 1);
+	end(&f);
+}
+
 static void a_server_without_a_rule_or_a_place_is_refused(void **state)
 {
 	static const struct {
@@ -89,7 +136,8 @@ static void a_server_without_a_rule_or_a_place_is_refused(void **state)
 		{"127.0.0.1:0", 0600, EINVAL},
 		{"localhost:0", 0, EINVAL},
 		{"udp 127.0.0.1:0", 0, EPROTONOSUPPORT},
-		{"@name", 0, EPROTONOSUPPORT},
+		{"@name", 0, EACCES},
+		{"@mine", 0600, EINVAL},
 		{"/run/other", 0600, EACCES},
 		{"/run/in/taken", 0600, EADDRINUSE},
 		{"/run/in/link", 0600, EADDRINUSE},
@@ -100,9 +148,9 @@ static void a_server_without_a_rule_or_a_place_is_refused(void **state)
 	};
 	struct fixture f;
 
-	begin(&f,
-		"allow bind 127.0.0.1:0\nallow bind DIR/run/in/s DIR/run/in/taken DIR/run/in/link "
-		"DIR/run/in/no/s\nallow list DIR/run/\n");
+	begin(&f, "allow bind 127.0.0.1:0 @mine\nallow bind DIR/run/in/s DIR/run/in/taken "
+		  "DIR/run/in/link "
+		  "DIR/run/in/no/s\nallow list DIR/run/\n");
 	put_file(f.w, on_host(&f, "/run/in/taken"), "");
 	put_link(f.w, "/run/other", on_host(&f, "/run/in/link"));
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
@@ -209,6 +257,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_server_listens_once_it_is_signed_for),
+		cmocka_unit_test(a_server_at_an_abstract_name_is_the_one_that_was_allowed),
 		cmocka_unit_test(a_server_without_a_rule_or_a_place_is_refused),
 		cmocka_unit_test(a_server_at_a_path_is_made_by_the_broker),
 		cmocka_unit_test(a_name_is_looked_up_where_a_rule_is_by_it),

@@ -257,6 +257,15 @@ static void bind_takes_the_address_that_is_written(void **state)
 		{"allow bind 127.0.0.1:8080 [::1]:1-2",
 			{"+127.0.0.1:8080", "-0.0.0.0:8080", "-127.0.0.2:8080", "+[::1]:2",
 				"-[::]:2", "-udp 127.0.0.1:8080", "-127.0.0.1:0"}},
+		{"allow bind udp 127.0.0.1:53 udp [::1]:0-9 udp 10.0.0.0/8:*",
+			{"+udp 127.0.0.1:53", "-127.0.0.1:53", "-udp 0.0.0.0:53",
+				"-udp 127.0.0.1:54", "+udp [::1]:0", "-udp [::1]:10",
+				"+udp 10.1.2.3:65535"}},
+		{"allow bind udp 0.0.0.0:53\ndeny bind udp 0.0.0.0:*", {"-udp 0.0.0.0:53"}},
+		{"allow connect udp 127.0.0.1:53", {"-udp 127.0.0.1:53"}},
+		{"allow bind @abc \"@a b\"", {"+@abc", "-@abcd", "-@ABC", "+@a b", "-@"}},
+		{"allow bind @abc\ndeny bind @abc", {"-@abc"}},
+		{"allow connect @abc", {"-@abc"}},
 		{"allow bind 0.0.0.0:80", {"+0.0.0.0:80", "-127.0.0.1:80", "-[::]:80"}},
 		{"allow bind [::]:80", {"+[::]:80", "-0.0.0.0:80"}},
 		{"allow connect 127.0.0.1:80", {"-127.0.0.1:80"}},
@@ -416,6 +425,8 @@ static void says_what_a_policy_uses(void **state)
 		{"allow connect 10.0.0.1:80", USE_TCP},
 		{"allow connect udp 10.0.0.1:80", USE_UDP},
 		{"allow bind 10.0.0.1:80", USE_BIND},
+		{"allow bind udp 10.0.0.1:80", USE_BIND_UDP},
+		{"allow bind @x", USE_BIND},
 		{"allow connect /run/x", USE_PATH},
 		{"allow connect /run/x type dgram", USE_PATH | USE_DATAGRAM},
 		{"allow connect @x", USE_ABSTRACT},
@@ -444,6 +455,7 @@ static void the_line_to_add_names_the_socket(void **state)
 {
 	static const uint8_t v4[16] = {[10] = 0xff, [11] = 0xff, 93, 184, 215, 14};
 	static const uint8_t loopback[16] = {[15] = 1};
+	static const uint8_t group[16] = {[10] = 0xff, [11] = 0xff, 224, 0, 0, 251};
 	static const struct {
 		struct policy_socket s;
 		const char *want; /* NULL: no rule could */
@@ -459,7 +471,12 @@ static void the_line_to_add_names_the_socket(void **state)
 			"allow connect udp [::1]:53"},
 		{{.port = 443, .name = "x.org", .name_size = 5}, "allow connect x.org:443"},
 		{{.bind = true, .address = v4, .port = 80}, "allow bind 93.184.215.14:80"},
-		{{.bind = true, .address = v4, .port = 80, .protocol = PROTOCOL_UDP}, NULL},
+		{{.bind = true, .address = v4, .port = 80, .protocol = PROTOCOL_UDP},
+			"allow bind udp 93.184.215.14:80"},
+		{{.bind = true, .address = group, .port = 80, .protocol = PROTOCOL_UDP}, NULL},
+		{{.bind = true, .protocol = PROTOCOL_ABSTRACT, .name = "a b", .name_size = 3},
+			"allow bind \"@a b\""},
+		{{.bind = true, .protocol = PROTOCOL_ABSTRACT, .name = "", .name_size = 0}, NULL},
 		{{.protocol = PROTOCOL_ABSTRACT, .name = "a b", .name_size = 3},
 			"allow connect \"@a b\""},
 		{{.protocol = PROTOCOL_ABSTRACT, .name = "a\0b", .name_size = 3}, NULL},
@@ -482,8 +499,15 @@ static void the_line_to_add_names_the_socket(void **state)
 }
 
 static const struct mistake mistakes[] = {
-	{"allow bind udp 127.0.0.1:53", "t.policy:1:16: \"127.0.0.1:53\": a UDP socket of the"},
-	{"allow bind @x", "t.policy:1:12: \"@x\": an abstract name is bound inside the cell"},
+	{"allow bind udp 224.0.0.251:5353", "t.policy:1:16: \"224.0.0.251:5353\": multicast and"},
+	{"allow bind udp 255.255.255.255:68", "t.policy:1:16: \"255.255.255.255:68\": multicast"},
+	{"allow bind udp [ff02::fb]:5353", "t.policy:1:16: \"[ff02::fb]:5353\": multicast and"},
+	{"allow bind udp x.org:53", "t.policy:1:16: \"x.org:53\": bind takes an address of this"},
+	{"allow bind udp 127.0.0.1:53 type dgram", "t.policy:1:7: \"type dgram\" has a meaning"},
+	{"allow bind @x type dgram", "t.policy:1:7: \"type dgram\" has a meaning"},
+	{"allow bind @x mode 0600", "t.policy:1:7: \"mode\" has a meaning"},
+	{"allow bind @x*", "t.policy:1:12: \"@x*\": an abstract name has no wildcards"},
+	{"allow bind udp @x", "t.policy:1:16: \"@x\": a Unix socket is neither tcp nor udp"},
 	{"allow bind x.org:80", "t.policy:1:12: \"x.org:80\": bind takes an address of this host"},
 	{"allow bind internet:80", "t.policy:1:12: \"internet:80\": bind takes an address"},
 	{"allow connect udp x.org:*", "t.policy:1:19: \"x.org:*\": a cell has at most 32 UDP"},
@@ -545,6 +569,9 @@ static void warns_of_sockets_that_give_more_than_they_seem_to(void **state)
 		{"allow connect 169.254.0.0/16:80", "t.policy:1:15: this takes in a cloud's"},
 		{"allow connect 127.0.0.0/8:80 169.254.169.254:80", ""},
 		{"allow connect localhost:80", "t.policy:1:15: a rule by name gives no loopback"},
+		{"allow bind udp 127.0.0.1:53 udp 0.0.0.0:54\nallow connect udp 10.0.0.1:54",
+			"t.policy:1:33: a rule connects to udp port 54"},
+		{"allow bind udp 127.0.0.1:*\ndeny connect udp 10.0.0.1:54", ""},
 		{"allow connect x.localhost:80", "t.policy:1:15: a rule by name gives no loopback"},
 	};
 	char buf[512];

@@ -255,6 +255,31 @@ static inline void dial_bind_tcp(struct sockets *f, const struct dial_message *m
 	}
 }
 
+/* The same of UDP and of an abstract name. */
+static inline void dial_bind_other(struct sockets *f, const struct dial_message *m)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	bool udp = m->op == DIAL_UDP, lies = f->manner == WRONG_PEER;
+	int type = f->manner == INNER ? (udp ? SOCK_STREAM : SOCK_SEQPACKET)
+				      : (udp ? SOCK_DGRAM : m->type);
+	int fd = socket(udp ? AF_INET : AF_UNIX, type | SOCK_CLOEXEC, 0), r;
+
+	memcpy(&in.sin_addr, m->addresses[0].bytes + 12, 4);
+	in.sin_port = htons(f->manner == INNER ? 0 : lies ? f->other_port : m->addresses[0].port);
+	memcpy(un.sun_path + 1, m->name, m->name_size);
+	un.sun_path[1] ^= lies;
+	r = udp ? bind(fd, (void *)&in, sizeof(in))
+		: bind(fd, (void *)&un,
+			  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + m->name_size));
+	assert_int_equal(r, 0);
+	if (f->manner == LISTENS && !udp)
+		assert_int_equal(listen(fd, 1), 0);
+	answer_dial(f, m->id, 0, fd);
+	if (udp)
+		close(fd);
+}
+
 static inline void dial_unix(struct sockets *f, const struct dial_message *m, int fds[2])
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
@@ -327,6 +352,8 @@ static inline void be_the_dialer(struct sockets *f)
 			dial_tcp(f, &m);
 		else if (m.op == DIAL_BIND)
 			dial_bind_tcp(f, &m);
+		else if (m.op == DIAL_UDP || m.op == DIAL_NAMED)
+			dial_bind_other(f, &m);
 		else if (m.op == DIAL_PATH || m.op == DIAL_ABSTRACT)
 			dial_unix(f, &m, fds);
 		else if (m.op == DIAL_RELAY || m.op == DIAL_LEAD)

@@ -245,6 +245,84 @@ static void a_port_that_a_rule_lets_be_bound_is_the_hosts(void **state)
 	sockets_end(&f);
 }
 
+static int bind_udp(const struct sockets *f)
+{
+	struct sockaddr_in in = loopback_at(f->port), own = {0};
+	socklen_t size = sizeof(own);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	int other = socket(AF_INET, SOCK_DGRAM, 0);
+
+	MUST(bind(fd, (void *)&in, sizeof(in)) == 0);
+	MUST(getsockname(fd, (void *)&own, &size) == 0 && own.sin_port == in.sin_port);
+	MUST(bind(fd, (void *)&in, sizeof(in)) < 0 && errno == EINVAL);
+	MUST(bind(other, (void *)&in, sizeof(in)) < 0 && errno == EADDRINUSE);
+	return 0;
+}
+
+/* The second is refused inside, and called off. */
+static void a_udp_server_is_recorded_then_bound_inside_then_heard(void **state)
+{
+	struct sockets f;
+
+	sockets_begin(&f, "allow bind udp 127.0.0.1:PORT\n");
+	assert_int_equal(run_worker(&f, bind_udp), 0);
+	for (int i = 0; i < 2 && f.asked[DIAL_CANCEL] == 0; i++)
+		be_the_dialer(&f);
+	assert_int_equal(f.asked[DIAL_UDP], 2);
+	assert_int_equal(f.asked[DIAL_HEAR], 1);
+	assert_int_equal(f.asked[DIAL_CANCEL], 1);
+	assert_int_equal(
+		lines_with(&f, "\"grant\"", "\"op\":\"bind\"", "\"local\":\"udp 127.0.0.1:", NULL),
+		2);
+	assert_int_equal(lines_with(&f, "\"fail\"", "\"of\":", "EADDRINUSE", NULL), 1);
+	sockets_end(&f);
+}
+
+static int bind_in_vain(const struct sockets *f)
+{
+	struct sockaddr_in in = loopback_at(f->port), own = {0};
+	socklen_t size = sizeof(own);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	MUST(bind(fd, (void *)&in, sizeof(in)) < 0 && errno == EACCES);
+	MUST(getsockname(fd, (void *)&own, &size) == 0 && own.sin_port == 0);
+	return 0;
+}
+
+static int bind_name_in_vain(const struct sockets *f)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	int n = sprintf(un.sun_path + 1, "warder-test-%u", f->port);
+	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n);
+
+	MUST(bind(fd, (void *)&un, size) < 0 && errno == EACCES);
+	MUST(listen(fd, 1) < 0 && errno == EINVAL);
+	return 0;
+}
+
+static void a_dialer_that_binds_something_else_is_ended(void **state)
+{
+	static const enum manner lies[] = {WRONG_PEER, INNER, LISTENS};
+
+	for (int name = 0; name < 2; name++) {
+		for (int i = 0; i < 2 + name; i++) {
+			struct sockets f;
+
+			sockets_begin(&f,
+				"allow bind udp 127.0.0.1:PORT\nallow bind @warder-test-PORT\n");
+			f.manner = lies[i];
+			assert_int_equal(
+				run_worker(&f, name ? bind_name_in_vain : bind_in_vain), 0);
+			assert_int_equal(lines_with(&f, "\"grant\"", NULL), 0);
+			assert_int_equal(
+				lines_with(&f, "\"deny\"", "what the dialer brought", NULL), 1);
+			assert_true(f.w->cell.dialer_fd < 0);
+			sockets_end(&f);
+		}
+	}
+}
+
 static int connect_abstract(const struct sockets *f)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "\0warder-test-PORT"};
@@ -485,6 +563,8 @@ int main(void)
 		cmocka_unit_test(a_socket_that_another_process_holds_is_relayed),
 		cmocka_unit_test(what_the_network_says_is_what_the_worker_is_told),
 		cmocka_unit_test(a_port_that_a_rule_lets_be_bound_is_the_hosts),
+		cmocka_unit_test(a_udp_server_is_recorded_then_bound_inside_then_heard),
+		cmocka_unit_test(a_dialer_that_binds_something_else_is_ended),
 		cmocka_unit_test(an_abstract_name_of_the_host_is_reached_by_its_rule),
 		cmocka_unit_test(loopback_is_the_workers_own_and_goes_into_no_book),
 		cmocka_unit_test(sockets_in_the_workers_own_places_are_its_own),

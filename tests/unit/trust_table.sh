@@ -46,7 +46,7 @@ tests_exist() { # text
 	done
 }
 
-for id in $(for c in A:21 B:24 C:16 D:12 E:21 F:19 G:11 H:11 I:15; do
+for id in $(for c in A:21 B:24 C:16 D:14 E:21 F:19 G:11 H:11 I:15; do
 	seq -f "${c%:*}%g" 1 "${c#*:}"
 done); do
 	text=$(covered "$id")

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bound.c - UDP servers of the cell's: who writes to one is answered, and nobody else is written
+ * to.
+ *
+ * Runs in: dialer.  Trusts: nothing that either end sends.
+ *
+ * A server's own socket is bound inside the cell, and never leaves it.  The dialer holds one
+ * outside at the same address.  Whoever writes to that becomes a peer: a socket inside the cell,
+ * bound to the peer's own address and port, since every address is local there.  From it the server
+ * hears the peer, and what it answers to that address arrives there and goes out, to that peer
+ * alone.  To anyone else nobody is there.
+ *
+ * Strangers may write as much as they like: one who was not answered gives way after a second, one
+ * who was after ten, and where nobody does the newcomer's datagram is lost.
+ *
+ * Where nobody is bound inside any more, the next datagram is refused there (ICMP), and the socket
+ * outside is closed.  The broker says when a server has been bound, since it asks before.
+ */
+#include "broker/dialer/dialer.h"
+#include "common/chan.h"
+#include "common/fd.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define BOUND_MAX   32
+#define PEERS_MAX   256
+#define IDLE_MS     60000
+#define ANSWERED_MS 10000
+#define STRANGER_MS 1000
+#define AT_ONCE     16
+#define DATAGRAM    65536
+#define LOOPBACK    1 /* the first device of a namespace: the scope of link-local addresses inside */
+
+static struct bound {
+	struct watch outer; /* fd is owned; -1: free */
+	int family;
+	bool only_six, any;
+	bool heard;         /* somebody was bound inside */
+	unsigned n_awaited; /* messages that the broker has not followed up */
+	struct dial_address at;
+} bound[BOUND_MAX];
+
+static struct awaited {
+	uint32_t id; /* 0: free */
+	struct bound *of;
+} awaited[DIAL_WAITING_MAX];
+
+static struct peer {
+	struct bound *of;   /* NULL: free */
+	struct watch inner; /* fd is owned */
+	int family;         /* of that */
+	struct sockaddr_storage name;
+	struct dial_address address, own; /* the peer's, and where it has written to last */
+	uint32_t scope;
+	bool answered;
+	uint64_t used_ns;
+} peers[PEERS_MAX];
+
+static int maker_fd = -1; /* borrowed */
+static uint8_t datagram[DATAGRAM];
+
+/* ---- the kernel's side ------------------------------------------------------------------------
+ */
+
+static bool is_link_local(const struct dial_address *a)
+{
+	return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+}
+
+static uint32_t scope_of(const struct sockaddr_storage *name)
+{
+	return name->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)name)->sin6_scope_id : 0;
+}
+
+static socklen_t name_size(int family)
+{
+	return family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
+
+static socklen_t put_inside(const struct dial_address *a, int family, struct sockaddr_storage *ret)
+{
+	socklen_t size = address_put(a, family, ret);
+
+	if (is_link_local(a))
+		((struct sockaddr_in6 *)ret)->sin6_scope_id = LOOPBACK;
+	return size;
+}
+
+/* One datagram; `told`: where it was sent to, or NULL.  Its size; -EBADMSG: one that cannot be
+ * used; or -errno. */
+static ssize_t receive(int fd, struct sockaddr_storage *name, struct dial_address *told)
+{
+	struct iovec iov = {.iov_base = datagram, .iov_len = sizeof(datagram)};
+	union address_control control;
+	struct msghdr msg = {
+		.msg_name = name,
+		.msg_namelen = sizeof(*name),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = told ? control.buf : NULL,
+		.msg_controllen = told ? sizeof(control.buf) : 0,
+	};
+	ssize_t n;
+
+	memset(name, 0, sizeof(*name));
+	n = recvmsg(fd, &msg, MSG_DONTWAIT);
+	if (n < 0)
+		return -errno;
+	if ((msg.msg_flags & MSG_TRUNC) || (told && !address_told(&msg, told)))
+		return -EBADMSG;
+	return n;
+}
+
+/* A new socket of the cell's network and its family.  A descriptor or -errno. */
+static int new_inside(int *ret_family)
+{
+	struct sockaddr_storage own = {.ss_family = AF_UNSPEC};
+	socklen_t size = sizeof(own);
+	autofd fd = -1;
+	size_t n = 0;
+	char byte;
+	long r = maker_fd < 0 ? -ENOTCONN
+			      : chan_recv(maker_fd, &byte, sizeof(byte), &fd, 1, &n, false);
+
+	if (r <= 0 || n != 1)
+		return r < 0 ? (int)r : -ENOTCONN;
+	if (getsockname(fd, (struct sockaddr *)&own, &size) < 0)
+		return -errno;
+	*ret_family = own.ss_family;
+	return fd_take(&fd);
+}
+
+static int bind_inside(int fd, int family, const struct dial_address *a)
+{
+	struct sockaddr_storage at;
+	socklen_t size = put_inside(a, family, &at);
+
+	if (family == AF_INET && !address_is_v4(a) && !address_is_any(a))
+		return -EAFNOSUPPORT;
+	return bind(fd, (struct sockaddr *)&at, size) < 0 ? -errno : 0;
+}
+
+/* ---- who is there ---------------------------------------------------------------------------- */
+
+static void peer_end(struct peer *p)
+{
+	watch_set(&p->inner, 0);
+	fd_close(&p->inner.fd);
+	p->of = NULL;
+}
+
+static void bound_end(struct bound *b)
+{
+	for (size_t i = 0; i < PEERS_MAX; i++) {
+		if (peers[i].of == b)
+			peer_end(&peers[i]);
+	}
+	for (size_t i = 0; i < DIAL_WAITING_MAX; i++) {
+		if (awaited[i].of == b)
+			awaited[i] = (struct awaited){.id = 0};
+	}
+	watch_set(&b->outer, 0);
+	fd_close(&b->outer.fd);
+	b->outer.on = NULL;
+}
+
+/* Nobody took a datagram: whether nobody is bound there any more shows where that can be had. */
+static void refused(struct peer *p)
+{
+	struct bound *b = p->of;
+	int family;
+	autofd fd = -1;
+
+	peer_end(p);
+	if (b->n_awaited > 0)
+		return;
+	fd = new_inside(&family);
+	if (fd >= 0 && bind_inside(fd, family, &b->at) == 0)
+		bound_end(b);
+}
+
+/* ---- from the server to a peer ----------------------------------------------------------------
+ */
+
+static void answer(struct peer *p, size_t size)
+{
+	const struct bound *b = p->of;
+	struct iovec iov = {.iov_base = datagram, .iov_len = size};
+	union address_control control;
+	struct msghdr msg = {
+		.msg_name = &p->name,
+		.msg_namelen = name_size(b->family),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+	};
+
+	if (b->any)
+		address_tell(&msg, &control, b->family, &p->own);
+	sendmsg(b->outer.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	p->answered = true;
+	p->used_ns = clock_ns();
+}
+
+/* Others of the cell's sockets write to a peer's address in vain. */
+static bool is_servers(const struct bound *b, const struct sockaddr_storage *name)
+{
+	struct dial_address from;
+
+	return address_get(name, &from) && from.port == b->at.port &&
+	       (b->any || address_same(&from, &b->at));
+}
+
+static void on_inner(struct watch *w, uint32_t events)
+{
+	struct peer *p = w->of;
+
+	for (int i = 0; i < AT_ONCE; i++) {
+		struct sockaddr_storage name;
+		ssize_t n = receive(w->fd, &name, NULL);
+
+		/* An error that a call has taken already would be told again and again. */
+		if (n == -EAGAIN && (i > 0 || !(events & EPOLLERR)))
+			return;
+		if (n == -ECONNREFUSED) {
+			refused(p);
+			return;
+		}
+		if (n < 0 && n != -EBADMSG) {
+			peer_end(p);
+			return;
+		}
+		if (n >= 0 && is_servers(p->of, &name))
+			answer(p, (size_t)n);
+	}
+}
+
+/* ---- from a peer to the server ----------------------------------------------------------------
+ */
+
+static struct peer *find(const struct bound *b, const struct dial_address *address, uint32_t scope)
+{
+	for (size_t i = 0; i < PEERS_MAX; i++) {
+		struct peer *p = &peers[i];
+
+		if (p->of == b && p->scope == scope && address_same(&p->address, address))
+			return p;
+	}
+	return NULL;
+}
+
+static bool gives_way(const struct peer *p, uint64_t now_ns)
+{
+	return p->used_ns + (p->answered ? ANSWERED_MS : STRANGER_MS) * MS_NS <= now_ns;
+}
+
+/* A free one; else, of those that give way, one that was not answered and was not used for longest.
+ */
+static struct peer *room_for_one(uint64_t now_ns)
+{
+	struct peer *least = NULL;
+
+	for (size_t i = 0; i < PEERS_MAX; i++) {
+		struct peer *p = &peers[i];
+
+		if (!p->of)
+			return p;
+		if (!gives_way(p, now_ns))
+			continue;
+		if (!least || (least->answered && !p->answered) ||
+			(least->answered == p->answered && p->used_ns < least->used_ns))
+			least = p;
+	}
+	if (least)
+		peer_end(least);
+	return least;
+}
+
+static void prepare(int fd)
+{
+	const int on = 1;
+
+	/* Of an IPv6 socket both hold, each for its packets.  The errors: somebody is there or not.
+	 */
+	setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on));
+}
+
+/* NULL: there is no room, or its address and port are somebody's inside. */
+static struct peer *peer_new(struct bound *b, const struct dial_address *address,
+	const struct sockaddr_storage *name, uint64_t now_ns)
+{
+	int family = AF_UNSPEC;
+	autofd fd = -1;
+	struct peer *p = room_for_one(now_ns);
+
+	if (!p)
+		return NULL;
+	fd = new_inside(&family);
+	if (fd < 0)
+		return NULL;
+	prepare(fd);
+	if (bind_inside(fd, family, address) < 0)
+		return NULL;
+	*p = (struct peer){.family = family, .name = *name, .address = *address};
+	p->scope = scope_of(name);
+	p->inner = (struct watch){.fd = fd, .on = on_inner, .of = p};
+	if (watch_set(&p->inner, EPOLLIN) < 0)
+		return NULL;
+	fd = -1;
+	p->of = b;
+	return p;
+}
+
+static void carry(struct bound *b, const struct sockaddr_storage *name,
+	const struct dial_address *own, size_t size)
+{
+	uint64_t now_ns = clock_ns();
+	struct dial_address from;
+	struct sockaddr_storage to;
+	struct peer *p;
+	socklen_t to_size;
+
+	if (!address_get(name, &from) || from.port == 0 || address_is_group(own))
+		return;
+	p = find(b, &from, scope_of(name));
+	if (!p)
+		p = peer_new(b, &from, name, now_ns);
+	if (!p)
+		return;
+	p->used_ns = now_ns;
+	p->own = *own;
+	p->own.port = b->at.port;
+	to_size = put_inside(&p->own, p->family, &to);
+	if (sendto(p->inner.fd, datagram, size, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to,
+		    to_size) < 0 &&
+		errno == ECONNREFUSED)
+		refused(p);
+}
+
+static void on_outer(struct watch *w, uint32_t events)
+{
+	struct bound *b = w->of;
+
+	for (int i = 0; i < AT_ONCE && w->fd >= 0; i++) {
+		struct sockaddr_storage name;
+		struct dial_address own = {.port = 0};
+		ssize_t n = receive(w->fd, &name, &own);
+
+		if (n == -EAGAIN)
+			return;
+		if (n >= 0)
+			carry(b, &name, &own, (size_t)n);
+	}
+}
+
+/* ---- the messages ---------------------------------------------------------------------------- */
+
+static bool is_only_six(const struct dial_message *m)
+{
+	int value = 0;
+
+	for (size_t i = 0; i < m->n_options; i++) {
+		const struct dial_option *o = &m->options[i];
+
+		if (o->level == IPPROTO_IPV6 && o->option == IPV6_V6ONLY &&
+			o->size == sizeof(value))
+			memcpy(&value, o->value, sizeof(value));
+	}
+	return value;
+}
+
+/* One that stands already: whether two may share it is the cell's kernel's to say. */
+static struct bound *find_bound(const struct dial_message *m)
+{
+	for (size_t i = 0; i < BOUND_MAX; i++) {
+		struct bound *b = &bound[i];
+
+		if (b->outer.on && b->at.port != 0 && address_same(&b->at, &m->addresses[0]) &&
+			b->only_six == is_only_six(m))
+			return b;
+	}
+	return NULL;
+}
+
+static int bound_new(const struct dial_message *m, struct bound **ret)
+{
+	struct bound *b = bound;
+	struct sockaddr_storage own = {.ss_family = AF_UNSPEC};
+	socklen_t size = sizeof(own);
+	autofd fd = -1;
+
+	while (b < bound + BOUND_MAX && b->outer.on)
+		b++;
+	if (b == bound + BOUND_MAX)
+		return -ENOBUFS;
+	fd = dialer_udp_bound(m);
+	if (fd < 0)
+		return fd;
+	*b = (struct bound){.any = address_is_any(&m->addresses[0]), .only_six = is_only_six(m)};
+	if (getsockname(fd, (struct sockaddr *)&own, &size) < 0)
+		return -errno;
+	b->family = own.ss_family;
+	if (!address_get(&own, &b->at))
+		return -EAFNOSUPPORT;
+	b->outer = (struct watch){.fd = fd_take(&fd), .on = on_outer, .of = b};
+	*ret = b;
+	return 0;
+}
+
+void bound_begin(const struct dial_message *m)
+{
+	struct bound *b = find_bound(m);
+	struct awaited *one = awaited;
+	int none = -1, r = 0;
+
+	while (one < awaited + DIAL_WAITING_MAX && one->id)
+		one++;
+	if (one == awaited + DIAL_WAITING_MAX)
+		r = -EAGAIN;
+	else if (!b)
+		r = bound_new(m, &b);
+	if (r < 0) {
+		channel_done(m->id, r, 0, &none);
+		return;
+	}
+	*one = (struct awaited){.id = m->id, .of = b};
+	b->n_awaited++;
+	channel_show(m->id, b->outer.fd);
+}
+
+/* NULL: the number of none, or of one whose server is gone meanwhile. */
+static struct bound *follow(uint32_t id)
+{
+	for (size_t i = 0; id && i < DIAL_WAITING_MAX; i++) {
+		struct bound *b = awaited[i].of;
+
+		if (awaited[i].id != id)
+			continue;
+		awaited[i] = (struct awaited){.id = 0};
+		b->n_awaited--;
+		return b;
+	}
+	return NULL;
+}
+
+void bound_hear(uint32_t id)
+{
+	struct bound *b = follow(id);
+
+	if (!b)
+		return;
+	b->heard = true;
+	if (watch_set(&b->outer, EPOLLIN) < 0)
+		bound_end(b);
+}
+
+void bound_cancel(uint32_t id)
+{
+	struct bound *b = follow(id);
+
+	if (b && !b->heard && b->n_awaited == 0)
+		bound_end(b);
+}
+
+/* ---- the part -------------------------------------------------------------------------------- */
+
+void bound_start(int fd)
+{
+	maker_fd = fd;
+}
+
+uint64_t bound_due(void)
+{
+	uint64_t due_ns = NEVER;
+
+	for (size_t i = 0; i < PEERS_MAX; i++) {
+		if (peers[i].of)
+			due_ns = sooner(due_ns, peers[i].used_ns + IDLE_MS * MS_NS);
+	}
+	return due_ns;
+}
+
+void bound_tick(uint64_t now_ns)
+{
+	for (size_t i = 0; i < PEERS_MAX; i++) {
+		if (peers[i].of && peers[i].used_ns + IDLE_MS * MS_NS <= now_ns)
+			peer_end(&peers[i]);
+	}
+}
