@@ -138,6 +138,19 @@ const char *finder_nearest(struct finder *f, const char *name)
 	return nearest_word(name, strlen(name), f->names);
 }
 
+const char *finder_shown(const char *file, char *buf, size_t size)
+{
+	static const char memory[] = "/memfd:", end[] = " (deleted)";
+	const size_t before = sizeof(memory) - 1, after = sizeof(end) - 1;
+	ssize_t n = strncmp(file, "/dev/fd/", 8) == 0 ? readlink(file, buf, size) : -1;
+
+	if (n <= (ssize_t)(before + after) || (size_t)n >= size ||
+		memcmp(buf, memory, before) != 0 || memcmp(buf + n - after, end, after) != 0)
+		return file;
+	buf[(size_t)n - after] = '\0';
+	return buf + before;
+}
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 static int refuse(char **ret_why, int r, const char *fmt, ...)

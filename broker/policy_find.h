@@ -29,6 +29,9 @@ void finder_deinit(struct finder *f);
 
 /* The path of a preset.  0 or -ENOENT; then f->names holds the names there are. */
 int finder_preset(struct finder *f, const char *name, char *buf, size_t size);
+/* What messages and rules call a file: a text in memory, as warder_spawn() has it, by the name that
+ * it was given, written to buf; any other as it is. */
+const char *finder_shown(const char *file, char *buf, size_t size);
 const char *finder_nearest(struct finder *f, const char *name);
 
 /*

@@ -120,7 +120,7 @@ static int add_stdin(struct load *l)
 /* -p: "-", a preset's name, or a file.  A word that can be either is a preset if there is one. */
 static int add_main(struct load *l, const char *file)
 {
-	char path[PATH_MAX], whole[2 * PATH_MAX];
+	char path[PATH_MAX], whole[2 * PATH_MAX], name[256];
 	int r;
 
 	if (strcmp(file, "-") == 0)
@@ -148,7 +148,7 @@ static int add_main(struct load *l, const char *file)
 			near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 		return -ENOENT;
 	}
-	return add_file(l, file, path);
+	return add_file(l, finder_shown(file, name, sizeof(name)), path);
 }
 
 static int add_sets(struct load *l)

@@ -114,10 +114,11 @@ static int add_fd(struct start *t, int from, int to)
 	return 0;
 }
 
-/* The text in memory, sealed, under a name that warder can open and nobody else could write. */
+/* The text in memory, sealed, under a name that warder can open and nobody else could write; what
+ * is wrong with it is told under the field's name. */
 static int open_text(struct start *t, const char *text, int *ret_fd)
 {
-	autofd fd = memfd_create("policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	autofd fd = memfd_create("policy_text", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	int r = fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
 
 	if (r == 0 &&

@@ -168,6 +168,7 @@ static void a_policy_with_an_error_starts_nothing(void **state)
 	assert_int_equal(pidfd, -1);
 	assert_int_equal(result.status, 125);
 	assert_non_null(strstr(warder_strerror(&s), "nothing was started"));
+	assert_non_null(strstr(warder_strerror(&s), "policy_text:1:7: error: unknown right"));
 	assert_non_null(
 		strstr(warder_strerror(&s), ":1:7: error: unknown right \"raed\"; did you mean"));
 	assert_int_equal(count_fds(), fds);
