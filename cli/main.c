@@ -19,7 +19,8 @@ int main(int argc, char **argv)
 	/* A descriptor born as 0, 1 or 2 would be taken for the user's. */
 	if (fd_fill_standard() < 0)
 		return 125;
-	/* A file that may not grow is said as what it is, EFBIG.  A worker has its default again. */
+	/* A file that may not grow is said as what it is, EFBIG.  A worker has its default again.
+	 */
 	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 2)
 		return command_missing();
