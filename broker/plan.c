@@ -144,7 +144,7 @@ static int plan_user(struct plan *p, const struct policy_settings *set, struct f
 
 /* ---- trees ------------------------------------------------------------------------------- */
 
-static unsigned tree_access(const struct policy_tree *t)
+static unsigned tree_access(const struct policy_tree *t, bool runs)
 {
 	unsigned access = 0;
 
@@ -158,7 +158,7 @@ static unsigned tree_access(const struct policy_tree *t)
 		access |= CELL_CREATE;
 	if (t->rights & RIGHT_DELETE)
 		access |= CELL_DELETE;
-	if (t->rights & RIGHT_EXEC)
+	if (runs)
 		access |= CELL_EXEC;
 	if (t->types & (TYPE_CHAR | TYPE_BLOCK))
 		access |= CELL_DEVICE;
@@ -188,20 +188,27 @@ static bool same_name(const char *a, const char *b)
  * tree is the directory: its names become visible and the broker's Landlock domain reaches its
  * files, while the policy still decides on the one name.
  */
-static int plan_tree(struct plan *p, const struct policy_tree *t, struct failure *f)
+static int plan_tree(struct plan *p, const struct policy_tree *t, bool runs, struct failure *f)
 {
 	struct cell_tree *tree = &p->trees[p->spec.n_trees];
 	bool aliased = strcmp(t->prefix, t->resolved) != 0;
 	struct stat st;
 
-	*tree = (struct cell_tree){.access = tree_access(t), .path = t->resolved};
+	*tree = (struct cell_tree){.access = tree_access(t, runs), .path = t->resolved};
 	tree->alias = aliased ? t->prefix : NULL;
 	if (stat(t->resolved, &st) == 0 && S_ISDIR(st.st_mode)) {
+		if (!t->subtree && !t->has_wildcard)
+			return fail(f, -ESTALE,
+				"%s was no directory when the policy was read, and is one now; "
+				"start again",
+				t->resolved);
 		p->spec.n_trees++;
 		return 0;
 	}
 	tree->is_file = true;
 	if (t->rights & (RIGHT_CREATE | RIGHT_DELETE | RIGHT_BIND)) {
+		/* The worker is to load the one name alone, not the directory. */
+		tree->access &= ~(unsigned)CELL_EXEC;
 		tree->is_file = false;
 		tree->path = keep_parent(p, t->resolved);
 		tree->alias = aliased && same_name(t->prefix, t->resolved)
@@ -262,7 +269,7 @@ static int plan_trees(struct plan *p, const struct policy *policy, struct failur
 		/* A socket that is connected is looked up on the host, and stands in no view. */
 		if (t->rights == RIGHT_CONNECT)
 			continue;
-		r = plan_tree(p, t, f);
+		r = plan_tree(p, t, policy_tree_runs(policy, i), f);
 	}
 	merge_trees(p);
 	p->spec.trees = p->trees;

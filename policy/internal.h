@@ -3,8 +3,9 @@
  * internal.h - the policy from inside: what the files of policy/ share.
  *
  * lex.c words · target.c patterns · host.c hosts and addresses · parse.c, rule.c, socket.c
- * statements · setting.c, clients.c their values · store.c memory and diagnostics · relate.c rules
- * against rules · trie.c, match.c verdicts on paths · peers.c verdicts on sockets · text.c print.
+ * statements · setting.c, clients.c their values · store.c memory and diagnostics · relate.c,
+ * relate_exec.c, relate_crossing.c rules against rules · trie.c, match.c verdicts on paths ·
+ * peers.c verdicts on sockets · text.c print.
  */
 #ifndef WARDER_POLICY_INTERNAL_H
 #define WARDER_POLICY_INTERNAL_H
@@ -73,7 +74,8 @@ struct rule {
 	bool too_wide; /* told once for many denies that it undoes, see relate.c */
 };
 
-/* Why a prefix cannot be trusted to stay what it was at load. */
+/* Why a prefix cannot be trusted to stay what it was at load: a symlink, or a directory that was
+ * left by "..", on the way. */
 struct crossing {
 	const char *link;
 	struct crossing *next;
@@ -84,13 +86,21 @@ struct tree {
 	struct pattern pattern;
 	unsigned column;
 	struct crossing *crossings;
+	bool told_protected; /* see relate_exec.c */
 };
 
 struct except {
 	size_t rule;
 	struct pattern pattern;
 	const char *resolved;
+	struct crossing *crossings;
 	unsigned column;
+};
+
+/* Where a path of `runtime` leads, equal to it until told, and by what way. */
+struct runtime_way {
+	const char *resolved;
+	struct crossing *crossings;
 };
 
 enum host_kind { HOST_NAME, HOST_SUFFIX, HOST_ADDRESS, HOST_INTERNET, HOST_ABSTRACT };
@@ -129,6 +139,7 @@ struct variable {
 struct protected_path {
 	const char *path;
 	const struct component *names; /* only what it matches in `path`; NULL: path itself */
+	bool name_only;                /* not what is beneath it */
 	unsigned rights;
 };
 
@@ -275,6 +286,7 @@ struct policy {
 
 	struct policy_settings settings;
 	size_t runtime_room, env_room;
+	struct runtime_way *runtime_ways; /* of settings.runtime; NULL: see store_runtime_ways() */
 	const char *setting_origin[SET__COUNT]; /* where it was set: "t.policy:3" */
 	struct setting_place setting_place[SET__COUNT];
 	const char *accept_origin[8];
@@ -305,6 +317,8 @@ char *store_printf(struct policy *p, const char *fmt, ...) __attribute__((format
 bool store_grow(struct policy *p, void *array_pointer, size_t n, size_t *room, size_t size);
 /* 0, or -ENOMEM once memory was short. */
 int store_result(const struct policy *p);
+/* Of each path of `runtime` where it leads, once the text is whole; NULL: no memory. */
+struct runtime_way *store_runtime_ways(struct policy *p);
 
 /* Errors of the line being parsed; column 0: of the line as a whole.  Always returns -EINVAL, so
  * that a parser can return what it says. */
@@ -419,11 +433,33 @@ int clients_parse(struct policy *p, const struct word *w, int n);
 
 /* ---- relate.c ---- */
 
-/* Denies against runtime and exec trees. */
-int relate_denies(struct policy *p);
+/* Whether the pattern, spelled with this prefix, may match `path` or, if `deep`, something
+ * beneath it.  Where it cannot tell it says yes. */
+bool relate_reaches(const struct pattern *t, const char *prefix, const char *path, bool deep);
+/* Whether an `except` of the rule takes the whole of a tree out. */
+bool relate_excepted(const struct policy *p, const struct rule *r, const char *path);
+/* Whether the tree stands in the cell and one of the rights is allowed or asked about there. */
+bool relate_gives(const struct policy *p, size_t tree, unsigned rights);
+/* For each tree SIZE_MAX, to be freed; NULL: no memory. */
+size_t *relate_no_grants(const struct policy *p);
+/* grants[i] is the tree whose grant undoes the deny i, or SIZE_MAX.  Each is told by `each`, many
+ * for the same grant once.  0 or -ENOMEM. */
+int relate_tell_all(struct policy *p, const size_t *grants,
+	void (*each)(struct policy *p, size_t deny, size_t grant));
+
+/* Denies and asks inside runtime trees. */
+int relate_runtime(struct policy *p);
 /* Sockets that give more than they seem to: warnings, after peers_build() and trie_build(). */
 void relate_sockets(struct policy *p);
-/* Prefixes that cross what the worker may write; after trie_build().  1: an `except` was narrowed,
+
+/* ---- relate_exec.c ---- */
+
+/* What the worker would load although a rule keeps it from that.  After relate_crossings(). */
+int relate_exec(struct policy *p);
+
+/* ---- relate_crossing.c ---- */
+
+/* Paths that cross what the worker may write; after trie_build().  1: an `except` was narrowed,
  * build again.  0 or -ENOMEM. */
 int relate_crossings(struct policy *p);
 

@@ -337,7 +337,7 @@ bool policy_names(const struct policy *p, const char *path, size_t size)
 
 int policy_compile(struct policy *p)
 {
-	int r = relate_denies(p);
+	int r = relate_runtime(p);
 
 	if (r == 0)
 		r = trie_build(p);
@@ -345,6 +345,8 @@ int policy_compile(struct policy *p)
 		r = relate_crossings(p);
 	if (r == 1)
 		r = trie_build(p);
+	if (r >= 0)
+		r = relate_exec(p);
 	if (r >= 0)
 		r = peers_build(p);
 	if (r < 0)

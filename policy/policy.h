@@ -237,14 +237,25 @@ int policy_tree_resolved(struct policy *p, size_t i, const char *path);
 /* What the prefix of tree i is.  A bare path that is a directory, or "x/" that is none, is an error
  * which names the right spelling.  0, -EINVAL or -ENOMEM. */
 int policy_tree_is_directory(struct policy *p, size_t i, bool directory);
-/* On the way of tree i a symlink stood at `link` (absolute): compile refuses it where the worker
- * may replace it.  0 or -ENOMEM. */
+/* On the way of tree i a symlink stood at `link` (absolute), or a directory that was left by "..":
+ * compile refuses it where the worker may replace it.  0 or -ENOMEM. */
 int policy_tree_crossed(struct policy *p, size_t i, const char *link);
 
 /* The targets of `except`, which are resolved like those of trees. */
 size_t policy_except_count(const struct policy *p);
 const char *policy_except_prefix(const struct policy *p, size_t i); /* "" of a "**" target */
 int policy_except_resolved(struct policy *p, size_t i, const char *path);
+int policy_except_crossed(struct policy *p, size_t i, const char *link);
+
+/* The paths of `runtime`, by their number in the settings, likewise: where they lead, and by what
+ * way.  A deny holds there neither by the one spelling nor by the other.  0 or -ENOMEM. */
+int policy_runtime_resolved(struct policy *p, size_t i, const char *path);
+int policy_runtime_crossed(struct policy *p, size_t i, const char *link);
+
+/* Whether tree i makes what it names the worker's to load and run by itself: a whole directory, or
+ * one file whose name stays what it is, that a rule allows exec of.  Nothing else may be given so;
+ * what lies there and is kept from the worker is an error of policy_compile(). */
+bool policy_tree_runs(const struct policy *p, size_t i);
 
 size_t policy_rule_count(const struct policy *p);
 const char *policy_rule_name(const struct policy *p, size_t rule); /* "scan.policy:13" */
@@ -253,8 +264,11 @@ const char *policy_rule_name(const struct policy *p, size_t rule); /* "scan.poli
  * say, and where they hold CREATE or DELETE the directories above cannot be renamed or replaced
  * either.  Before compile.  0, -EINVAL (not absolute) or -ENOMEM. */
 int policy_protect(struct policy *p, const char *path, unsigned rights);
-/* The same of everything in `dir` whose name matches `names`, a wildcard of one component as a rule
- * has it ("*.key"), copied; and of all beneath such. */
+/* The name alone may neither go nor come to stand for another, nor may the directories above; what
+ * is beneath is as the rules say.  For symlinks on the way to what is protected. */
+int policy_protect_name(struct policy *p, const char *path);
+/* The same as policy_protect() of everything in `dir` whose name matches `names`, a wildcard of one
+ * component as a rule has it ("*.key"), copied; and of all beneath such. */
 int policy_protect_names(struct policy *p, const char *dir, const char *names, unsigned rights);
 
 /*
@@ -340,7 +354,8 @@ const struct policy_client *policy_admits(
 	const struct policy *p, uid_t uid, const gid_t *groups, size_t n_groups);
 
 /* Builds the matcher and checks what needs the resolved prefixes: one that crosses a directory the
- * worker may write is an error.  Afterwards the policy is read-only.  0, -EINVAL or -ENOMEM. */
+ * worker may write is an error, and so is what is kept from the worker where it loads by itself.
+ * Afterwards the policy is read-only.  0, -EINVAL or -ENOMEM. */
 int policy_compile(struct policy *p);
 
 /*

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * relate.c - rules against rules: denies that could not hold, prefixes that could be replaced.
+ * relate.c - rules against rules: denies that could not hold in the runtime, and what the checks of
+ * relate_exec.c and relate_crossing.c share.
  *
  * Runs in: broker (at start), command line.  Trusts: what the loader told of the file system.
  *
- * Runtime and exec trees are the worker's own to read (Landlock grants them), so a deny there would
- * be a promise that nobody keeps.  A prefix is looked up once; where the worker may put a symlink
- * in its way, the next start would follow that.
+ * Runtime trees are the worker's own to read (Landlock grants them), so a deny there would be a
+ * promise that nobody keeps.
  */
 #include "policy/internal.h"
 
@@ -18,53 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- an ordered set of trees, so that a tree and all beneath it stand together --------------- */
-
-struct place {
-	const char *path;
-	size_t tree;
-};
-
-/* Bytes, but "/" before all others: "/a" "/a/b" "/a-b". */
-static int path_compare(const char *a, const char *b)
-{
-	while (*a && *a == *b) {
-		a++;
-		b++;
-	}
-	if (!*a || !*b)
-		return (*a != 0) - (*b != 0);
-	if (*a == '/' || *b == '/')
-		return (*a != '/') - (*b != '/');
-	return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
-}
-
-static int place_compare(const void *a, const void *b)
-{
-	return path_compare(((const struct place *)a)->path, ((const struct place *)b)->path);
-}
-
-/* The first place that is not before `path`. */
-static size_t place_find(const struct place *places, size_t n, const char *path)
-{
-	size_t low = 0, high = n;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (path_compare(places[middle].path, path) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 /* ---- patterns against literal trees ---------------------------------------------------------- */
 
-/* Whether the pattern, spelled with this prefix, may match `path` or, if `deep`, something
- * beneath it.  Where it cannot tell it says yes. */
-static bool reaches(const struct pattern *t, const char *prefix, const char *path, bool deep)
+bool relate_reaches(const struct pattern *t, const char *prefix, const char *path, bool deep)
 {
 	size_t n = strlen(path);
 	const char *again = path;
@@ -100,8 +56,7 @@ static bool reaches(const struct pattern *t, const char *prefix, const char *pat
 	}
 }
 
-/* Whether an `except` of the rule takes the whole of a tree out. */
-static bool excepted(const struct policy *p, const struct rule *r, const char *path)
+bool relate_excepted(const struct policy *p, const struct rule *r, const char *path)
 {
 	for (size_t i = r->first_except; i < r->first_except + r->n_excepts; i++) {
 		const struct except *e = &p->excepts[i];
@@ -138,9 +93,7 @@ static void tell_grant(struct policy *p, size_t grant, size_t n, size_t first)
 		p->rules[p->trees[first].pub.rule].name);
 }
 
-/* grants[i] is the tree whose grant undoes the deny i, or SIZE_MAX.  Each is told by `each`, many
- * for the same grant once. */
-static int tell_all(struct policy *p, const size_t *grants,
+int relate_tell_all(struct policy *p, const size_t *grants,
 	void (*each)(struct policy *p, size_t deny, size_t grant))
 {
 	size_t *n = calloc(p->n_trees + 1, sizeof(*n));
@@ -164,7 +117,7 @@ static int tell_all(struct policy *p, const size_t *grants,
 	return 0;
 }
 
-static size_t *no_grants(const struct policy *p)
+size_t *relate_no_grants(const struct policy *p)
 {
 	size_t *grants = calloc(p->n_trees + 1, sizeof(*grants));
 
@@ -173,98 +126,12 @@ static size_t *no_grants(const struct policy *p)
 	return grants;
 }
 
-/* ---- denies inside exec trees ---------------------------------------------------------------- */
-
-static bool gives(const struct policy *p, size_t tree, unsigned rights)
+bool relate_gives(const struct policy *p, size_t tree, unsigned rights)
 {
 	const struct policy_tree *t = &p->trees[tree].pub;
 
 	return t->verdict != VERDICT_DENY && !t->missing && (t->rights & rights) &&
 	       policy_tree_is_place(p, tree);
-}
-
-static int exec_places(const struct policy *p, struct place **ret, size_t *ret_n)
-{
-	struct place *places = calloc(p->n_trees * 2 + 1, sizeof(*places));
-	size_t n = 0;
-
-	if (!places)
-		return -ENOMEM;
-	for (size_t i = 0; i < p->n_trees; i++) {
-		const struct policy_tree *t = &p->trees[i].pub;
-
-		if (!gives(p, i, RIGHT_EXEC))
-			continue;
-		places[n++] = (struct place){t->prefix, i};
-		if (strcmp(t->prefix, t->resolved) != 0)
-			places[n++] = (struct place){t->resolved, i};
-	}
-	qsort(places, n, sizeof(*places), place_compare);
-	*ret = places;
-	*ret_n = n;
-	return 0;
-}
-
-/* The exec tree that this spelling of a deny reaches into; SIZE_MAX: none. */
-static size_t exec_reached(const struct policy *p, const struct place *places, size_t n,
-	const struct tree *deny, const char *prefix)
-{
-	const struct rule *r = &p->rules[deny->pub.rule];
-	char above[PATH_MAX];
-	size_t length = strlen(prefix), at;
-
-	/* Trees that hold the prefix: those named like one of the directories above it. */
-	memcpy(above, prefix, length + 1);
-	for (;;) {
-		at = place_find(places, n, length ? above : "/");
-		for (; at < n && strcmp(places[at].path, length ? above : "/") == 0; at++) {
-			const struct policy_tree *t = &p->trees[places[at].tree].pub;
-
-			if (reaches(&deny->pattern, prefix, places[at].path,
-				    t->subtree || t->has_wildcard) &&
-				!excepted(p, r, places[at].path) && !excepted(p, r, prefix))
-				return places[at].tree;
-		}
-		if (length <= 1)
-			break;
-		while (length > 0 && above[--length] != '/')
-			;
-		above[length] = '\0';
-	}
-	/* And those beneath it. */
-	for (at = place_find(places, n, prefix); at < n; at++) {
-		const struct policy_tree *t = &p->trees[places[at].tree].pub;
-
-		if (!runtime_holds(prefix, places[at].path, strlen(places[at].path)))
-			break;
-		if (reaches(&deny->pattern, prefix, places[at].path,
-			    t->subtree || t->has_wildcard) &&
-			!excepted(p, r, places[at].path))
-			return places[at].tree;
-	}
-	return SIZE_MAX;
-}
-
-static size_t check_exec(
-	const struct policy *p, const struct place *places, size_t n, const struct tree *deny)
-{
-	size_t at = exec_reached(p, places, n, deny, deny->pub.prefix);
-
-	if (at == SIZE_MAX && strcmp(deny->pub.prefix, deny->pub.resolved) != 0)
-		at = exec_reached(p, places, n, deny, deny->pub.resolved);
-	return at;
-}
-
-static void tell_exec(struct policy *p, size_t at, size_t grant)
-{
-	const struct tree *deny = &p->trees[at];
-	const struct policy_tree *t = &p->trees[grant].pub;
-
-	diag_of_rule(p, deny->pub.rule, deny->column, false,
-		"a deny of reading cannot hold inside %s%s, where \"exec\" of %s lets the worker "
-		"load any file itself; allow rw instead of rwx there, or add \"except %s%s\"",
-		t->prefix, t->subtree && t->prefix[1] ? "/" : "", p->rules[t->rule].name, t->prefix,
-		t->subtree && t->prefix[1] ? "/" : "");
 }
 
 /* ---- denies inside the runtime --------------------------------------------------------------- */
@@ -283,74 +150,91 @@ const char *policy_runtime(const struct policy *p, const char *path, size_t size
 	return found;
 }
 
-/* A runtime tree that the deny reaches from above; NULL: none. */
-static const char *runtime_beneath(const struct policy *p, const struct tree *deny)
+/* The runtime tree that holds a path, also where a tree that the policy added leads to: it is
+ * mounted from there. */
+static const char *runtime_holding(const struct policy *p, const char *path)
 {
 	const struct policy_settings *s = &p->settings;
-	const struct rule *r = &p->rules[deny->pub.rule];
+	size_t size = strlen(path);
+	const char *found = policy_runtime(p, path, size);
+
+	for (size_t i = 0; !found && s->root != ROOT_EMPTY && i < s->n_runtime; i++)
+		if (runtime_holds(p->runtime_ways[i].resolved, path, size))
+			found = s->runtime[i];
+	return found;
+}
+
+static bool rule_reaches(const struct policy *p, const struct tree *t, const char *place)
+{
+	return relate_reaches(&t->pattern, t->pub.prefix, place, true) &&
+	       !relate_excepted(p, &p->rules[t->pub.rule], place);
+}
+
+/* A runtime tree that the rule reaches from above; NULL: none. */
+static const char *runtime_beneath(const struct policy *p, const struct tree *t)
+{
+	const struct policy_settings *s = &p->settings;
 	const char *const *lists[] = {runtime_trees, runtime_etc};
 
 	if (s->root == ROOT_EMPTY)
 		return NULL;
 	for (size_t i = 0; i < s->n_runtime; i++)
-		if (reaches(&deny->pattern, deny->pub.prefix, s->runtime[i], true) &&
-			!excepted(p, r, s->runtime[i]))
+		if (rule_reaches(p, t, s->runtime[i]) ||
+			rule_reaches(p, t, p->runtime_ways[i].resolved))
 			return s->runtime[i];
 	for (size_t l = 0; !s->runtime_none && l < 2; l++)
 		for (size_t i = 0; lists[l][i]; i++)
-			if (reaches(&deny->pattern, deny->pub.prefix, lists[l][i], true) &&
-				!excepted(p, r, lists[l][i]))
+			if (rule_reaches(p, t, lists[l][i]))
 				return lists[l][i];
 	return NULL;
 }
 
 /* The rule is warned of once, however many targets it has. */
-static void check_runtime(struct policy *p, const struct tree *deny, size_t *warned)
+static void check_runtime(struct policy *p, const struct tree *t, size_t *warned)
 {
+	const char *word = t->pub.verdict == VERDICT_ASK ? "ask" : "deny";
 	const char *found = NULL;
-	const char *prefix = deny->pub.prefix;
 
-	if (!deny->pattern.anywhere) {
-		found = policy_runtime(p, prefix, strlen(prefix));
+	if (!t->pattern.anywhere) {
+		found = runtime_holding(p, t->pub.prefix);
 		if (!found)
-			found = policy_runtime(p, deny->pub.resolved, strlen(deny->pub.resolved));
+			found = runtime_holding(p, t->pub.resolved);
 	}
 	if (found) {
 		/* A runtime tree is there to be read: to connect or bind takes a rule. */
-		if (!(deny->pub.rights & RIGHTS_ALL))
+		if (!(t->pub.rights & RIGHTS_ALL))
 			return;
-		diag_of_rule(p, deny->pub.rule, deny->column, false,
-			"a deny cannot hold inside %s, which is runtime and granted whole; write "
+		diag_of_rule(p, t->pub.rule, t->column, false,
+			"%s %s cannot hold inside %s, which is runtime and granted whole; write "
 			"\"runtime none\" and name the trees that are needed",
-			found);
+			*word == 'a' ? "an" : "a", word, found);
 		return;
 	}
 	/* Nothing in the runtime can be changed, so a deny of that holds there too. */
-	if (*warned == deny->pub.rule ||
-		!(deny->pub.rights & (RIGHT_READ | RIGHT_LIST | RIGHT_EXEC)))
+	if (*warned == t->pub.rule || !(t->pub.rights & (RIGHT_READ | RIGHT_LIST | RIGHT_EXEC)))
 		return;
-	found = runtime_beneath(p, deny);
+	found = runtime_beneath(p, t);
 	if (!found)
 		return;
-	*warned = deny->pub.rule;
-	diag_of_rule(p, deny->pub.rule, deny->column, true,
-		deny->pattern.anywhere
-			? "a deny that starts with \"**\" does not reach into the runtime, which "
+	*warned = t->pub.rule;
+	diag_of_rule(p, t->pub.rule, t->column, true,
+		t->pattern.anywhere
+			? "%s %s that starts with \"**\" does not reach into the runtime, which "
 			  "is granted whole: %s, for one"
-			: "this deny does not reach into the runtime, which is granted whole: %s, "
-			  "for one",
-		found);
+			: "%s %s does not reach into the runtime, which is granted whole: %s, for "
+			  "one",
+		!t->pattern.anywhere ? "this"
+		: *word == 'a'       ? "an"
+				     : "a",
+		word, found);
 }
 
-int relate_denies(struct policy *p)
+int relate_runtime(struct policy *p)
 {
-	struct place *places;
-	size_t n, warned = SIZE_MAX, *grants = no_grants(p);
+	size_t warned = SIZE_MAX;
 
-	if (!grants || exec_places(p, &places, &n) < 0) {
-		free(grants);
+	if (!store_runtime_ways(p))
 		return -ENOMEM;
-	}
 	for (size_t i = 0; i < p->n_trees; i++) {
 		const struct tree *t = &p->trees[i];
 
@@ -362,16 +246,9 @@ int relate_denies(struct policy *p)
 					  "that are needed"
 					: "the view cannot be the whole host; name the directories "
 					  "that are needed, or say \"root host\"");
-		if (t->pub.verdict != VERDICT_DENY)
-			continue;
-		check_runtime(p, t, &warned);
-		if (n > 0 && (t->pub.rights & RIGHT_READ))
-			grants[i] = check_exec(p, places, n, t);
+		if (t->pub.verdict != VERDICT_ALLOW)
+			check_runtime(p, t, &warned);
 	}
-	free(places);
-	if (tell_all(p, grants, tell_exec) < 0)
-		p->out_of_memory = true;
-	free(grants);
 	return store_result(p);
 }
 
@@ -484,116 +361,4 @@ void relate_sockets(struct policy *p)
 		if (p->socks[i].bind && p->socks[i].protocol == PROTOCOL_UDP &&
 			p->rules[p->socks[i].rule].verdict == VERDICT_ALLOW)
 			check_bound(p, &p->socks[i]);
-}
-
-/* ---- prefixes that the worker could replace -------------------------------------------------- */
-
-/* The rule that lets the worker put something else in the place of a component of `path`. */
-static const char *crossed(const struct policy *p, const char *path, char *ret_at)
-{
-	const char *slash = path, *rule;
-
-	while (*slash && path[1]) {
-		slash = strchr(slash + 1, '/');
-		if (!slash)
-			slash = path + strlen(path);
-		memcpy(ret_at, path, (size_t)(slash - path));
-		ret_at[slash - path] = '\0';
-		rule = match_replaceable(p, ret_at);
-		if (rule)
-			return rule;
-	}
-	return NULL;
-}
-
-static const char *crossing_of(const struct policy *p, const struct tree *t, char *ret_at)
-{
-	const char *rule = crossed(p, t->pub.prefix, ret_at);
-
-	if (!rule && strcmp(t->pub.prefix, t->pub.resolved) != 0)
-		rule = crossed(p, t->pub.resolved, ret_at);
-	for (const struct crossing *c = t->crossings; c && !rule; c = c->next)
-		rule = crossed(p, c->link, ret_at);
-	return rule;
-}
-
-static bool is_giver(const struct policy *p, size_t tree, const char *rule, const char *path)
-{
-	const struct policy_tree *t = &p->trees[tree].pub;
-	size_t size = strlen(path);
-
-	return p->rules[t->rule].name == rule && gives(p, tree, RIGHT_CREATE | RIGHT_DELETE) &&
-	       (runtime_holds(t->prefix, path, size) || runtime_holds(t->resolved, path, size));
-}
-
-/* The tree of the rule of that name that gives `path`, likely `last`; SIZE_MAX: none. */
-static size_t giver(const struct policy *p, const char *rule, const char *path, size_t last)
-{
-	if (last != SIZE_MAX && is_giver(p, last, rule, path))
-		return last;
-	for (size_t i = 0; i < p->n_trees; i++)
-		if (is_giver(p, i, rule, path))
-			return i;
-	return SIZE_MAX;
-}
-
-static void tell_crossing(struct policy *p, size_t tree, size_t grant)
-{
-	const struct tree *t = &p->trees[tree];
-	char at[PATH_MAX];
-	const char *rule = crossing_of(p, t, at);
-
-	if (t->pub.verdict == VERDICT_DENY)
-		diag_of_rule(p, t->pub.rule, t->column, false,
-			"%s crosses a directory the worker may write (%s): it could rename or "
-			"replace %s; deny \"create,delete\" there too, or start the rule with "
-			"\"**\"",
-			t->pub.prefix, rule, at);
-	else
-		diag_of_rule(p, t->pub.rule, t->column, false,
-			"%s crosses a directory the worker may write (%s): it could replace %s by "
-			"a symlink, which the next start would follow; leave the rule out, or "
-			"give that directory less",
-			t->pub.prefix, rule, at);
-}
-
-int relate_crossings(struct policy *p)
-{
-	bool any = false, narrowed = false;
-	size_t last = SIZE_MAX, *grants;
-	char at[PATH_MAX];
-
-	for (size_t i = 0; i < p->n_trees && !any; i++)
-		any = gives(p, i, RIGHT_CREATE | RIGHT_DELETE);
-	if (!any)
-		return 0;
-	grants = no_grants(p);
-	if (!grants)
-		return -ENOMEM;
-	for (size_t i = 0; i < p->n_trees; i++) {
-		bool deny = p->trees[i].pub.verdict == VERDICT_DENY;
-		const char *rule = NULL;
-
-		if (deny || !p->trees[i].pub.missing)
-			rule = crossing_of(p, &p->trees[i], at);
-		if (rule && deny)
-			grants[i] = last = giver(p, rule, at, last);
-		if (rule && grants[i] == SIZE_MAX)
-			tell_crossing(p, i, SIZE_MAX);
-	}
-	if (tell_all(p, grants, tell_crossing) < 0)
-		p->out_of_memory = true;
-	free(grants);
-	/* An `except` that leads elsewhere by a link of the worker's making would open that: it
-	 * keeps its own spelling alone. */
-	for (size_t i = 0; i < p->n_excepts; i++) {
-		struct except *e = &p->excepts[i];
-
-		if (strcmp(e->resolved, e->pattern.prefix) == 0 ||
-			!crossed(p, e->pattern.prefix, at))
-			continue;
-		e->resolved = e->pattern.prefix;
-		narrowed = true;
-	}
-	return p->out_of_memory ? -ENOMEM : narrowed;
 }

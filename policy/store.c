@@ -361,17 +361,22 @@ int policy_tree_is_directory(struct policy *p, size_t i, bool directory)
 	return 0;
 }
 
-int policy_tree_crossed(struct policy *p, size_t i, const char *link)
+static int add_crossing(struct policy *p, struct crossing **list, const char *link)
 {
 	struct crossing *c = store_alloc(p, sizeof(*c));
 
 	if (c) {
 		c->link = store_copy(p, link, strlen(link));
-		c->next = p->trees[i].crossings;
+		c->next = *list;
 		if (c->link)
-			p->trees[i].crossings = c;
+			*list = c;
 	}
 	return store_result(p);
+}
+
+int policy_tree_crossed(struct policy *p, size_t i, const char *link)
+{
+	return add_crossing(p, &p->trees[i].crossings, link);
 }
 
 size_t policy_except_count(const struct policy *p)
@@ -391,6 +396,40 @@ int policy_except_resolved(struct policy *p, size_t i, const char *path)
 	if (copy)
 		p->excepts[i].resolved = copy;
 	return store_result(p);
+}
+
+int policy_except_crossed(struct policy *p, size_t i, const char *link)
+{
+	return add_crossing(p, &p->excepts[i].crossings, link);
+}
+
+struct runtime_way *store_runtime_ways(struct policy *p)
+{
+	size_t n = p->settings.n_runtime;
+
+	if (p->runtime_ways)
+		return p->runtime_ways;
+	p->runtime_ways = store_alloc(p, (n + 1) * sizeof(*p->runtime_ways));
+	for (size_t i = 0; p->runtime_ways && i < n; i++)
+		p->runtime_ways[i] = (struct runtime_way){p->settings.runtime[i], NULL};
+	return p->runtime_ways;
+}
+
+int policy_runtime_resolved(struct policy *p, size_t i, const char *path)
+{
+	struct runtime_way *ways = store_runtime_ways(p);
+	const char *copy = store_copy(p, path, strlen(path));
+
+	if (ways && copy)
+		ways[i].resolved = copy;
+	return store_result(p);
+}
+
+int policy_runtime_crossed(struct policy *p, size_t i, const char *link)
+{
+	struct runtime_way *ways = store_runtime_ways(p);
+
+	return ways ? add_crossing(p, &ways[i].crossings, link) : -ENOMEM;
 }
 
 size_t policy_rule_count(const struct policy *p)

@@ -303,7 +303,7 @@ static int add_protected(struct policy *p, const struct protected_path *q)
 	}
 	if (!node || r < 0)
 		return r < 0 ? r : -ENOMEM;
-	return add_mark(p, node, true, MARK_PROTECT, q->rights, 0);
+	return add_mark(p, node, !q->name_only, MARK_PROTECT, q->rights, 0);
 }
 
 void trie_free(struct policy *p)
@@ -360,10 +360,8 @@ int trie_build(struct policy *p)
 	return r < 0 ? r : make_scratch(p);
 }
 
-static int protect(
-	struct policy *p, const char *path, const struct component *names, unsigned rights)
+static int protect(struct policy *p, const char *path, struct protected_path q)
 {
-	struct protected_path q = {.names = names, .rights = rights & RIGHTS_ALL};
 	char normal[PATH_MAX];
 	int r = path_normalise(path, strlen(path), normal, sizeof(normal));
 
@@ -379,7 +377,13 @@ static int protect(
 
 int policy_protect(struct policy *p, const char *path, unsigned rights)
 {
-	return protect(p, path, NULL, rights);
+	return protect(p, path, (struct protected_path){.rights = rights & RIGHTS_ALL});
+}
+
+int policy_protect_name(struct policy *p, const char *path)
+{
+	return protect(p, path,
+		(struct protected_path){.rights = RIGHT_CREATE | RIGHT_DELETE, .name_only = true});
 }
 
 int policy_protect_names(struct policy *p, const char *dir, const char *names, unsigned rights)
@@ -393,5 +397,5 @@ int policy_protect_names(struct policy *p, const char *dir, const char *names, u
 		return -ENOMEM;
 	memset(magic, 1, n);
 	*c = (struct component){.s = copy, .magic = magic, .n = n};
-	return protect(p, dir, c, rights);
+	return protect(p, dir, (struct protected_path){.names = c, .rights = rights & RIGHTS_ALL});
 }

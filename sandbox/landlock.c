@@ -183,8 +183,15 @@ static uint64_t tree_rights(unsigned access)
 int rules_tree(const struct rules *rules, int path_fd, const struct cell_tree *tree, bool constant)
 {
 	uint64_t rights = tree_rights(tree->access) | (constant ? ABI_FS_TRUNCATE : 0);
-	int r = add(rules, rules->broker_fd, path_fd, !tree->is_file, rights);
+	struct stat st;
+	int r;
 
+	/* A rule on what came to be a directory meanwhile would hold for all beneath. */
+	if (fstat(path_fd, &st) < 0)
+		return -errno;
+	if (tree->is_file && S_ISDIR(st.st_mode))
+		return -EISDIR;
+	r = add(rules, rules->broker_fd, path_fd, !tree->is_file, rights);
 	if (r == 0 && (tree->access & CELL_EXEC))
 		r = add(rules, rules->worker_fd, path_fd, !tree->is_file, FS_RUN);
 	return r;

@@ -13,9 +13,9 @@ expect_status "exit status is the program's own" 42 run sh -c 'exit 42'
 expect_status "a signal is 128 and its number" 143 run sh -c 'kill -TERM $$'
 expect_status "a program that is not there is 127" 127 run no-such-program-xyz
 expect_text "and says which" "no-such-program-xyz"
-echo 'text' >not-executable
+mkdir programs && echo 'text' >programs/not-executable
 expect_status "a file that cannot be executed is 126" 126 \
-	run -e "allow rwx $dir/" "$dir/not-executable"
+	run -e "allow rwx $dir/programs/" "$dir/programs/not-executable"
 mkdir bin && cp /bin/echo bin/own-echo
 expect_status "a runtime below /tmp is not hidden by the private one" 0 \
 	run --runtime "$dir/bin" "$dir/bin/own-echo" x

@@ -597,7 +597,7 @@ static void a_home_that_the_cell_does_not_have_is_an_error(void **state)
 static void the_policys_own_files_are_protected(void **state)
 {
 	struct policy_protected own = {in_top("ledger"), RIGHT_READ | RIGHT_WRITE};
-	const char *lines[] = {"allow rwx ./"};
+	const char *lines[] = {"allow rw ./"};
 	struct policy_load_args args = {.file = in_top("t.policy"),
 		.start = top,
 		.home = top,
@@ -632,7 +632,7 @@ static void the_texts_of_policies_beside_a_ledger_are_protected(void **state)
 	static const char *const texts[] = {
 		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.policy",
 		"12.0123456789abcdef0123456789abcdef.policy"};
-	const char *lines[] = {"allow rwx ./"};
+	const char *lines[] = {"allow rw ./"};
 	struct policy_load_args args = {.start = top, .lines = lines, .n_lines = 1};
 	struct policy_answer a;
 	struct policy *p;

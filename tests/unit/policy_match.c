@@ -381,8 +381,26 @@ static const struct mistake related[] = {
 	{"allow exec /opt/x\ndeny read **/x", "t.policy:2:11: a deny of reading"},
 	{"allow exec /opt/a/b/x\ndeny read **/b/", "t.policy:2:11: a deny of reading"},
 	{"allow exec /opt/a/b/b/x\ndeny read **/b/x", "t.policy:2:11: a deny of reading"},
-	{"allow exec /opt/*/bin/\ndeny read /opt/y", "t.policy:2:11: a deny of reading"},
-	{"ask exec /opt/x/\ndeny read /opt/x/key", "t.policy:2:11: a deny of reading"},
+	{"allow exec /opt/x/\nask read /opt/x/key", "t.policy:2:10: an ask of reading"},
+	{"allow exec /opt/x/\nask exec /opt/x/sub/", "t.policy:2:10: an ask of reading"},
+	{"allow exec /opt/x/\nask any **/key", "t.policy:2:9: an ask of reading"},
+	{"allow exec /opt/*.bin", "t.policy:1:12: exec cannot be given by a wildcard"},
+	{"allow exec /opt/**/bin/", "t.policy:1:12: exec cannot be given by a wildcard"},
+	{"allow rwx /opt/x",
+		"t.policy:1:11: exec of one file cannot stand beside create or delete"},
+	{"allow exec,create /opt/x optional", "t.policy:1:19: exec of one file cannot stand"},
+	{"allow exec,delete /opt/x", "t.policy:1:19: exec of one file cannot stand"},
+	{"allow exec /opt/ except /opt/x", "t.policy:1:25: an \"except\" cannot keep this"},
+	{"allow exec /opt/ except **/.env", "t.policy:1:25: an \"except\" cannot keep this"},
+	{"allow exec /opt/ except /opt/*/x", "t.policy:1:25: an \"except\" cannot keep this"},
+	{"allow exec /opt/ except /opt/a/\nallow read /opt/a/b/", "t.policy:1:25: an"},
+	{"allow exec /opt/ except /opt/a/\nallow list /opt/a/", "t.policy:1:25: an"},
+	{"allow exec /opt/ except /opt/a/\nask read /opt/a/", "t.policy:1:25: an"},
+	{"allow exec /opt/ except /opt/a/\nallow read /opt/a/*", "t.policy:1:25: an"},
+	{"allow exec /opt/ except /opt/a/\nallow read /opt/ except /opt/a/b", "t.policy:1:25: an"},
+	/* asks in the runtime, which nobody is asked about */
+	{"ask read /usr/share/x",
+		"t.policy:1:10: an ask cannot hold inside /usr, which is runtime"},
 	/* prefixes in directories that the worker may write */
 	{"allow rw /w/\nallow read /w/x/", "t.policy:2:12: /w/x crosses a directory the worker may "
 					   "write (t.policy:1)"},
@@ -437,6 +455,16 @@ static void rules_that_can_stand_together_do(void **state)
 		"deny read /usrlocal/x",
 		"allow exec /opt/x/\ndeny write,create,delete /opt/x/key",
 		"allow exec /opt/x/\ndeny read /opt/y /opt/x.y",
+		"allow exec /opt/x/\nask write,list /opt/x/key",
+		"allow exec /opt/x/\nask read /opt/y",
+		"ask exec /opt/x/\ndeny read /opt/x/key",
+		"ask exec /opt/*.bin\nask rwx /opt/y",
+		"allow exec,write /opt/x",
+		"allow rwx /opt/x/\nallow rw /opt/y",
+		"allow exec /opt/a/ except /opt/b/",
+		"allow exec /opt/ except /opt/a/\nallow read /opt/a/",
+		"allow exec /opt/ except /opt/a/*.so /opt/b\nallow rw /opt/",
+		"allow exec /opt/ except **/.env\nallow read /opt/",
 		"allow exec /opt/x/\ndeny read /opt/*/key except /opt/x/",
 		"allow exec /opt/x/\ndeny any **/.env except /opt/",
 		"allow exec /opt/x\ndeny read /opt/*.key",
@@ -524,11 +552,25 @@ static void an_except_the_worker_could_replace_keeps_its_own_spelling_alone(void
 	assert_int_equal(text_check(p, "read", "/w/x/y", &a), VERDICT_ALLOW);
 	assert_int_equal(text_check(p, "read", "/w/x/key", &a), VERDICT_DENY);
 	policy_free(p);
+
+	/* A link of its own in the middle of the way would do. */
+	p = text_unfinished("allow rw /w/\ndeny any /x/ except /l/y");
+	policy_except_resolved(p, 0, "/x/key");
+	policy_except_crossed(p, 0, "/w/mid");
+	assert_int_equal(policy_compile(p), 0);
+	assert_int_equal(text_check(p, "read", "/x/key", &a), VERDICT_DENY);
+	policy_free(p);
+
+	/* On a grant it would keep less from the worker. */
+	p = text_unfinished("allow create,delete /w/\nallow read /x/ except /w/y");
+	policy_except_resolved(p, 0, "/x/key");
+	assert_int_equal(policy_compile(p), -EINVAL);
+	policy_free(p);
 }
 
 static void self_protection_wins_over_everything_and_over_the_directories_above(void **state)
 {
-	struct policy *p = text_unfinished("allow rwx /home/u/");
+	struct policy *p = text_unfinished("allow rw /home/u/");
 	struct policy_answer a;
 
 	assert_int_equal(policy_protect(p, "relative", RIGHT_WRITE), -EINVAL);
@@ -548,6 +590,116 @@ static void self_protection_wins_over_everything_and_over_the_directories_above(
 	assert_int_equal(text_check(p, "delete", "/home/u/.config/other", &a), VERDICT_ALLOW);
 	assert_int_equal(text_check(p, "write", "/home/u/.config", &a), VERDICT_ALLOW);
 	assert_int_equal(text_check(p, "read", "/home/u/key", &a), VERDICT_DENY);
+	policy_free(p);
+}
+
+/* What the worker loads by itself no self-protection keeps from it. */
+static void what_is_warders_own_to_read_may_not_lie_where_exec_is_given(void **state)
+{
+	static const struct {
+		const char *path;
+		unsigned rights;
+		bool good;
+	} want[] = {
+		{"/home/u/key", RIGHT_READ, false},
+		{"/home/u", RIGHT_READ | RIGHT_WRITE, false},
+		{"/home/u/tool", RIGHT_READ, false},
+		{"/home", RIGHT_READ, false},
+		{"/home/u/key", RIGHT_WRITE | RIGHT_CREATE, true},
+		{"/home/user/key", RIGHT_READ, true},
+	};
+
+	for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++) {
+		struct policy *p = text_unfinished("allow rwx /home/u/");
+		char buf[512];
+
+		assert_int_equal(policy_protect(p, want[i].path, want[i].rights), 0);
+		assert_int_equal(policy_compile(p), want[i].good ? 0 : -EINVAL);
+		text_error(p, false, buf, sizeof(buf));
+		assert_true(want[i].good || strncmp(buf, "t.policy:1:", 11) == 0);
+		policy_free(p);
+	}
+}
+
+/* Links on the way are themselves alone: a directory that is reached through one is still as the
+ * rules say. */
+static void a_name_on_the_way_stays_what_it_is_and_no_more(void **state)
+{
+	struct policy *p = text_unfinished("allow rwx /home/u/");
+	struct policy_answer a;
+
+	assert_int_equal(policy_protect_name(p, "relative"), -EINVAL);
+	assert_int_equal(policy_protect_name(p, "/home/u/d/link"), 0);
+	assert_int_equal(policy_compile(p), 0);
+	assert_int_equal(text_check(p, "create", "/home/u/d/link", &a), VERDICT_DENY);
+	assert_string_equal(a.rule, POLICY_SELF);
+	assert_int_equal(text_check(p, "delete", "/home/u/d/link", &a), VERDICT_DENY);
+	assert_int_equal(text_check(p, "delete", "/home/u/d", &a), VERDICT_DENY);
+	assert_int_equal(text_check(p, "write", "/home/u/d/link", &a), VERDICT_ALLOW);
+	assert_int_equal(text_check(p, "create", "/home/u/d/link/x", &a), VERDICT_ALLOW);
+	assert_int_equal(text_check(p, "create", "/home/u/d/other", &a), VERDICT_ALLOW);
+	policy_free(p);
+}
+
+static void exec_is_for_whole_directories_and_lasting_files(void **state)
+{
+	static const struct {
+		const char *text;
+		bool runs;
+	} want[] = {
+		{"allow exec /opt/x/", true},
+		{"allow exec /opt/x", true},
+		{"allow rwx /opt/x/", true},
+		{"allow exec,write /opt/x", true},
+		{"allow rwx /opt/x", false},
+		{"allow exec,delete /opt/x", false},
+		{"allow exec /opt/x*", false},
+		{"ask exec /opt/x/", false},
+		{"deny exec /opt/x/", false},
+		{"allow rw /opt/x/", false},
+	};
+
+	for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++) {
+		struct policy *p = text_unfinished(want[i].text);
+
+		assert_int_equal(policy_tree_runs(p, 0), want[i].runs);
+		policy_free(p);
+	}
+}
+
+static void a_runtime_tree_counts_where_it_leads_too(void **state)
+{
+	char buf[512];
+	struct policy *p = text_unfinished("runtime /opt/link\nallow rw /w/");
+
+	policy_runtime_crossed(p, 0, "/w/mid");
+	assert_int_equal(policy_compile(p), -EINVAL);
+	assert_non_null(strstr(text_error(p, false, buf, sizeof(buf)),
+		"/opt/link crosses a directory the worker may write (t.policy:2): it "
+		"could replace /w/mid"));
+	policy_free(p);
+
+	p = text_unfinished("runtime /opt/link\nallow rw /w/");
+	policy_runtime_resolved(p, 0, "/w/venv");
+	assert_int_equal(policy_compile(p), -EINVAL);
+	policy_free(p);
+
+	p = text_unfinished("runtime /opt/a /w/venv\nallow rw /w/");
+	assert_int_equal(policy_compile(p), -EINVAL);
+	policy_free(p);
+
+	p = text_unfinished("runtime /opt/link\nallow rw /w/");
+	policy_runtime_resolved(p, 0, "/w");
+	policy_runtime_crossed(p, 0, "/opt/other");
+	assert_int_equal(policy_compile(p), 0);
+	policy_free(p);
+
+	/* A deny inside it by its other name. */
+	p = text_unfinished("runtime /opt/link\ndeny read /srv/venv/key");
+	policy_runtime_resolved(p, 0, "/srv/venv");
+	assert_int_equal(policy_compile(p), -EINVAL);
+	assert_non_null(strstr(text_error(p, false, buf, sizeof(buf)),
+		"t.policy:2:11: a deny cannot hold inside /opt/link, which is runtime"));
 	policy_free(p);
 }
 
@@ -779,6 +931,10 @@ int main(void)
 		cmocka_unit_test(an_except_the_worker_could_replace_keeps_its_own_spelling_alone),
 		cmocka_unit_test(
 			self_protection_wins_over_everything_and_over_the_directories_above),
+		cmocka_unit_test(what_is_warders_own_to_read_may_not_lie_where_exec_is_given),
+		cmocka_unit_test(a_name_on_the_way_stays_what_it_is_and_no_more),
+		cmocka_unit_test(exec_is_for_whole_directories_and_lasting_files),
+		cmocka_unit_test(a_runtime_tree_counts_where_it_leads_too),
 		cmocka_unit_test(names_in_a_directory_are_protected_like_paths),
 		cmocka_unit_test(what_is_asked_about_anywhere_gives_no_tree),
 		cmocka_unit_test(expectations_that_do_not_hold_are_told),
