@@ -280,18 +280,19 @@ static int find_direct(const char *path, struct found *ret)
 struct walk {
 	struct found *found;
 	int dir_fd;
-	size_t n;                 /* of found->path; 0 is "/" */
+	size_t n; /* of found->path; 0 is "/" */
+	unsigned n_followed;
 	char ahead[2 * PATH_MAX]; /* components, no slash at the begin */
 };
 
-static int add_link(struct found *f, const char *name, size_t n)
+static int add_link(struct found *f, const char *dir, const char *name, size_t n)
 {
 	char **grown = reallocarray(f->links, f->n_links + 1, sizeof(*grown));
 
 	if (!grown)
 		return -ENOMEM;
 	f->links = grown;
-	if (asprintf(&f->links[f->n_links], "%s/%.*s", f->path, (int)n, name) < 0)
+	if (asprintf(&f->links[f->n_links], "%s/%.*s", dir, (int)n, name) < 0)
 		return -ENOMEM;
 	f->n_links++;
 	return 0;
@@ -338,10 +339,14 @@ static int walk_follow(struct walk *w, int link_fd, const char *rest)
 	return text[0] == '/' ? walk_root(w) : 0;
 }
 
+/* Who replaces the directory that is left says where its ".." leads, as with a link. */
 static int walk_up(struct walk *w)
 {
-	int fd = openat(w->dir_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd, r = w->n > 0 ? add_link(w->found, "", w->found->path + 1, w->n - 1) : 0;
 
+	if (r < 0)
+		return r;
+	fd = openat(w->dir_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	fd_close(&w->dir_fd);
@@ -378,8 +383,8 @@ static int walk_step(struct walk *w)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	if (S_ISLNK(st.st_mode)) {
-		r = add_link(w->found, one, n);
-		if (r == 0 && w->found->n_links > LINKS_MAX)
+		r = add_link(w->found, w->found->path, one, n);
+		if (r == 0 && ++w->n_followed > LINKS_MAX)
 			r = -ELOOP;
 		if (r == 0 && !*rest)
 			w->found->last_is_link = true;

@@ -45,7 +45,7 @@ int finder_read_stdin(char **ret_text, size_t *ret_size, char **ret_why);
 /* Where a path leads. */
 struct found {
 	char path[PATH_MAX]; /* symlinks followed, as far as it exists; the rest appended */
-	char **links;        /* where a symlink stood on the way */
+	char **links;        /* where a symlink stood on the way, or a directory left by ".." */
 	size_t n_links;
 	size_t n_missing;  /* components that do not exist, or cannot be looked up */
 	bool last_is_link; /* the path itself is a symlink */

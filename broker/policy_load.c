@@ -8,6 +8,7 @@
 #include "broker/policy_load.h"
 
 #include "broker/policy_find.h"
+#include "broker/policy_protect.h"
 #include "broker/users.h"
 #include "common/fd.h"
 #include "common/path.h"
@@ -18,14 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define OWN_FILES   (RIGHT_WRITE | RIGHT_APPEND | RIGHT_CREATE | RIGHT_DELETE)
-#define LEDGER_FILE (OWN_FILES | RIGHT_READ | RIGHT_LIST | RIGHT_EXEC)
-
-/* What policies' texts are called beside a ledger: HASH.policy, and N.HASH.policy, with half the
- * hash, until it is whole. */
-#define HEX_8        "[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]"
-#define POLICY_TEXTS "*" HEX_8 HEX_8 HEX_8 HEX_8 ".policy"
 
 /* What a load in progress knows. */
 struct load {
@@ -255,57 +248,35 @@ static int look_up_tree(struct load *l, size_t i)
 	return e == -EINVAL ? 0 : e; /* said as a diagnostic */
 }
 
-static int look_up(struct load *l)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < policy_tree_count(l->p); i++)
-		r = look_up_tree(l, i);
-	for (size_t i = 0; r == 0 && i < policy_except_count(l->p); i++) {
-		struct found f;
-
-		r = find_path(policy_except_prefix(l->p, i), &f);
-		if (r != -ENOMEM)
-			r = policy_except_resolved(l->p, i, f.path);
-		found_deinit(&f);
-	}
-	return r;
-}
-
-/* Both spellings of one path of warder's own. */
-static int protect(struct load *l, const char *path, unsigned rights)
+/* Where a path leads that is no tree's, and by what way. */
+static int look_up_way(struct load *l, size_t i, const char *path,
+	int (*resolved)(struct policy *p, size_t i, const char *path),
+	int (*crossed)(struct policy *p, size_t i, const char *link))
 {
 	struct found f;
 	int r = find_path(path, &f);
 
 	if (r != -ENOMEM)
-		r = policy_protect(l->p, path, rights);
-	if (r == 0)
-		r = policy_protect(l->p, f.path, rights);
+		r = resolved(l->p, i, f.path);
+	for (size_t k = 0; r == 0 && k < f.n_links; k++)
+		r = crossed(l->p, i, f.links[k]);
 	found_deinit(&f);
 	return r;
 }
 
-/* A ledger, and the texts of policies beside it, this session's and those before: who replaced one
- * would have said what the rules were.  They may be read. */
-static int protect_ledger(struct load *l, const char *path)
+static int look_up(struct load *l)
 {
-	char dir[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	struct found f;
-	int r = protect(l, path, LEDGER_FILE);
+	const struct policy_settings *set = policy_settings(l->p);
+	int r = 0;
 
-	if (r < 0)
-		return r;
-	if (slash - path >= PATH_MAX)
-		return 0; /* no file has such a name */
-	snprintf(dir, sizeof(dir), "%.*s", slash == path ? 1 : (int)(slash - path), path);
-	r = find_path(dir, &f);
-	if (r != -ENOMEM)
-		r = policy_protect_names(l->p, dir, POLICY_TEXTS, OWN_FILES);
-	if (r == 0)
-		r = policy_protect_names(l->p, f.path, POLICY_TEXTS, OWN_FILES);
-	found_deinit(&f);
+	for (size_t i = 0; r == 0 && i < policy_tree_count(l->p); i++)
+		r = look_up_tree(l, i);
+	for (size_t i = 0; r == 0 && i < policy_except_count(l->p); i++)
+		r = look_up_way(l, i, policy_except_prefix(l->p, i), policy_except_resolved,
+			policy_except_crossed);
+	for (size_t i = 0; r == 0 && i < set->n_runtime; i++)
+		r = look_up_way(
+			l, i, set->runtime[i], policy_runtime_resolved, policy_runtime_crossed);
 	return r;
 }
 
@@ -313,17 +284,17 @@ static int protect_all(struct load *l)
 {
 	const struct policy_load_args *a = l->args;
 	const char *ledger = policy_settings(l->p)->ledger;
-	int r = l->finder.dirs[0][0] ? protect(l, l->finder.dirs[0], OWN_FILES) : 0;
+	int r = l->finder.dirs[0][0] ? protect_presets(l->p, l->finder.dirs[0]) : 0;
 
 	for (size_t i = 0; r == 0 && i < l->n_read; i++)
-		r = protect(l, l->read[i], OWN_FILES);
+		r = protect_policy(l->p, l->read[i]);
 	for (size_t i = 0; r == 0 && i < a->n_protect; i++)
-		r = protect(l, a->protect[i].path, a->protect[i].rights);
+		r = protect_path(l->p, a->protect[i].path, a->protect[i].rights);
 	if (r == 0 && a->ledger)
-		r = protect_ledger(l, a->ledger);
+		r = protect_ledger(l->p, a->ledger);
 	/* One that the policy itself names. */
 	if (r == 0 && ledger && ledger[0] == '/')
-		r = protect_ledger(l, ledger);
+		r = protect_ledger(l->p, ledger);
 	return r;
 }
 

@@ -458,7 +458,8 @@ static void a_path_is_found_through_every_kind_of_link(void **state)
 		{"rel", "real", 0, 1, 0, true},
 		{"rel/sub", "real/sub", 0, 1, 0, false},
 		{"abs/sub", "real/sub", 0, 1, 0, false},
-		{"real/up/sub", "real/sub", 0, 1, 0, false},
+		/* "..", which turns in "real", is a place to be led astray at, too. */
+		{"real/up/sub", "real/sub", 0, 2, 0, false},
 		{"twice/sub", "real/sub", 0, 2, 0, false},
 		{"real/gone/x", "real/gone/x", -ENOENT, 0, 2, false},
 		{"rel/gone", "real/gone", -ENOENT, 1, 1, false},
@@ -626,6 +627,90 @@ static void the_policys_own_files_are_protected(void **state)
 	policy_free(p);
 }
 
+/* us/a.policy -> us/d/m.policy -> us/d/turn/../../real/p.policy */
+static void every_link_to_a_policy_stays_what_it_is(void **state)
+{
+	const char *lines[] = {"allow rw ./us/"};
+	struct policy_load_args args = {.start = top, .home = top, .lines = lines, .n_lines = 1};
+	struct policy_answer a;
+	struct policy *p;
+
+	make_dir("us");
+	make_dir("us/d");
+	make_dir("us/d/turn");
+	make_dir("us/books");
+	make_dir("real");
+	write_file("real/p.policy", "");
+	make_link("d/m.policy", "us/a.policy");
+	make_link("turn/../../../real/p.policy", "us/d/m.policy");
+	make_link("d/led", "us/led");
+	make_link("../books", "us/d/led");
+	args.file = in_top("us/a.policy");
+	args.ledger = in_top("us/led/l.jsonl");
+	assert_int_equal(policy_load(&args, &p, stderr, &(struct failure)FAILURE_INIT), 0);
+	assert_int_equal(check(p, RIGHT_DELETE, "us/a.policy", &a), VERDICT_DENY);
+	assert_int_equal(check(p, RIGHT_DELETE, "us/d/m.policy", &a), VERDICT_DENY);
+	assert_string_equal(a.rule, POLICY_SELF);
+	assert_int_equal(check(p, RIGHT_CREATE, "us/d/m.policy", &a), VERDICT_DENY);
+	assert_int_equal(check(p, RIGHT_DELETE, "us/d/turn", &a), VERDICT_DENY);
+	assert_int_equal(check(p, RIGHT_DELETE, "us/d", &a), VERDICT_DENY);
+	assert_int_equal(check(p, RIGHT_DELETE, "us/d/led", &a), VERDICT_DENY);
+	assert_int_equal(check(p, RIGHT_DELETE, "us/books", &a), VERDICT_DENY);
+	assert_int_equal(check(p, RIGHT_CREATE, "us/d/other", &a), VERDICT_ALLOW);
+	assert_int_equal(check(p, RIGHT_CREATE, "us/d/turn/x", &a), VERDICT_ALLOW);
+	policy_free(p);
+}
+
+static void a_policy_that_could_be_written_by_another_name_is_refused(void **state)
+{
+	const char *write_line[] = {"allow rw ./w/"}, *read_line[] = {"allow read ./w/"};
+	const char *root[] = {"allow rw ./w/", "user root"};
+	struct policy_load_args args = {.file = in_top("t.policy"),
+		.start = top,
+		.home = top,
+		.lines = write_line,
+		.n_lines = 1};
+	bool own = geteuid() != 0;
+	struct policy *p;
+
+	make_dir("w");
+	write_file("t.policy", "");
+	assert_int_equal(link(in_top("t.policy"), in_top("w/other")), 0);
+	assert_int_equal(policy_load_quiet(&args, &p), own ? -EINVAL : 0);
+	assert_true(!own || strstr(policy_diag(p, 0)->text, "the file has 2 names"));
+	policy_free(p);
+	args.lines = root;
+	args.n_lines = 2;
+	assert_int_equal(policy_load_quiet(&args, &p), -EINVAL);
+	policy_free(p);
+	args.lines = read_line;
+	args.n_lines = 1;
+	assert_int_equal(policy_load_quiet(&args, &p), 0);
+	policy_free(p);
+	assert_int_equal(unlink(in_top("w/other")), 0);
+	args.lines = write_line;
+	assert_int_equal(policy_load_quiet(&args, &p), 0);
+	policy_free(p);
+}
+
+static void a_runtime_through_the_workers_links_is_an_error(void **state)
+{
+	make_dir("d");
+	make_dir("d/venv");
+	make_dir("far");
+	make_link("d/venv", "to_venv");
+	make_link("d/far", "to_far");
+	make_link("../far", "d/far");
+	assert_null(
+		load_text("allow rw ./d/\nruntime ./to_venv\n", -EINVAL, "crosses a directory"));
+	assert_null(load_text("allow rw ./d/\nruntime ./to_far\n", -EINVAL, "crosses a directory"));
+	assert_null(load_text("allow rw ./d/\nruntime ./d/venv\n", -EINVAL, "crosses a directory"));
+	policy_free(load_text("allow read ./d/\nruntime ./to_venv ./to_far\n", 0, ""));
+	policy_free(load_text("allow rw ./d/\nruntime ./far\n", 0, ""));
+	assert_null(
+		load_text("deny read ./far/x\nruntime ./to_far\n", -EINVAL, "a deny cannot hold"));
+}
+
 /* By either way to their directory; another file there may be called as one likes. */
 static void the_texts_of_policies_beside_a_ledger_are_protected(void **state)
 {
@@ -740,6 +825,9 @@ int main(void)
 		T(a_link_the_worker_could_replace_is_an_error),
 		T(a_home_that_the_cell_does_not_have_is_an_error),
 		T(the_policys_own_files_are_protected),
+		T(every_link_to_a_policy_stays_what_it_is),
+		T(a_policy_that_could_be_written_by_another_name_is_refused),
+		T(a_runtime_through_the_workers_links_is_an_error),
 		T(the_texts_of_policies_beside_a_ledger_are_protected),
 		T(sets_lines_and_flags_of_the_command_line_count),
 	};
