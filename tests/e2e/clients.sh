@@ -36,9 +36,9 @@ XDG_RUNTIME_DIR=$dir/pass expect_status "as a flag the same" 1 \
 	"$warder" serve -n t -p files.policy --clients no.such.user
 expect_text "with the flag's name" '--clients: error: there is no user "no.such.user"'
 expect_status "run has no use for it" 125 "$warder" run -p both.policy -- true
-expect_text "and says so, at its line" 'both.policy:2: error: "clients" is for `warder serve` alone'
+expect_text "and says so, at its line" 'both.policy:2:9: error: "clients" is for `warder serve` alone'
 expect_status "nor for workers" 125 "$warder" run -e 'workers 2' -- true
-expect_text "which it says too" '-e 1:1: error: "workers" is for `warder serve` alone'
+expect_text "which it says too" '-e 1:1:9: error: "workers" is for `warder serve` alone'
 expect_status "and has no such flag" 125 "$warder" run --clients root -- true
 expect_text "so that it is unknown" 'unknown option --clients'
 
