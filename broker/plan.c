@@ -273,6 +273,14 @@ static int plan_trees(struct plan *p, const struct policy *policy, struct failur
 	}
 	merge_trees(p);
 	p->spec.trees = p->trees;
+	while (policy_hidden(policy, p->spec.n_hidden))
+		p->spec.n_hidden++;
+	p->hidden = calloc(p->spec.n_hidden + 1, sizeof(*p->hidden));
+	if (!p->hidden)
+		return fail(f, -ENOMEM, "cannot plan the cell: %m");
+	for (size_t i = 0; i < p->spec.n_hidden; i++)
+		p->hidden[i] = policy_hidden(policy, i);
+	p->spec.hidden = p->hidden;
 	return r;
 }
 
@@ -518,6 +526,7 @@ void plan_deinit(struct plan *p)
 		free(p->strings[i]);
 	free(p->strings);
 	free(p->trees);
+	free(p->hidden);
 	free(p->fds);
 	free(p->envp);
 	free(p->groups);

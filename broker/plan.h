@@ -14,6 +14,7 @@ struct plan {
 	bool as_broker;  /* some rule opens with the broker's authority */
 	bool privileged; /* uid 0: the worker is another user */
 	struct cell_tree *trees;
+	const char **hidden;
 	struct cell_fd *fds;
 	char **envp;
 	gid_t *groups;

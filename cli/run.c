@@ -13,6 +13,7 @@
 #include "cli/ledger_file.h"
 #include "cli/policy_options.h"
 #include "cli/say.h"
+#include "cli/state.h"
 #include "cli/status.h"
 #include "cli/summary.h"
 #include "cli/tty.h"
@@ -208,6 +209,21 @@ static void protect(struct run *run)
 	}
 }
 
+/* What is to be hidden in the view has to be there: warder's directory may not be, where the ledger
+ * is another file. */
+static int make_hidden_state(struct run *run, struct failure *f)
+{
+	const char *path;
+	autofd fd = -1;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && (path = policy_hidden(run->loaded, i)); i++)
+		if (fd < 0 && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+			errno == ENOENT)
+			r = state_open("run", &fd, f);
+	return r;
+}
+
 static int open_ledger(struct run *run, struct failure *f)
 {
 	const struct policy_settings *set = policy_settings(run->loaded);
@@ -252,6 +268,8 @@ static int prepare(struct run *run, struct failure *f)
 	if (r < 0)
 		return fail(f, r, "nothing was started, because the policy has errors");
 	r = open_ledger(run, f);
+	if (r == 0)
+		r = make_hidden_state(run, f);
 	if (r == 0)
 		close_others(run);
 	return r;

@@ -140,6 +140,7 @@ struct protected_path {
 	const char *path;
 	const struct component *names; /* only what it matches in `path`; NULL: path itself */
 	bool name_only;                /* not what is beneath it */
+	bool hidden;                   /* to be covered in the view; relate_exec.c */
 	unsigned rights;
 };
 

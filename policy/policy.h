@@ -272,6 +272,13 @@ int policy_protect_name(struct policy *p, const char *path);
 int policy_protect_names(struct policy *p, const char *dir, const char *names, unsigned rights);
 
 /*
+ * After compile, the i-th path that is protected from being read and lies in a tree which the
+ * worker loads files from by itself (`exec`): there no verdict keeps it, so that something is to be
+ * put over it in the view.  NULL: no more.  Never any in `root host`, where that is an error.
+ */
+const char *policy_hidden(const struct policy *p, size_t i);
+
+/*
  * Sockets.  A Unix socket with a path is a path: policy_check() with RIGHT_CONNECT or RIGHT_BIND,
  * and its rule has a policy_tree, which may be missing.  All others are asked about here.
  */

@@ -253,28 +253,63 @@ static void check_excepts(struct policy *p, size_t i)
 
 /* ---- what is warder's own -------------------------------------------------------------------- */
 
+/* Whether a mount over `q` in the view keeps it from the worker: it is one path, within the tree.
+ */
+static bool can_be_hidden(
+	const struct policy *p, const struct policy_tree *t, const struct protected_path *q)
+{
+	size_t size = strlen(q->path);
+
+	return p->settings.root != ROOT_HOST && !q->names && t->subtree &&
+	       ((runtime_holds(t->prefix, q->path, size) && strlen(t->prefix) < size) ||
+		       (runtime_holds(t->resolved, q->path, size) && strlen(t->resolved) < size));
+}
+
+/* Whether something is put over it already, or over a directory above. */
+static bool is_hidden_already(const struct policy *p, size_t n, const char *path)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p->protected[i].hidden &&
+			runtime_holds(p->protected[i].path, path, strlen(path)))
+			return true;
+	return false;
+}
+
+/* A rule over what is warder's own is no error where something can be put over it. */
 static void check_protected(struct policy *p, const struct place *places, size_t n)
 {
 	for (size_t i = 0; i < p->n_protected; i++) {
-		const struct protected_path *q = &p->protected[i];
+		struct protected_path *q = &p->protected[i];
 		const struct pattern all = {.prefix = q->path, .subtree = true};
 		const struct kept k = {&all, q->path, NULL};
 		const struct policy_tree *t;
 		size_t at;
 
-		if (!(q->rights & RIGHT_READ))
+		q->hidden = false;
+		if (!(q->rights & RIGHT_READ) || is_hidden_already(p, i, q->path))
 			continue;
 		at = exec_reached(p, places, n, &k);
-		if (at == SIZE_MAX || p->trees[at].told_protected)
+		if (at == SIZE_MAX)
+			continue;
+		t = &p->trees[at].pub;
+		q->hidden = can_be_hidden(p, t, q);
+		if (q->hidden || p->trees[at].told_protected)
 			continue;
 		p->trees[at].told_protected = true;
-		t = &p->trees[at].pub;
 		diag_of_rule(p, t->rule, p->trees[at].column, false,
 			"%s%s is or holds %s, which is warder's own to read (the ledger, its "
 			"state), and \"exec\" lets the worker load any file there itself; keep "
 			"that elsewhere (--ledger, XDG_STATE_HOME), or give rw instead of rwx",
 			t->prefix, slash_of(t), q->path);
 	}
+}
+
+const char *policy_hidden(const struct policy *p, size_t i)
+{
+	for (size_t k = 0; k < p->n_protected; k++)
+		if (p->protected[k].hidden && i-- == 0)
+			return p->protected[k].path;
+	return NULL;
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */

@@ -106,6 +106,8 @@ struct cell_spec {
 
 	const struct cell_tree *trees; /* parents before children */
 	size_t n_trees;
+	const char *const *hidden; /* paths in those trees to put something empty over */
+	size_t n_hidden;
 	bool runtime_none;
 	const char *const *runtime; /* trees added to the runtime */
 	size_t n_runtime;

@@ -192,12 +192,69 @@ static int attach(struct view *v, size_t i, struct failure *f)
 		     : 0;
 }
 
+/* ---- what is hidden in them ---------------------------------------------------------------- */
+
+#define EMPTY ".empty" /* in the view's root, while it is cloned */
+
+/* An empty file that nobody may open; its name goes once it is mounted (a mount of what has none
+ * already cannot be attached). */
+static int new_empty_file(struct view *v, int *ret_fd)
+{
+	autofd fd = -1;
+
+	if (mknodat(v->trees_fd, EMPTY, S_IFREG, 0) < 0)
+		return -errno;
+	fd = abi_openat2(v->trees_fd, EMPTY, O_PATH | O_CLOEXEC, RESOLVE_NO_SYMLINKS);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = abi_open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	return *ret_fd < 0 ? -errno : 0;
+}
+
+static int new_empty_directory(int *ret_fd)
+{
+	static const char *const options[] = {"mode", "0", NULL};
+
+	return view_new_mount(
+		"tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, ret_fd);
+}
+
+/* Where the worker loads files from a tree by itself no verdict keeps one of them from it: so it is
+ * not there.  A spelling with a link in it leads to one without, which is hidden as well. */
+static int hide(struct view *v, const char *path, struct failure *f)
+{
+	autofd place_fd = abi_openat2(v->trees_fd, path + 1, O_PATH | O_CLOEXEC,
+		RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH);
+	autofd fd = -1;
+	struct stat st;
+	int r = 0;
+
+	if (place_fd < 0 && errno == ELOOP)
+		return 0;
+	if (place_fd < 0 || fstat(place_fd, &st) < 0)
+		r = -errno;
+	if (r == 0)
+		r = S_ISDIR(st.st_mode) ? new_empty_directory(&fd) : new_empty_file(v, &fd);
+	if (r == 0 && abi_move_mount(fd, place_fd, "") < 0)
+		r = -errno;
+	if (r == 0 && !S_ISDIR(st.st_mode) && unlinkat(v->trees_fd, EMPTY, 0) < 0)
+		r = -errno;
+	return r < 0 ? fail(f, r,
+			       "the cell's mounts: cannot hide %s, which is warder's own, in a "
+			       "tree "
+			       "that is given for exec: %m",
+			       path)
+		     : 0;
+}
+
 int view_trees(struct view *v, struct failure *f)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < v->spec->n_trees; i++)
 		r = attach(v, i, f);
+	for (size_t i = 0; r == 0 && i < v->spec->n_hidden; i++)
+		r = hide(v, v->spec->hidden[i], f);
 	return r;
 }
 

@@ -593,32 +593,54 @@ static void self_protection_wins_over_everything_and_over_the_directories_above(
 	policy_free(p);
 }
 
-/* What the worker loads by itself no self-protection keeps from it. */
-static void what_is_warders_own_to_read_may_not_lie_where_exec_is_given(void **state)
+/* What the worker loads by itself no verdict keeps from it: in a view it is hidden, else an error.
+ */
+static void what_is_warders_own_to_read_is_hidden_where_exec_is_given(void **state)
 {
 	static const struct {
 		const char *path;
 		unsigned rights;
-		bool good;
+		bool hidden, good, good_in_host;
 	} want[] = {
-		{"/home/u/key", RIGHT_READ, false},
-		{"/home/u", RIGHT_READ | RIGHT_WRITE, false},
-		{"/home/u/tool", RIGHT_READ, false},
-		{"/home", RIGHT_READ, false},
-		{"/home/u/key", RIGHT_WRITE | RIGHT_CREATE, true},
-		{"/home/user/key", RIGHT_READ, true},
+		{"/home/u/key", RIGHT_READ, true, true, false},
+		{"/home/u/d/key", RIGHT_READ | RIGHT_WRITE, true, true, false},
+		{"/home/u", RIGHT_READ | RIGHT_WRITE, false, false, false},
+		{"/home", RIGHT_READ, false, false, false},
+		{"/home/u/key", RIGHT_WRITE | RIGHT_CREATE, false, true, true},
+		{"/home/user/key", RIGHT_READ, false, true, true},
 	};
 
-	for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++) {
-		struct policy *p = text_unfinished("allow rwx /home/u/");
+	for (size_t i = 0; i < 2 * sizeof(want) / sizeof(*want); i++) {
+		bool host = i % 2;
+		bool good = host ? want[i / 2].good_in_host : want[i / 2].good;
+		struct policy *p = text_unfinished(
+			host ? "allow rwx /home/u/\nroot host" : "allow rwx /home/u/");
 		char buf[512];
 
-		assert_int_equal(policy_protect(p, want[i].path, want[i].rights), 0);
-		assert_int_equal(policy_compile(p), want[i].good ? 0 : -EINVAL);
+		assert_int_equal(policy_protect(p, want[i / 2].path, want[i / 2].rights), 0);
+		assert_int_equal(policy_compile(p), good ? 0 : -EINVAL);
 		text_error(p, false, buf, sizeof(buf));
-		assert_true(want[i].good || strncmp(buf, "t.policy:1:", 11) == 0);
+		assert_true(good || strncmp(buf, "t.policy:1:", 11) == 0);
+		assert_int_equal(!!policy_hidden(p, 0), want[i / 2].hidden && !host);
 		policy_free(p);
 	}
+}
+
+/* Each is hidden once, and nothing beneath what is. */
+static void what_is_hidden_is_hidden_once(void **state)
+{
+	struct policy *p = text_unfinished("allow rwx /home/u/");
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(policy_protect(p, "/home/u/s", RIGHT_READ), 0);
+		assert_int_equal(policy_protect(p, "/home/u/s/run/l", RIGHT_READ), 0);
+		assert_int_equal(policy_protect(p, "/home/u/sl", RIGHT_READ), 0);
+	}
+	assert_int_equal(policy_compile(p), 0);
+	assert_string_equal(policy_hidden(p, 0), "/home/u/s");
+	assert_string_equal(policy_hidden(p, 1), "/home/u/sl");
+	assert_null(policy_hidden(p, 2));
+	policy_free(p);
 }
 
 /* Links on the way are themselves alone: a directory that is reached through one is still as the
@@ -931,7 +953,8 @@ int main(void)
 		cmocka_unit_test(an_except_the_worker_could_replace_keeps_its_own_spelling_alone),
 		cmocka_unit_test(
 			self_protection_wins_over_everything_and_over_the_directories_above),
-		cmocka_unit_test(what_is_warders_own_to_read_may_not_lie_where_exec_is_given),
+		cmocka_unit_test(what_is_warders_own_to_read_is_hidden_where_exec_is_given),
+		cmocka_unit_test(what_is_hidden_is_hidden_once),
 		cmocka_unit_test(a_name_on_the_way_stays_what_it_is_and_no_more),
 		cmocka_unit_test(exec_is_for_whole_directories_and_lasting_files),
 		cmocka_unit_test(a_runtime_tree_counts_where_it_leads_too),
