@@ -97,14 +97,16 @@ static void print_denial(const struct broker_denial *d, bool colour)
 
 void summary_print(const struct broker_result *result, const char *ledger, bool colour)
 {
+	char book[PATH_SHOWN];
 	uint64_t shown = 0;
 
+	say_escape(book, sizeof(book), ledger, strlen(ledger));
 	say("%llu request%s granted, %llu denied%s; ledger %s", (unsigned long long)result->granted,
 		plural(result->granted), (unsigned long long)result->denied,
 		result->timed_out   ? "; its time was up"
 		: result->cpu_ended ? "; its processor time was up"
 				    : "",
-		ledger);
+		book);
 	if (result->closed > 0)
 		say("%llu request%s failed where \"as broker\" would have opened",
 			(unsigned long long)result->closed, plural(result->closed));

@@ -240,6 +240,9 @@ mkdir "new
 line"
 expect_status "a directory with a newline in its name works as -C" 0 run -C "$dir/new
 line" true
+expect_status "and for the ledger" 0 run -v --ledger "$dir/new
+line/book.jsonl" true
+expect_text "whose name ends no line of the summary" 'ledger '"$dir"'/new\x0aline/book.jsonl'
 
 # What the caller left open stays in nobody's hands, the broker's neither: the pipe's reader meets
 # its end while the session runs.
