@@ -49,7 +49,7 @@ check "a_name_on_standard_input_becomes_null" is "$(cat "$dir/out")" /dev/null
 
 # The start with nothing open.
 rm -f "$ledger"
-"$warder" run -q --ledger "$ledger" -- sh -c 'ls /proc/self/fd >/tmp/x && cat /tmp/x' \
+"$warder" run -q --ledger "$ledger" -- sh -c 'ls /proc/self/fd >/tmp/x && test -s /tmp/x && ! echo x' \
 	<&- >&- 2>&-
 check "starts_with_nothing_open" is $? 0
 
