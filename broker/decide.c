@@ -10,6 +10,7 @@
  */
 #include "broker/decide.h"
 #include "broker/kernel_fs.h"
+#include "broker/mounts.h"
 #include "broker/open_flags.h"
 #include "broker/own.h"
 #include "broker/resolve.h"
@@ -349,9 +350,15 @@ static unsigned type_bit(mode_t mode)
 	}
 }
 
+/* A socket or FIFO of the worker's own: it made it, in a file system that is for it alone. */
+static bool is_own_special(const struct session *s, const struct request *q, const struct target *t)
+{
+	return q->own && (S_ISSOCK(t->mode) || S_ISFIFO(t->mode)) && mounts_are_own(s, t->dev);
+}
+
 int decide_inode(struct session *s, struct request *q, const struct target *t, int fd)
 {
-	if (!S_ISREG(t->mode) && !S_ISDIR(t->mode)) {
+	if (!S_ISREG(t->mode) && !S_ISDIR(t->mode) && !is_own_special(s, q, t)) {
 		unsigned bit = type_bit(t->mode);
 
 		/* A socket could carry more descriptors; what has no name here is unknown. */

@@ -60,7 +60,8 @@ int refuse(struct request *q, int error, const char *fmt, ...)
 
 /*
  * Whether the inode may be granted: its type (regular files and directories, else only what the
- * rule names), and its file system (none of the kernel's own unless a rule's path begins there).
+ * rule names, and in the cell's own places also what the worker made there), and its file system
+ * (none of the kernel's own unless a rule's path begins there).
  * 0 or -errno, refused.
  */
 int decide_inode(struct session *s, struct request *q, const struct target *t, int fd);

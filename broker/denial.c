@@ -52,7 +52,8 @@ static bool by_rule(const struct request *q)
 
 static enum remedy remedy_of(const struct request *q)
 {
-	if (q->by_limit)
+	/* Without a right that is missing it is not for want of a rule. */
+	if (q->by_limit || (!by_rule(q) && q->blamed_rights == 0))
 		return REMEDY_NONE;
 	if (!by_rule(q))
 		return REMEDY_ALLOW;
