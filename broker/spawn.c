@@ -580,12 +580,10 @@ void cell_end(struct cell *cell)
 	fd_close(&cell->proc_fd);
 	fd_close(&cell->procs_fd);
 	fd_close(&cell->pid_ns_fd);
-	cell->notify = notify_free(cell->notify);
 	cell->slow = slow_fs_free(cell->slow);
 	cell->slow_host = slow_host_free(cell->slow_host);
 	fd_close(&cell->worker_pidfd);
 	fd_close(&cell->worker_files_fd);
-	fd_close(&cell->dialer_fd);
 	fd_close(&cell->oom_fd);
 	if (cell->worker_pid > 0 && !cell->is_host)
 		wait_pid(cell->worker_pid, &status);
@@ -593,6 +591,9 @@ void cell_end(struct cell *cell)
 	if (cell->init_pid > 0)
 		wait_pid(cell->init_pid, &status);
 	cell->init_pid = 0;
+	/* Not before, since what still ran would tell the user of ENOSYS and lost connections. */
+	cell->notify = notify_free(cell->notify);
+	fd_close(&cell->dialer_fd);
 	dialer_reap(cell->dialer_pid, &cell->dialer_life_fd);
 	cell->dialer_pid = 0;
 }

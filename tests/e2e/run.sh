@@ -275,4 +275,31 @@ session --fd 9
 check "one that was asked for is not" kill -0 "$reader"
 end_session
 
+# ---- what still runs in the cell at its end is ended, and is told nothing first ------------------
+
+# Five times, since it depends on which of the calls is on its way.
+busy_end() { # last command of the worker, option...
+	last=$1
+	shift
+	: >err
+	for _ in 1 2 3 4 5; do
+		"$warder" run -q "$@" -- sh -c '
+			for i in 1 2 3 4 5 6; do
+				(: >"$HOME/$i"; while cat /etc/hosts >/dev/null; do :; done) &
+			done
+			for i in 1 2 3 4 5 6; do
+				while [ ! -e "$HOME/$i" ]; do :; done
+			done
+			'"$last" >out 2>>err || status=$?
+	done
+}
+status=0
+busy_end "exit 7"
+check "the worker ends while others call: its status" test "$status" -eq 7
+check "and none of them had time to complain" sh -c '! grep -v Killed err'
+busy_end "kill -TERM \$\$"
+check "so when it is terminated" sh -c '! grep -v Killed err'
+busy_end "while :; do :; done" --time 1s
+check "and when its time is up" sh -c '! grep -v Killed err'
+
 finish
