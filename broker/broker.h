@@ -52,6 +52,7 @@ enum remedy {
 /* A denial for the summary, the first of its path and rights. */
 struct broker_denial {
 	char path[1024];       /* what a rule would have to name, cut */
+	size_t fixed;          /* policy_fixed() of it */
 	unsigned rights;       /* enum right set that was needed */
 	unsigned rights_new;   /* those of them that are needed only where nothing is there */
 	unsigned rights_there; /* and further ones where something is */

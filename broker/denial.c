@@ -23,9 +23,10 @@ static void copy_cut(char *to, size_t size, const char *from, size_t n)
 	to[n] = '\0';
 }
 
-/* The entry that is like `like`, counted up, or a new one.  NULL: no room. */
-static struct broker_denial *enter(struct broker_result *result, const struct broker_denial *like)
+/* The entry that is like `like`, counted up, or a new one where there is room. */
+static void enter(struct session *s, const struct broker_denial *like)
 {
+	struct broker_result *result = s->result;
 	struct broker_denial *d;
 
 	for (size_t i = 0; i < result->n_denials; i++) {
@@ -34,15 +35,15 @@ static struct broker_denial *enter(struct broker_result *result, const struct br
 			d->failed == like->failed && d->also == like->also &&
 			strcmp(d->path, like->path) == 0) {
 			d->count++;
-			return d;
+			return;
 		}
 	}
 	if (result->n_denials == BROKER_DENIALS_MAX)
-		return NULL;
+		return;
 	d = &result->denials[result->n_denials++];
 	*d = *like;
 	d->count = 1;
-	return d;
+	d->fixed = d->path[0] == '/' ? policy_fixed(s->policy, d->path) : 0;
 }
 
 static bool by_rule(const struct request *q)
@@ -108,7 +109,7 @@ static void note_other(struct session *s, const struct request *q, const struct 
 	copy_cut(d.path, sizeof(d.path), t->asked, t->asked_size);
 	put_rights(s, &d, q, t, false);
 	if (d.rights)
-		enter(s->result, &d);
+		enter(s, &d);
 }
 
 void denial_note(struct session *s, const struct request *q)
@@ -133,7 +134,7 @@ void denial_note(struct session *s, const struct request *q)
 			(q->blamed_rights & t->rights))
 			put_rights(s, &d, q, t, reached);
 	}
-	enter(s->result, &d);
+	enter(s, &d);
 	if (d.remedy == REMEDY_ALLOW && q->blamed && !is_socket(q))
 		note_other(s, q, t == &q->target ? &q->target2 : &q->target);
 }
@@ -158,7 +159,7 @@ static void note_closed(struct session *s, const struct request *q, const struct
 	/* Within what the worker may change, the policy takes no rule of a path's own. */
 	if (q->answer.rule && decide_rights(s, t, RIGHT_CREATE | RIGHT_DELETE))
 		copy_cut(d.rule, sizeof(d.rule), q->answer.rule, strlen(q->answer.rule));
-	enter(s->result, &d);
+	enter(s, &d);
 	*also = true;
 }
 

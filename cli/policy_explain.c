@@ -132,13 +132,13 @@ static int explain(const struct policy *p, struct explanation *e)
 }
 
 /* The line that would lift the denial; "" where none can. */
-static void line_to_add(const struct explanation *e, char *buf, size_t size)
+static void line_to_add(const struct policy *p, const struct explanation *e, char *buf, size_t size)
 {
 	const struct policy_answer *a = &e->decides->answer;
 
 	buf[0] = '\0';
 	if (e->verdict == VERDICT_DENY && !a->rule)
-		suggest(a->missing, e->decides->path, buf, size);
+		suggest(a->missing, e->decides->path, policy_fixed(p, e->decides->path), buf, size);
 }
 
 static void print_spelling(const char *label, const struct spelling *s)
@@ -357,7 +357,7 @@ int policy_explain(struct inquiry *q, struct options *o)
 			parse_target(q, o, q->operands[2], &e->asked) < 0 || explain(p, e) < 0) {
 			status = CANNOT_TELL;
 		} else {
-			line_to_add(e, add, sizeof(add));
+			line_to_add(p, e, add, sizeof(add));
 			if (q->json)
 				json_explanation(e, add);
 			else

@@ -25,8 +25,10 @@ static const char *option_of(unsigned rights, const char *path, bool *ret_is_dir
 
 	*ret_is_dir = false;
 	if (stat(path, &st) < 0)
-		/* What may be created may be missing. */
-		return (errno == ENOENT || errno == ENOTDIR) && !(rights & RIGHT_CREATE)
+		/* What may be created may be missing.  And what is behind a closed directory may be
+		 * so for whoever looks: this process is the worker's user to the file system. */
+		return (errno == ENOENT || errno == ENOTDIR || errno == EACCES) &&
+				       !(rights & RIGHT_CREATE)
 			       ? " optional"
 			       : NULL;
 	switch (st.st_mode & S_IFMT) {
@@ -43,7 +45,7 @@ static const char *option_of(unsigned rights, const char *path, bool *ret_is_dir
 	return NULL;
 }
 
-int suggest(unsigned rights, const char *path, char *buf, size_t size)
+int suggest(unsigned rights, const char *path, size_t fixed, char *buf, size_t size)
 {
 	char target[PATH_MAX + 1];
 	const char *option;
@@ -57,10 +59,10 @@ int suggest(unsigned rights, const char *path, char *buf, size_t size)
 		return -ENAMETOOLONG;
 	/* A socket is said as it stands: who listens there may come later. */
 	if (rights & (RIGHT_CONNECT | RIGHT_BIND))
-		return policy_suggest(rights, path, buf, size);
+		return policy_suggest(rights, path, fixed, buf, size);
 	option = option_of(rights, path, &is_dir);
 	snprintf(target, sizeof(target), "%s%s", path, is_dir && path[n - 1] != '/' ? "/" : "");
-	r = policy_suggest(rights, target, buf, size);
+	r = policy_suggest(rights, target, fixed < n ? fixed : strlen(target), buf, size);
 	if (r < 0)
 		return r;
 	n = strlen(buf);

@@ -11,9 +11,9 @@
 /*
  * Writes the line that gives `rights` on a path as it stands on this host: "dir/" for a directory,
  * "optional" for what is missing, its type for a device or a FIFO.  0; -EINVAL where no rule could
- * give it, -ENAMETOOLONG.  Leaves buf "" then.
+ * give it, -ENAMETOOLONG.  Leaves buf "" then.  `fixed`: policy_fixed() of the path.
  */
-int suggest(unsigned rights, const char *path, char *buf, size_t size);
+int suggest(unsigned rights, const char *path, size_t fixed, char *buf, size_t size);
 
 /*
  * Writes what an `except` has to be added to, and the `except`: "end scan.policy:3 with: except

@@ -45,7 +45,7 @@ static void remedy(const struct broker_denial *d, const char *rule, char *buf, s
 
 	buf[0] = '\0';
 	if (d->remedy == REMEDY_ALLOW || d->remedy == REMEDY_AS_BROKER)
-		r = suggest(rights_to_add(d), d->path, line, sizeof(line));
+		r = suggest(rights_to_add(d), d->path, d->fixed, line, sizeof(line));
 	else if (d->remedy == REMEDY_EXCEPT && d->path[0] == '/')
 		r = suggest_except(d->rule, d->path, d->makes_dir, line, sizeof(line));
 	switch (d->remedy) {

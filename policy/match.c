@@ -315,6 +315,25 @@ const char *match_replaceable(const struct policy *p, const char *path)
 	return NULL;
 }
 
+size_t policy_fixed(const struct policy *p, const char *path)
+{
+	size_t size = strlen(path), fixed = 0;
+	char at[PATH_MAX];
+
+	if (!p->compiled || !path_is_normal(path, size) || size >= sizeof(at))
+		return size;
+	for (size_t i = 1; i <= size; i++) {
+		if (i < size && path[i] != '/')
+			continue;
+		memcpy(at, path, i);
+		at[i] = '\0';
+		if (match_replaceable(p, at))
+			return fixed;
+		fixed = i;
+	}
+	return size;
+}
+
 bool policy_names(const struct policy *p, const char *path, size_t size)
 {
 	const struct matcher *m = &p->matcher;

@@ -408,9 +408,18 @@ const char *policy_verdict_name(enum verdict v);
 /* A path as a policy has to write it: `/a` or `"/a b"`.  Its size or -ENAMETOOLONG. */
 int policy_quote(const char *path, char *buf, size_t size);
 
+/*
+ * How many bytes of a path lead to what the worker cannot rename or replace: all of them, or up to
+ * the directory that a rule's pattern may begin with (policy_suggest()); 0: that is the root.
+ */
+size_t policy_fixed(const struct policy *p, const char *path);
+
 /* The line to add for a right on a path, quoted as the grammar needs: `allow read "/a b"`. */
 /* -EINVAL where no rule could give it: no right at all, the root, a file of /proc. */
-int policy_suggest(unsigned rights, const char *path, char *buf, size_t size);
+/* A rule that crosses what the worker may replace is an error.  So where `fixed`, of
+ * policy_fixed(), is less than the path, and not 0, it names what is called so anywhere beneath
+ * that directory, and of exec, which no wildcard gives, that directory. */
+int policy_suggest(unsigned rights, const char *path, size_t fixed, char *buf, size_t size);
 /* "landlock" -> LAYER_LANDLOCK; 0 if unknown.  And back; NULL if not exactly one known layer. */
 unsigned policy_layer_parse(const char *word);
 const char *policy_layer_name(unsigned layer);

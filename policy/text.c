@@ -353,7 +353,31 @@ static bool is_host(const char *s)
 	return true;
 }
 
-int policy_suggest(unsigned rights, const char *path, char *buf, size_t size)
+/* "/dir/", two asterisks and the path's last name; of exec "/dir/", since no wildcard gives that.
+ */
+static int quote_beneath(unsigned rights, const char *path, size_t fixed, char *buf, size_t size)
+{
+	static const char between[] = "/**";
+	char word[PATH_MAX + sizeof(between)];
+	unsigned char magic[sizeof(word)] = {0};
+	size_t n = strlen(path), name = n;
+
+	if (n >= PATH_MAX)
+		return -ENAMETOOLONG;
+	if (rights & RIGHT_EXEC)
+		return text_quote(path, NULL, fixed + 1, buf, size);
+	while (name > fixed + 1 && (name == n || path[name - 1] != '/'))
+		name--;
+	memcpy(word, path, fixed);
+	memcpy(word + fixed, between, strlen(between));
+	magic[fixed + 1] = magic[fixed + 2] = 1;
+	fixed += strlen(between);
+	word[fixed++] = '/';
+	memcpy(word + fixed, path + name, n - name);
+	return text_quote(word, magic, fixed + n - name, buf, size);
+}
+
+int policy_suggest(unsigned rights, const char *path, size_t fixed, char *buf, size_t size)
 {
 	char names[64], word[4 * PATH_MAX + 3];
 	int n;
@@ -372,7 +396,9 @@ int policy_suggest(unsigned rights, const char *path, char *buf, size_t size)
 	if (!*policy_rights_name(rights, names, sizeof(names)) || strcmp(path, "/") == 0 ||
 		strncmp(path, "/proc/", strlen("/proc/")) == 0)
 		return -EINVAL;
-	n = policy_quote(path, word, sizeof(word));
+	n = fixed > 0 && fixed < strlen(path)
+		    ? quote_beneath(rights, path, fixed, word, sizeof(word))
+		    : policy_quote(path, word, sizeof(word));
 	if (n < 0)
 		return n;
 	n = snprintf(buf, size, "allow %s %s", names, word);

@@ -6,10 +6,12 @@
 mkdir d && echo 1 >d/there && echo 2 >d/other && ln -s there d/way
 [ "$(id -u)" != 0 ] || chown -R 65534:65534 d
 
+given=read
+
 # The lines told, to the file `rules`; a run with them.
 told() { sed -n 's/^ *to allow it: //p' err >>rules; }
 run_with_rules() { # command...
-	{ echo "allow read $dir/d/"; cat rules; } >with.policy
+	{ echo "allow $given $dir/d/"; cat rules; } >with.policy
 	"$warder" run -v --policy "$dir/with.policy" -C d -- "$@" >out 2>err
 }
 
@@ -47,6 +49,39 @@ lifts "mv onto another" "allow create,delete D/other
 allow delete D/moved" 'mv -f moved other'
 lifts "rm" "allow delete D/other" 'rm -f other'
 lifts "> where a link leads" "allow write D/way" 'echo x >way'
+
+# Where the worker may replace what is there, a rule about the very path would be an error at the
+# next start.
+given=rw
+cp /bin/true d/program && mkdir d/deep && cp /bin/true d/deep/inner
+[ "$(id -u)" != 0 ] || chown -R 65534:65534 d
+lifts "exec in a writable tree" "allow exec D/" ./program
+lifts "and deep in it" "allow exec D/" deep/inner
+python=/usr/bin/python3
+if [ -x "$python" ]; then
+	: >d/left && chown "$(stat -c %u:%g d/there)" d/left
+	bind="$python -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])'"
+	lifts "bind in a writable tree" "allow bind D/**/sock" \
+		"$bind sock && rm sock"
+	lifts "and again, when one of another run is there" "allow bind D/**/left" \
+		"rm -f left; $bind left"
+else
+	skip "bind in a writable tree" "$python is missing; install python3"
+fi
+echo "allow rw $dir/d/" >rw.policy
+"$warder" policy explain rw.policy exec "$dir/d/program" >out 2>err
+expect_text "explain tells the same" "allow exec $dir/d/" out
+given=read
+
+# What cannot be looked up may be missing, so the line says so.
+if [ "$(id -u)" = 0 ]; then
+	mkdir -m 700 behind && mkdir -m 755 behind/bin
+	"$warder" run -v -e "allow read $dir/d/" -- sh -c "$dir/behind/bin/as" >out 2>err
+	expect_text "behind a closed directory" "allow exec $dir/behind/bin/as optional"
+	line=$(sed -n 's/^ *to allow it: //p' err)
+	expect_status "the line is one that loads" 0 \
+		"$warder" run -q -e "allow read $dir/d/" -e "$line" -- true
+fi
 
 # A rule that denies, and how it is told.
 printf 'allow rw %s/d/\ndeny write,create,delete **/*.key\n' "$dir" >deny.policy

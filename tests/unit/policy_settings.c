@@ -371,7 +371,7 @@ static void the_line_to_add_parses_and_grants_what_was_missing(void **state)
 		struct policy_answer a;
 		size_t n = strlen(paths[i]);
 
-		assert_int_equal(policy_suggest(RIGHT_READ | RIGHT_LIST | RIGHT_DELETE, paths[i],
+		assert_int_equal(policy_suggest(RIGHT_READ | RIGHT_LIST | RIGHT_DELETE, paths[i], 0,
 					 line, sizeof(line)),
 			0);
 		for (size_t at = 0; line[at]; at += plain_size(line + at, strlen(line + at)))
@@ -382,16 +382,17 @@ static void the_line_to_add_parses_and_grants_what_was_missing(void **state)
 			policy_check(p, paths[i], n, RIGHT_READ | RIGHT_DELETE, &a), VERDICT_ALLOW);
 		policy_free(p);
 	}
-	assert_int_equal(policy_suggest(RIGHT_READ, "/srv/x", line, 5), -ENAMETOOLONG);
-	assert_int_equal(policy_suggest(RIGHT_READ, "/srv/a b", line, sizeof(line)), 0);
+	assert_int_equal(policy_suggest(RIGHT_READ, "/srv/x", 0, line, 5), -ENAMETOOLONG);
+	assert_int_equal(policy_suggest(RIGHT_READ, "/srv/a b", 0, line, sizeof(line)), 0);
 	assert_string_equal(line, "allow read \"/srv/a b\"");
-	assert_int_equal(policy_suggest(0x7f, "/srv/x", line, sizeof(line)), 0);
+	assert_int_equal(policy_suggest(0x7f, "/srv/x", 0, line, sizeof(line)), 0);
 	assert_null(strstr(line, "any"));
 	/* Where no rule helps there is no line. */
-	assert_int_equal(policy_suggest(0, "/srv/x", line, sizeof(line)), -EINVAL);
-	assert_int_equal(policy_suggest(RIGHT_READ, "/proc/1/mem", line, sizeof(line)), -EINVAL);
-	assert_int_equal(policy_suggest(RIGHT_CONNECT, "\033[2J:80", line, sizeof(line)), -EINVAL);
-	assert_int_equal(policy_suggest(RIGHT_CONNECT, "udp [::1]:53", line, sizeof(line)), 0);
+	assert_int_equal(policy_suggest(0, "/srv/x", 0, line, sizeof(line)), -EINVAL);
+	assert_int_equal(policy_suggest(RIGHT_READ, "/proc/1/mem", 0, line, sizeof(line)), -EINVAL);
+	assert_int_equal(
+		policy_suggest(RIGHT_CONNECT, "\033[2J:80", 0, line, sizeof(line)), -EINVAL);
+	assert_int_equal(policy_suggest(RIGHT_CONNECT, "udp [::1]:53", 0, line, sizeof(line)), 0);
 }
 
 static void a_files_name_ends_no_comment(void **state)
