@@ -38,7 +38,7 @@ struct broker_args {
 	void *ctx;
 };
 
-#define BROKER_DENIALS_MAX 16
+#define BROKER_DENIALS_MAX 64
 
 /* What would lift a denial. */
 enum remedy {
@@ -63,6 +63,7 @@ struct broker_denial {
 	bool makes_dir; /* it is to be a directory, which is not there yet */
 	bool failed;    /* it was the file system that refused, and no denial in the ledger */
 	bool also;      /* needed by a request that stands before already: a second path */
+	bool outside;   /* of a system call: ENOENT, since no rule names it */
 	uint64_t count;
 };
 

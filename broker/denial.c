@@ -133,6 +133,9 @@ void denial_note(struct session *s, const struct request *q)
 		if (q->blamed && d.remedy == REMEDY_ALLOW && q->peer.kind == PEER_NONE &&
 			(q->blamed_rights & t->rights))
 			put_rights(s, &d, q, t, reached);
+		/* Who asks by a message means that very file. */
+		d.outside = q->door == DOOR_TRAP && d.error == ENOENT && d.path[0] == '/' &&
+			    !policy_names(s->policy, d.path, strlen(d.path));
 	}
 	enter(s, &d);
 	if (d.remedy == REMEDY_ALLOW && q->blamed && !is_socket(q))

@@ -6,6 +6,7 @@
  * paths are escaped.
  */
 #include "cli/summary.h"
+#include "cli/noise.h"
 #include "cli/say.h"
 #include "cli/suggest.h"
 #include "common/fd.h"
@@ -16,7 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PATH_SHOWN 1200
+#define PATH_SHOWN  1200
+#define DENIALS_MAX 16 /* that are listed */
 
 static const char *plural(uint64_t n)
 {
@@ -98,7 +100,8 @@ static void print_denial(const struct broker_denial *d, bool colour)
 void summary_print(const struct broker_result *result, const char *ledger, bool colour)
 {
 	char book[PATH_SHOWN];
-	uint64_t shown = 0;
+	uint64_t shown = 0, noise = 0;
+	size_t listed = 0;
 
 	say_escape(book, sizeof(book), ledger, strlen(ledger));
 	say("%llu request%s granted, %llu denied%s; ledger %s", (unsigned long long)result->granted,
@@ -117,11 +120,23 @@ void summary_print(const struct broker_result *result, const char *ledger, bool 
 		say("%llu request%s met a limit", (unsigned long long)result->limited,
 			plural(result->limited));
 	for (size_t i = 0; i < result->n_denials; i++) {
-		print_denial(&result->denials[i], colour);
-		if (!result->denials[i].failed && !result->denials[i].also)
-			shown += result->denials[i].count;
+		const struct broker_denial *d = &result->denials[i];
+
+		if (denial_is_noise(d)) {
+			noise += d->count;
+			continue;
+		}
+		if (listed++ >= DENIALS_MAX)
+			continue;
+		print_denial(d, colour);
+		if (!d->failed && !d->also)
+			shown += d->count;
 	}
-	if (result->denied > shown)
+	if (noise > 0)
+		say("%llu denial%s of what is missing on the host too, or done without, stand%s in "
+		    "the ledger",
+			(unsigned long long)noise, plural(noise), noise == 1 ? "s" : "");
+	if (result->denied > shown + noise)
 		say("%llu more denials stand in the ledger",
-			(unsigned long long)(result->denied - shown));
+			(unsigned long long)(result->denied - shown - noise));
 }

@@ -14,7 +14,9 @@
 #include <string.h>
 
 const char *const runtime_trees[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
-	"/nix/store", "/gnu/store", NULL};
+	"/nix/store", "/gnu/store",
+	"/var/cache/fontconfig", /* what fontconfig knows of the fonts in /usr */
+	NULL};
 
 const char *const runtime_etc[] = {
 	"/etc/alternatives",    /* Debian's links from /usr/bin/cc to the chosen program */

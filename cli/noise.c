@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * noise.c - denials that the summary does not list.
+ *
+ * Runs in: broker after its end, still in its cage.  Trusts: nothing; a path is the worker's word.
+ *
+ * Every program looks for names that are nowhere: each directory of PATH, a settings file in each
+ * directory above.  Whether the host has them is looked at here, after the worker's end: while it
+ * runs it would tell by the time that an answer takes.
+ */
+#include "cli/noise.h"
+#include "common/runtime.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define RIGHTS_LOOKING (RIGHT_READ | RIGHT_LIST | RIGHT_EXEC | RIGHT_CONNECT)
+
+/* What allocators, interpreters and build tools size themselves by.  The number of CPUs they also
+ * have by sched_getaffinity(2). */
+static const char *const adapted_to[] = {
+	"/sys/devices/system/cpu",
+	"/sys/devices/system/node",
+	"/sys/fs/cgroup",
+	"/sys/kernel/mm/hugepages",
+	"/sys/kernel/mm/transparent_hugepage",
+	NULL,
+};
+
+static bool is_adapted_to(const char *path)
+{
+	for (size_t i = 0; adapted_to[i]; i++) {
+		if (runtime_holds(adapted_to[i], path, strlen(path)))
+			return true;
+	}
+	return false;
+}
+
+static bool host_lacks(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) < 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
+bool denial_is_noise(const struct broker_denial *d)
+{
+	if (!d->outside || d->remedy != REMEDY_ALLOW || (d->rights & ~(unsigned)RIGHTS_LOOKING))
+		return false;
+	return is_adapted_to(d->path) || host_lacks(d->path);
+}
