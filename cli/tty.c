@@ -19,6 +19,20 @@
 #include <termios.h>
 #include <unistd.h>
 
+/* A shell edits its lines with modes of its own, which it puts back before a job is in the
+ * foreground. What starts in the background finds those, and is to have the others when it gets
+ * there. */
+static void undo_editing(int fd, struct termios *modes)
+{
+	pid_t group = tcgetpgrp(fd);
+
+	if (group < 0 || group == getpgrp())
+		return;
+	modes->c_iflag |= ICRNL | IXON;
+	modes->c_oflag |= OPOST | ONLCR;
+	modes->c_lflag |= ICANON | ECHO | ECHOE | ECHOK | ISIG | IEXTEN;
+}
+
 /* The pty, with the modes and the size of the user's terminal. */
 static int make_pty(const struct relay *relay, int *ret_master_fd, int *ret_slave_fd)
 {
@@ -33,6 +47,7 @@ static int make_pty(const struct relay *relay, int *ret_master_fd, int *ret_slav
 	slave_fd = ioctl(master_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (slave_fd < 0 || tcgetattr(relay->out_fd, &modes) < 0)
 		return -errno;
+	undo_editing(relay->out_fd, &modes);
 	/* Where the user's terminal keeps its modes it turns "\n" into "\r\n" itself. */
 	if (relay->mode == RELAY_OUTPUT)
 		modes.c_oflag &= ~(tcflag_t)OPOST;

@@ -34,7 +34,8 @@
 struct user {
 	int master_fd;
 	int slave_fd; /* kept open, so that the modes can be read afterwards */
-	int news_fd;  /* from the shell: 'S' stopped, then 'E' and the exit status */
+	int news_fd;  /* from the shell: 'F' in the foreground, 'S' stopped, then 'E' and the exit
+			 status */
 	pid_t shell_pid;
 	pid_t job_pid;
 	struct termios before;
@@ -43,8 +44,9 @@ struct user {
 };
 
 static struct user user;
-static bool summary; /* let warder tell one at the end */
-static char *rule;   /* one more than the default's; without a summary */
+static bool summary;    /* let warder tell one at the end */
+static bool background; /* started there, by a shell that edits lines, until SIGUSR1 */
+static char *rule;      /* one more than the default's; without a summary */
 static char warder[4096];
 
 /* ---- the shell --------------------------------------------------------------------------------
@@ -79,6 +81,31 @@ static void shell_wait(int news_fd, pid_t job)
 	}
 }
 
+/* As a shell does it: the terminal as it was, then the job's. */
+static void bring_to_front(pid_t job)
+{
+	sigset_t told;
+	int sig;
+
+	sigemptyset(&told);
+	sigaddset(&told, SIGUSR1);
+	if (sigwait(&told, &sig) != 0 || tcsetattr(0, TCSADRAIN, &user.before) < 0 ||
+		tcsetpgrp(0, job) < 0)
+		_exit(1);
+}
+
+static void edit_lines(void)
+{
+	struct termios raw = user.before;
+	sigset_t told;
+
+	cfmakeraw(&raw);
+	sigemptyset(&told);
+	sigaddset(&told, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &told, NULL);
+	tcsetattr(0, TCSADRAIN, &raw);
+}
+
 static void shell_main(int slave_fd, int news_fd, int out_fd, char *const *argv)
 {
 	pid_t job;
@@ -88,10 +115,13 @@ static void shell_main(int slave_fd, int news_fd, int out_fd, char *const *argv)
 	for (int i = 0; i < 3; i++)
 		dup2(slave_fd, i);
 	signal(SIGTTOU, SIG_IGN);
+	if (background)
+		edit_lines();
 	job = fork();
 	if (job == 0) {
 		setpgid(0, 0);
-		tcsetpgrp(0, getpid());
+		if (!background)
+			tcsetpgrp(0, getpid());
 		signal(SIGTTOU, SIG_DFL);
 		if (out_fd >= 0)
 			dup2(out_fd, 1);
@@ -102,6 +132,10 @@ static void shell_main(int slave_fd, int news_fd, int out_fd, char *const *argv)
 	fd_write_all(news_fd, &job, sizeof(job));
 	if (out_fd >= 0)
 		close(out_fd);
+	if (background) {
+		bring_to_front(job);
+		report(news_fd, 'F', 0);
+	}
 	shell_wait(news_fd, job);
 }
 
@@ -310,6 +344,29 @@ static void ctrl_z_stops_the_job_and_restores_the_terminal(void **state)
 	expect_restored();
 }
 
+static void job_of_the_background_has_its_keys_in_the_foreground(void **state)
+{
+	background = true;
+	start(-1, "echo ready; stty -a; cat; echo \"ended<$?>\"");
+	background = false;
+	wait_for("ready");
+	wait_for(" icanon");
+	kill(user.shell_pid, SIGUSR1);
+	hear('F');
+	/* From then on the relay reads what is typed. */
+	for (long end = now_ms() + WAIT_MS;
+		(modes().c_lflag & ICANON) || (modes().c_iflag & ICRNL);) {
+		assert_true(now_ms() < end);
+		look(20);
+	}
+	type("first\r");
+	wait_for("first\r\nfirst\r\n");
+	type("\004");
+	wait_for("ended<0>");
+	assert_int_equal(hear('E'), 0);
+	expect_restored();
+}
+
 static void ctrl_z_is_a_key_for_a_worker_that_wants_it(void **state)
 {
 	start(-1, "stty raw -echo; echo ready; dd bs=1 count=1 2>/dev/null | od -An -tx1");
@@ -482,6 +539,8 @@ int main(void)
 			ctrl_backslash_and_end_of_file_reach_the_worker, stop_all),
 		cmocka_unit_test_teardown(window_size_follows, stop_all),
 		cmocka_unit_test_teardown(ctrl_z_stops_the_job_and_restores_the_terminal, stop_all),
+		cmocka_unit_test_teardown(
+			job_of_the_background_has_its_keys_in_the_foreground, stop_all),
 		cmocka_unit_test_teardown(ctrl_z_is_a_key_for_a_worker_that_wants_it, stop_all),
 		cmocka_unit_test_teardown(all_output_arrives_before_the_end, stop_all),
 		cmocka_unit_test_teardown(terminal_is_restored_when_the_broker_is_killed, stop_all),
