@@ -306,6 +306,16 @@ int inside_connect_waiting(struct session *s, struct request *q, const struct so
 	return slow_wait(s, q, connect_slowly, &c, until_ns, sock_patience_ns(k->fd) == 0);
 }
 
+/* The address is a family alone: enough for a connection that is under way, of which the kernel
+ * looks at no address, and too short to begin one. */
+int inside_come_about(int fd, int domain)
+{
+	const struct sockaddr family = {.sa_family = (sa_family_t)domain};
+	const struct call c = {.fd = fd, .address = &family, .size = sizeof(family.sa_family)};
+
+	return make_call(&c);
+}
+
 /* What a connection that was waited for has come to.  As above. */
 static int outcome(struct session *s, const struct waiting *one)
 {
@@ -314,8 +324,12 @@ static int outcome(struct session *s, const struct waiting *one)
 	int error = 0, r;
 
 	/* An outer one, which some other call began. */
-	if (one->to.size == 0)
-		return getsockopt(k->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno : -error;
+	if (one->to.size == 0) {
+		r = getsockopt(k->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 ? -errno : -error;
+		if (r == 0)
+			inside_come_about(k->fd, k->domain);
+		return r;
+	}
 	r = fd_status_flags(k->fd, O_NONBLOCK, 0);
 	if (r < 0)
 		return r;

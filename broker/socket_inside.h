@@ -35,6 +35,14 @@ struct socket_waits *inside_free(struct socket_waits *w);
 int inside_fd(const struct socket_waits *w);
 size_t inside_waiting(const struct socket_waits *w);
 
+/*
+ * Of a TCP socket whose connection somebody has begun, and that waits for its end no more: what
+ * connect(2) would say of it.  0: it has come about, which is said once; -EISCONN: it was said
+ * before; or -errno, the connection's.  It begins nothing, whatever becomes of the socket
+ * meanwhile.
+ */
+int inside_come_about(int fd, int domain);
+
 /* Connects without waiting, as a call that blocks would: one that came about at once is over, and
  * the next is EISCONN.  0; -EINPROGRESS; -EAGAIN: a full backlog; or as connect(2). */
 int inside_connect(struct session *s, const struct sock *k, const struct inside *to);

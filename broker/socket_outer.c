@@ -206,8 +206,12 @@ static int finish_tcp(struct session *s, struct dialled *d, const char **ret_why
 		return refuse_lie(s, d, ret_why);
 	if (r < 0)
 		return settle(s, d, r);
-	if (socket_tcp_state(d->q.fd) != STATE_SYN_SENT)
+	if (socket_tcp_state(d->q.fd) != STATE_SYN_SENT) {
+		/* Of one that was not to be waited for the dialer has not asked what came of it. */
+		if (d->released)
+			inside_come_about(d->q.fd, d->waiter.sock.domain);
 		return put_in_place(s, d, 0);
+	}
 	return put_in_place(s, d, d->released ? interrupted(s, d) : -EINPROGRESS);
 }
 

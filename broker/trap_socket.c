@@ -255,8 +255,11 @@ static int connect_own(struct session *s, struct trap *t, int *path_fd)
 
 /* ---- connect: the internet ------------------------------------------------------------------- */
 
+#define COME_ABOUT 1
+
 /* An outer socket has been connected once, or bound, by the dialer.  0: it may have another one in
- * its place. */
+ * its place.  COME_ABOUT: the connection that was begun, which this call is told: one that a signal
+ * had ended, and that is made again just when that is so. */
 static int check_state(struct session *s, struct trap *t)
 {
 	int state = socket_tcp_state(t->sock.fd);
@@ -273,7 +276,7 @@ static int check_state(struct session *s, struct trap *t)
 			       : refuse(&t->q, EAGAIN, "too many connections wait already");
 	}
 	if (state != STATE_CLOSE)
-		return -EISCONN;
+		return inside_come_about(t->sock.fd, t->sock.domain) == 0 ? COME_ABOUT : -EISCONN;
 	/* How the last one failed is told once, as connect(2) would. */
 	if (getsockopt(t->sock.fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error)
 		return -error;
@@ -285,6 +288,10 @@ static int connect_tcp(struct session *s, struct trap *t)
 	struct request *q = &t->q;
 	int r = t->sock.inner ? 0 : check_state(s, t);
 
+	if (r == COME_ABOUT) {
+		q->own = true;
+		return 0;
+	}
 	if (r != 0)
 		return r;
 	if (dial_decide(s, q) == VERDICT_ALLOW)

@@ -317,6 +317,7 @@ static void a_storm(void)
 	X(connect_eintr, 2) \
 	X(connect_again_after_eintr, 2) \
 	X(connect_restarted, 2) \
+	X(connect_restarted_when_it_is, 2) \
 	X(connect_inside, 0) \
 	X(path_eintr, 3) \
 	X(path_restarted, -1) \

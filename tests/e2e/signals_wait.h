@@ -210,7 +210,8 @@ static void connect_eintr(void)
 	say("peer", getpeername(s, (struct sockaddr *)&peer, &size));
 	say_number("that one", peer.sin_port == htons(hole_port));
 	r = connect_to(s, hole_port);
-	say_number("it is connected", r == 0 || errno == EISCONN);
+	say("it is connected", r);
+	say("and was before", connect_to(s, hole_port));
 	say("written", write(s, "x", 1));
 }
 
@@ -236,6 +237,27 @@ static void connect_restarted(void)
 	say_ticks(3);
 	say("connect when it is", connect_to(s, hole_port));
 	say("written", write(s, "x", 1));
+}
+
+static int restarted_fd;
+
+/* The call is made again when the connection has come about, which nobody was told yet. */
+static void open_gate_and_wait(void)
+{
+	struct pollfd p = {restarted_fd, POLLOUT, 0};
+
+	open_gate();
+	say_number("come about", poll(&p, 1, WAIT_MS));
+}
+
+static void connect_restarted_when_it_is(void)
+{
+	restarted_fd = tcp();
+	begin_ticks(open_gate_and_wait);
+	say("connect", connect_to(restarted_fd, hole_port));
+	say_ticks(3);
+	say("once more", connect_to(restarted_fd, hole_port));
+	say("written", write(restarted_fd, "x", 1));
 }
 
 /* What answered EINTR may yet fail. */

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sock.c - addresses from their bytes to a peer and to text, and back.
+ * sock.c - addresses from their bytes to a peer and to text, and back; and what came of a
+ * connection.
  */
 #include "broker/sock.h"
+#include "broker/socket_inside.h"
+#include "broker/socket_outer.h"
+#include "common/fd.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -15,7 +19,9 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 
 static const struct sock tcp4 = {
@@ -178,6 +184,35 @@ static void text_that_is_no_peer_is_refused(void **state)
 	assert_int_equal(peer.kind, PEER_PATH);
 }
 
+/* Another thread of the worker's can do to a socket what it likes, between two looks at it. */
+static void to_ask_what_came_of_a_connection_begins_none(void **state)
+{
+	static const int domains[] = {AF_INET, AF_INET6};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct sockaddr_in6 in = {.sin6_family = (sa_family_t)domains[i]};
+		socklen_t size = domains[i] == AF_INET ? sizeof(struct sockaddr_in) : sizeof(in);
+		autofd listener = socket(domains[i], SOCK_STREAM | SOCK_CLOEXEC, 0);
+		autofd fd = socket(domains[i], SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+		assert_int_equal(inside_come_about(fd, domains[i]), -EINVAL);
+		assert_int_equal(socket_tcp_state(fd), STATE_CLOSE);
+		assert_int_equal(bind(listener, (void *)&in, size), 0);
+		assert_int_equal(listen(listener, 1), 0);
+		assert_int_equal(getsockname(listener, (void *)&in, &size), 0);
+		assert_int_equal(inside_come_about(listener, domains[i]), -EISCONN);
+		/* One that was begun is told once. */
+		assert_true(connect(fd, (void *)&in, size) == 0 || errno == EINPROGRESS);
+		poll(&(struct pollfd){fd, POLLOUT, 0}, 1, -1);
+		assert_int_equal(inside_come_about(fd, domains[i]), 0);
+		assert_int_equal(inside_come_about(fd, domains[i]), -EISCONN);
+		/* One that listens no more is where it began. */
+		assert_int_equal(shutdown(listener, SHUT_RDWR), 0);
+		assert_int_equal(inside_come_about(listener, domains[i]), -EINVAL);
+		assert_int_equal(socket_tcp_state(listener), STATE_CLOSE);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,6 +221,7 @@ int main(void)
 		cmocka_unit_test(a_path_ends_at_its_nul_or_at_the_addresses_end),
 		cmocka_unit_test(what_is_loopback_here_is_told_by_its_bytes),
 		cmocka_unit_test(text_that_is_no_peer_is_refused),
+		cmocka_unit_test(to_ask_what_came_of_a_connection_begins_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
