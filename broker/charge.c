@@ -58,8 +58,7 @@ bool charge_pay(struct session *s, uint64_t now_ns)
 	return true;
 }
 
-/* ---- what is held -----------------------------------------------------------------------------
- */
+/* ---- what is held ---------------------------------------------------------------------------- */
 
 /* Counts the entries of an open directory.  The count or -errno. */
 static long count_entries(int fd)

@@ -142,8 +142,7 @@ void denial_note(struct session *s, const struct request *q)
 		note_other(s, q, t == &q->target ? &q->target2 : &q->target);
 }
 
-/* ---- `as broker` -------------------------------------------------------------------------------
- */
+/* ---- `as broker` ----------------------------------------------------------------------------- */
 
 static void note_closed(struct session *s, const struct request *q, const struct target *t,
 	const char *path, size_t size, bool *also)

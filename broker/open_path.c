@@ -247,8 +247,7 @@ static int open_existing(struct session *s, struct request *q)
 	return r < 0 ? r : open_reached(s, q);
 }
 
-/* ---- names on the way --------------------------------------------------------------------------
- */
+/* ---- names on the way ------------------------------------------------------------------------ */
 
 int open_between(struct session *s, struct request *q)
 {

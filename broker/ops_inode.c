@@ -203,8 +203,7 @@ int handle_utimes(struct session *s, struct request *q, uint8_t *data)
 	return change_end(s, q, utimensat(t->fd, "", q->times, AT_EMPTY_PATH), t);
 }
 
-/* ---- what the trap door alone brings -----------------------------------------------------------
- */
+/* ---- what the trap door alone brings --------------------------------------------------------- */
 
 /*
  * As whom the worker is, the kernel decides.  `as broker` has more authority than any worker should

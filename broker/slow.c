@@ -113,8 +113,7 @@ bool slow_may_be(const struct session *s, const struct request *q)
 	return lies_there(s, &q->target) || lies_there(s, &q->target2);
 }
 
-/* ---- the broker --------------------------------------------------------------------------------
- */
+/* ---- the broker ------------------------------------------------------------------------------ */
 
 /* What of a request stays here: no descriptor, and nothing that points into the child's. */
 static void adopt(struct request *to, const struct request *q, const struct target *first)

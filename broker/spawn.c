@@ -482,8 +482,7 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
 	return r;
 }
 
-/* ---- a child of the caged broker --------------------------------------------------------------
- */
+/* ---- a child of the caged broker ------------------------------------------------------------- */
 
 pid_t spawn_copying_files(void)
 {
@@ -521,8 +520,7 @@ bool spawn_reap_ended(pid_t pid)
 	return waitpid(pid, &status, WNOHANG) != 0;
 }
 
-/* ---- the end -----------------------------------------------------------------------------------
- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static int shell_status(int status)
 {

@@ -69,8 +69,7 @@ int tracee_string(pid_t tid, uint64_t address, char *buf, size_t size)
 	return -ENAMETOOLONG;
 }
 
-/* ---- links of /proc ----------------------------------------------------------------------------
- */
+/* ---- links of /proc -------------------------------------------------------------------------- */
 
 int tracee_links_new(struct tracee_links **ret)
 {

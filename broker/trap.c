@@ -81,8 +81,7 @@ void trap_deinit(struct session *s)
 	s->links = tracee_links_free(s->links);
 }
 
-/* ---- opening -----------------------------------------------------------------------------------
- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* The pipeline from its beginning: what was looked at before does not count. */
 static int open_by_policy(struct session *s, struct request *q)
@@ -155,8 +154,7 @@ static int serve_open(struct session *s, struct trap *t)
 	return open_held(s, t, open_by_path(s, t));
 }
 
-/* ---- running -----------------------------------------------------------------------------------
- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 /* In the book, as a grant that hands nothing over; then the kernel runs what Landlock lets run. */
 static int exec_by_policy(struct session *s, struct request *q)
@@ -192,8 +190,7 @@ static int serve_exec(struct session *s, struct trap *t)
 	return q->own ? GO_ON : exec_by_policy(s, q);
 }
 
-/* ---- watching
- * ------------------------------------------------------------------------------------ */
+/* ---- watching -------------------------------------------------------------------------------- */
 
 static bool is_inotify(const struct session *s, int fd)
 {
@@ -238,8 +235,7 @@ static int serve_watch(struct session *s, struct trap *t)
 	return change_end(s, q, t->value, target);
 }
 
-/* ---- the dispatch ------------------------------------------------------------------------------
- */
+/* ---- the dispatch ---------------------------------------------------------------------------- */
 
 static int serve_umask(struct session *s, struct trap *t)
 {
@@ -297,8 +293,7 @@ static int serve(struct session *s, struct trap *t)
 	}
 }
 
-/* ---- the answer
- * ---------------------------------------------------------------------------------- */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 /* The record stands; the descriptor did not arrive. */
 static int undelivered(struct session *s, struct request *q, int error, const char *reason)

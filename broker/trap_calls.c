@@ -440,8 +440,7 @@ int take_sched_setaffinity(const struct session *s, struct trap *t)
 	return 0;
 }
 
-/* ---- what arm64 never had ----------------------------------------------------------------------
- */
+/* ---- what arm64 never had -------------------------------------------------------------------- */
 
 #ifdef __x86_64__
 int take_open(const struct session *s, struct trap *t)

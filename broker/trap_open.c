@@ -20,8 +20,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* ---- what was handed in ------------------------------------------------------------------------
- */
+/* ---- what was handed in ---------------------------------------------------------------------- */
 
 /* A copy of the caller's own descriptor, if that may do what it asks for. */
 static int copy_held(struct session *s, struct trap *t)

@@ -20,8 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what /proc and /dev name of the caller's -------------------------------------------------
- */
+/* ---- what /proc and /dev name of the caller's ------------------------------------------------ */
 
 /* What follows `prefix` in `path`, if that is what it begins with; the rest is "" or "/...". */
 static const char *after(const char *path, const char *prefix)

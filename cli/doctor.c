@@ -42,8 +42,7 @@ static const struct {
 };
 #define N_ACCEPTABLE (sizeof(acceptable) / sizeof(*acceptable))
 
-/* ---- a real start, in a child ------------------------------------------------------------------
- */
+/* ---- a real start, in a child ---------------------------------------------------------------- */
 
 /* Lets every call of true's go on, which is no stranger's program, until it has ended. */
 static int wait_for_true(struct cell *cell)
@@ -123,8 +122,7 @@ static int try_root(enum cell_root root, unsigned accept, struct failure *f)
 	return n == (long)sizeof(*f) ? f->error : -ECHILD;
 }
 
-/* ---- the answer --------------------------------------------------------------------------------
- */
+/* ---- the answer ------------------------------------------------------------------------------ */
 
 struct answer {
 	int status;

@@ -211,8 +211,7 @@ static int exchange(struct call *c, const char *method, json_t *params, json_t *
 	return *ret ? 0 : -EBADMSG;
 }
 
-/* ---- what becomes of an answer ----------------------------------------------------------------
- */
+/* ---- what becomes of an answer --------------------------------------------------------------- */
 
 static int copy(int from, int to)
 {
@@ -333,8 +332,7 @@ static int call_once(struct call *c, const char *method, const char *text)
 	return status;
 }
 
-/* ---- --lines ----------------------------------------------------------------------------------
- */
+/* ---- --lines --------------------------------------------------------------------------------- */
 
 /* One line of the input: its answer as one line, a descriptor that came is closed. */
 static int call_line(struct call *c, char *line)

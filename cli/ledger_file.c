@@ -29,8 +29,7 @@ void ledger_file_close(struct ledger_file *l)
 	fd_close(&l->dir_fd);
 }
 
-/* ---- keeping the newest -----------------------------------------------------------------------
- */
+/* ---- keeping the newest ---------------------------------------------------------------------- */
 
 #define SCAN_MAX 4096 /* files looked at in one go; what is beyond waits for the next start */
 
@@ -133,8 +132,7 @@ static void prune(int dir_fd)
 	free(files);
 }
 
-/* ---- opening ----------------------------------------------------------------------------------
- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 int ledger_file_new(const char *below, const char *tag, struct ledger_file *ret, struct failure *f)
 {
@@ -274,8 +272,7 @@ int ledger_file_named(const char *where, struct ledger_file *ret, struct failure
 	return 0;
 }
 
-/* ---- the policy's text ------------------------------------------------------------------------
- */
+/* ---- the policy's text ----------------------------------------------------------------------- */
 
 static void hash_text(const char *text, size_t size, char ret_hash[POLICY_HASH_SIZE])
 {

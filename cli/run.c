@@ -150,8 +150,7 @@ static int take_options(struct run *run, struct options *o)
 	return -EINVAL;
 }
 
-/* ---- what has to stand before the broker starts -----------------------------------------------
- */
+/* ---- what has to stand before the broker starts ---------------------------------------------- */
 
 static int find_cwd(struct run *run, struct failure *f)
 {
@@ -275,8 +274,7 @@ static int prepare(struct run *run, struct failure *f)
 	return r;
 }
 
-/* ---- the session ------------------------------------------------------------------------------
- */
+/* ---- the session ----------------------------------------------------------------------------- */
 
 static void started(void *ctx, pid_t pid)
 {

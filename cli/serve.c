@@ -94,8 +94,7 @@ struct serve {
 	int pushed;         /* 1: SIGTERM was sent, 2: SIGKILL */
 };
 
-/* ---- slots ------------------------------------------------------------------------------------
- */
+/* ---- slots ----------------------------------------------------------------------------------- */
 
 static void start_due(struct serve *s)
 {
@@ -197,8 +196,7 @@ static void push_on(struct serve *s)
 	}
 }
 
-/* ---- clients ----------------------------------------------------------------------------------
- */
+/* ---- clients --------------------------------------------------------------------------------- */
 
 /* Gives the client to the next slot that has room.  True: it is gone from here. */
 static bool hand_over(struct serve *s, int *fd, const struct msg_client *who)
@@ -291,8 +289,7 @@ static void open_door(struct serve *s)
 	status_started(s->status_fd, getpid());
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------
- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static void sooner(int *wait_ms, long due_ms, long now)
 {
@@ -407,8 +404,7 @@ static void loop(struct serve *s)
 	}
 }
 
-/* ---- the start --------------------------------------------------------------------------------
- */
+/* ---- the start ------------------------------------------------------------------------------- */
 
 static int take_option(struct serve *s, const struct options *o, size_t i, const char *value)
 {

@@ -29,8 +29,7 @@
 
 #define TOLD_A_SECOND 16 /* of those who are sent away */
 
-/* ---- the start --------------------------------------------------------------------------------
- */
+/* ---- the start ------------------------------------------------------------------------------- */
 
 static bool names_group(const struct policy *p, gid_t gid)
 {
@@ -151,8 +150,7 @@ bool door_has_others(const struct serve_door *d)
 	return policy_client_count(d->policy) > 0;
 }
 
-/* ---- the decision -----------------------------------------------------------------------------
- */
+/* ---- the decision ---------------------------------------------------------------------------- */
 
 static uint32_t overflow_id(const char *path)
 {
@@ -221,8 +219,7 @@ static bool decide(struct serve_door *d, int fd, const struct msg_client *who,
 	return *ret_by != NULL;
 }
 
-/* ---- the book ---------------------------------------------------------------------------------
- */
+/* ---- the book -------------------------------------------------------------------------------- */
 
 /* 0, also where the door has no ledger.  -errno: said, once. */
 static int write_down(struct serve_door *d, const struct record *r)

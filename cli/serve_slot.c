@@ -32,8 +32,7 @@ long slot_clock_ms(void)
 	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* ---- the slot's process -----------------------------------------------------------------------
- */
+/* ---- the slot's process ---------------------------------------------------------------------- */
 
 static void tell_ready(void *ctx, pid_t pid)
 {
@@ -105,8 +104,7 @@ static _Noreturn void slot_main(const struct slot_plan *plan, unsigned number)
 	_exit(result.status);
 }
 
-/* ---- the supervisor's side --------------------------------------------------------------------
- */
+/* ---- the supervisor's side ------------------------------------------------------------------- */
 
 void slot_init(struct slot *s, unsigned number)
 {

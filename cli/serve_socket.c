@@ -22,8 +22,7 @@
 
 #define BACKLOG 256
 
-/* ---- the directory ----------------------------------------------------------------------------
- */
+/* ---- the directory --------------------------------------------------------------------------- */
 
 /* Whoever can write a directory on the way can put another socket in our place. */
 static int check_parent(int fd, const char *path, struct failure *f)
@@ -115,8 +114,7 @@ static int open_directory(const char *path, int *ret_fd, struct failure *f)
 	return 0;
 }
 
-/* ---- one instance -----------------------------------------------------------------------------
- */
+/* ---- one instance ---------------------------------------------------------------------------- */
 
 /* Who holds the lock, as it says itself. */
 static int read_pid(int fd)
@@ -189,8 +187,7 @@ int serve_socket_claim(const char *name, struct serve_socket *ret, struct failur
 	return 0;
 }
 
-/* ---- listening --------------------------------------------------------------------------------
- */
+/* ---- listening ------------------------------------------------------------------------------- */
 
 /* Only under the lock: what stands there then belongs to nobody who lives. */
 static int remove_stale(const struct serve_socket *s, struct failure *f)
@@ -255,8 +252,7 @@ void serve_socket_close(struct serve_socket *s)
 	fd_close(&s->dir_fd);
 }
 
-/* ---- clients ----------------------------------------------------------------------------------
- */
+/* ---- clients --------------------------------------------------------------------------------- */
 
 /* Out of descriptors: one is kept for this, so that a client is sent away and does not wait, and
  * the listener does not stay readable for ever. */

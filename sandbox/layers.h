@@ -43,14 +43,12 @@ int rules_worker(const struct rules *rules, int path_fd, bool is_dir, unsigned u
 int rules_names(const struct rules *rules, int root_fd);
 int rules_tree(const struct rules *rules, int path_fd, const struct cell_tree *tree, bool constant);
 
-/* ---- view_runtime.c: also what `root host` grants -----------------------------------------------
- */
+/* ---- view_runtime.c: also what `root host` grants -------------------------------------------- */
 
 /* Opens every entry of the runtime, /dev and /proc on the host and makes the rules for them. */
 int host_rules(const struct cell_spec *spec, const struct rules *rules, struct failure *f);
 
-/* ---- view.c, view_runtime.c, view_tree.c ------------------------------------------------------
- */
+/* ---- view.c, view_runtime.c, view_tree.c ----------------------------------------------------- */
 
 struct view {
 	const struct cell_spec *spec;

@@ -94,8 +94,7 @@ int cell_explain_userns(int r, struct failure *f)
 		before, *before ? "; " : "", why);
 }
 
-/* ---- maps --------------------------------------------------------------------------------------
- */
+/* ---- maps ------------------------------------------------------------------------------------ */
 
 static int write_at(int dir_fd, const char *name, const char *text)
 {
@@ -153,8 +152,7 @@ int cell_adopt(const struct cell_spec *spec, const struct cell_prep *prep, pid_t
 	return r;
 }
 
-/* ---- inside
- * -------------------------------------------------------------------------------------- */
+/* ---- inside ---------------------------------------------------------------------------------- */
 
 int user_take(const struct cell_spec *spec, struct failure *f)
 {

@@ -426,8 +426,7 @@ int view_dev(struct view *v, struct failure *f)
 	return r < 0 ? fail(f, r, "the cell's /dev: cannot make it: %m") : 0;
 }
 
-/* ---- root host: the same, in place -------------------------------------------------------------
- */
+/* ---- root host: the same, in place ----------------------------------------------------------- */
 
 static int host_rule(const struct rules *rules, const char *path, unsigned use)
 {

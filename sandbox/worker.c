@@ -149,8 +149,7 @@ static int close_others(
 	return r < 0 ? fail(f, -errno, "the worker's descriptors: cannot close the others: %m") : 0;
 }
 
-/* ---- directory, environment --------------------------------------------------------------------
- */
+/* ---- directory, environment ------------------------------------------------------------------ */
 
 /* The start directory where the view has it, else HOME. */
 static void enter_directory(const struct cell_spec *spec)
@@ -199,8 +198,7 @@ static char **environment(const struct cell_spec *spec)
 	return envp;
 }
 
-/* ---- exec --------------------------------------------------------------------------------------
- */
+/* ---- exec ------------------------------------------------------------------------------------ */
 
 static int explain_exec(struct worker_report *report, const char *path, int error)
 {

@@ -63,8 +63,7 @@ static struct peer {
 static int maker_fd = -1; /* borrowed */
 static uint8_t datagram[DATAGRAM];
 
-/* ---- the kernel's side ------------------------------------------------------------------------
- */
+/* ---- the kernel's side ----------------------------------------------------------------------- */
 
 static bool is_link_local(const struct dial_address *a)
 {
@@ -183,8 +182,7 @@ static void refused(struct peer *p)
 		bound_end(b);
 }
 
-/* ---- from the server to a peer ----------------------------------------------------------------
- */
+/* ---- from the server to a peer --------------------------------------------------------------- */
 
 static void answer(struct peer *p, size_t size)
 {
@@ -238,8 +236,7 @@ static void on_inner(struct watch *w, uint32_t events)
 	}
 }
 
-/* ---- from a peer to the server ----------------------------------------------------------------
- */
+/* ---- from a peer to the server --------------------------------------------------------------- */
 
 static struct peer *find(const struct bound *b, const struct dial_address *address, uint32_t scope)
 {

@@ -58,8 +58,7 @@ void channel_gone(uint32_t standin);
 /* Ends the process with a sentence. */
 void give_up(const char *why, int r) __attribute__((noreturn));
 
-/* ---- dialer.c: the one that makes sockets ------------------------------------------------------
- */
+/* ---- dialer.c: the one that makes sockets ---------------------------------------------------- */
 
 void dialer_begin(const struct dial_message *m, int *fds, size_t n_fds);
 void dialer_cancel(uint32_t id);
@@ -115,8 +114,7 @@ void relay_cancel(uint32_t id);
 uint64_t relay_due(void);
 void relay_tick(uint64_t now_ns);
 
-/* ---- spares.c ---------------------------------------------------------------------------------
- */
+/* ---- spares.c -------------------------------------------------------------------------------- */
 
 /* Two sockets of the cell's network, which it owns from here on; more are closed. */
 void spares_start(const int *fds, size_t n);
@@ -130,8 +128,7 @@ int udp_start(const int *socks, size_t n);
 uint64_t udp_due(void);
 void udp_tick(uint64_t now_ns);
 
-/* ---- bound.c: UDP servers of the cell's -------------------------------------------------------
- */
+/* ---- bound.c: UDP servers of the cell's ------------------------------------------------------ */
 
 /* Where new UDP sockets of the cell's network come from: maker.c's channel, borrowed. */
 void bound_start(int maker_fd);
@@ -142,8 +139,7 @@ void bound_cancel(uint32_t id);
 uint64_t bound_due(void);
 void bound_tick(uint64_t now_ns);
 
-/* ---- maker.c: another process, in the cell's network -------------------------------------------
- */
+/* ---- maker.c: another process, in the cell's network ----------------------------------------- */
 
 /* Makes UDP sockets there, one after another, for who reads at the other end. */
 void maker_run(int sock) __attribute__((noreturn));

@@ -48,8 +48,7 @@ struct graph {
 	int arranged[NODES_MAX]; /* arrange() of each, -1: not yet */
 };
 
-/* ---- the graph --------------------------------------------------------------------------------
- */
+/* ---- the graph ------------------------------------------------------------------------------- */
 
 static int intern(struct graph *g, const struct node *node)
 {
@@ -139,8 +138,7 @@ static int read_at(struct graph *g, size_t pc, uint32_t offset, uint32_t mask)
 	return -EINVAL;
 }
 
-/* ---- ranges of values --------------------------------------------------------------------------
- */
+/* ---- ranges of values ------------------------------------------------------------------------ */
 
 /* What questions about the same bits, one after the other, come to. */
 struct ranges {
@@ -325,8 +323,7 @@ static int arrange(struct graph *g, int node)
 	return n;
 }
 
-/* ---- written down, from the end to the beginning ----------------------------------------------
- */
+/* ---- written down, from the end to the beginning --------------------------------------------- */
 
 struct out {
 	const struct graph *g;

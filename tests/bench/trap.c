@@ -25,8 +25,7 @@
 
 static size_t rounds;
 
-/* ---- the minimal supervisor: `trap minimal PROGRAM ARG ...` ------------------------------------
- */
+/* ---- the minimal supervisor: `trap minimal PROGRAM ARG ...` ---------------------------------- */
 
 static int filter_openat(void)
 {
@@ -141,8 +140,7 @@ static int minimal(char **argv)
 	return 0;
 }
 
-/* ---- the measure -------------------------------------------------------------------------------
- */
+/* ---- the measure ----------------------------------------------------------------------------- */
 
 static struct worker start_under(const char *const *before, char *program)
 {

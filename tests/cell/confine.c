@@ -28,8 +28,7 @@ static int result(long r)
 	return r < 0 ? errno : 0;
 }
 
-/* ---- attempts: errno, or 0 where it worked ------------------------------------------------------
- */
+/* ---- attempts: errno, or 0 where it worked --------------------------------------------------- */
 
 static int a_read(const char *path)
 {
@@ -211,8 +210,7 @@ static int attempt_all(char **argv)
 	return 0;
 }
 
-/* ---- the comparison ---------------------------------------------------------------------------
- */
+/* ---- the comparison -------------------------------------------------------------------------- */
 
 static int line_of(const char *out, const char *name)
 {
@@ -313,8 +311,7 @@ static void outside_each_attempt_works(void **state)
 	assert_int_equal(bad, 0);
 }
 
-/* ---- the mounts
- * ---------------------------------------------------------------------------------- */
+/* ---- the mounts ------------------------------------------------------------------------------ */
 
 /* Every mount point of the cell with its options. */
 static void every_mount_is_read_only_but_the_workers_own(void **state)

@@ -37,8 +37,7 @@ static int load(enum kind kind)
 	return cell_load_filter(&filter, &f);
 }
 
-/* ---- every number -------------------------------------------------------------------------------
- */
+/* ---- every number ---------------------------------------------------------------------------- */
 
 struct shared {
 	int listener;
@@ -148,8 +147,7 @@ static void every_number_answers_as_the_golden_file_says(void **state)
 	golden_compare(seccomp_arch_native(), verdicts);
 }
 
-/* ---- rows with conditions: each attempt works without the filter --------------------------------
- */
+/* ---- rows with conditions: each attempt works without the filter ----------------------------- */
 
 static int in_child(bool filtered, enum kind kind, int (*attempt)(void))
 {
@@ -448,8 +446,7 @@ static void each_attempt_works_without_the_filter_and_not_with_it(void **state)
 	assert_int_equal(bad, 0);
 }
 
-/* ---- the relay's table -------------------------------------------------------------------------
- */
+/* ---- the relay's table ----------------------------------------------------------------------- */
 
 static int relay_pipe[2]; /* its ends stand as 0 and 1, as the terminals do */
 

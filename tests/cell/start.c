@@ -33,8 +33,7 @@ static void use_root(struct cell_run *run, enum cell_root root)
 		run->spec.accept |= CELL_LAYER_UID;
 }
 
-/* ---- the start ---------------------------------------------------------------------------------
- */
+/* ---- the start ------------------------------------------------------------------------------- */
 
 static void exit_status_of_the_program_comes_back(void **state)
 {
@@ -200,8 +199,7 @@ static void a_directory_given_by_number_stops_the_start(void **state)
 	close(null);
 }
 
-/* ---- what cannot be executed -------------------------------------------------------------------
- */
+/* ---- what cannot be executed ----------------------------------------------------------------- */
 
 static void a_program_that_is_nowhere_is_127(void **state)
 {
@@ -286,8 +284,7 @@ static void a_program_without_permission_is_126(void **state)
 	has(&run, "cannot execute /etc/passwd");
 }
 
-/* ---- failures
- * ------------------------------------------------------------------------------------ */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 static void a_missing_tree_stops_the_start_by_name(void **state)
 {
@@ -330,8 +327,7 @@ static void a_host_cell_with_one_uid_stops_unless_accepted(void **state)
 	assert_int_equal(run.status, 0);
 }
 
-/* ---- the end
- * --------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 /* Whatever holds the output pipe lives: end-of-file is the end of the whole cell. */
 #define LEAVE_BEHIND \
@@ -396,8 +392,7 @@ static void ending_a_cell_leaves_no_child(void **state)
 	}
 }
 
-/* ---- the broker's cage -------------------------------------------------------------------------
- */
+/* ---- the broker's cage ----------------------------------------------------------------------- */
 
 static int try_to_open_outside(const struct cell *cell, void *ctx)
 {

@@ -34,8 +34,7 @@ static const char *const way_names[] = {"native", "ask", "trap"};
 static char top[PATH_MAX], above[PATH_MAX + 8], root[PATH_MAX + 16], policy[PATH_MAX + 16],
 	ledger[PATH_MAX + 16];
 
-/* ---- the worker --------------------------------------------------------------------------------
- */
+/* ---- the worker ------------------------------------------------------------------------------ */
 
 /* What a run is to do; as words it is the worker's arguments. */
 struct job {
@@ -105,8 +104,7 @@ static int worker_main(char **argv)
 	return work(&job, argv[2]);
 }
 
-/* ---- running it --------------------------------------------------------------------------------
- */
+/* ---- running it ------------------------------------------------------------------------------ */
 
 static uint64_t number(const char *name, uint64_t otherwise)
 {
@@ -270,8 +268,7 @@ static char *answers(const struct job *job)
 	return text;
 }
 
-/* ---- comparing ---------------------------------------------------------------------------------
- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 static size_t line_size(const char *line)
 {
@@ -358,8 +355,7 @@ static void trap_door_answers_as_the_kernel_does(void **state)
 	door_against_native(TRAP);
 }
 
-/* ---- under a policy that refuses ---------------------------------------------------------------
- */
+/* ---- under a policy that refuses ------------------------------------------------------------- */
 
 static void put_rule(FILE *out, const char *verdict, const char *dir, const char *rest)
 {
@@ -491,8 +487,7 @@ static void both_doors_give_the_same_verdicts_and_records(void **state)
 		fail_msg("%u lines differ", bad);
 }
 
-/* ---- counting ----------------------------------------------------------------------------------
- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 /* The number behind `name` in a line; 0: it has none. */
 static uint64_t field(const char *line, const char *name)
@@ -572,8 +567,7 @@ static void the_ledger_has_each_grant_of_the_trap_door(void **state)
 	grants_are_counted(TRAP);
 }
 
-/* ---- the tests ---------------------------------------------------------------------------------
- */
+/* ---- the tests ------------------------------------------------------------------------------- */
 
 static int make_top(void **state)
 {

@@ -66,8 +66,7 @@ static inline void put_errno(struct run *run)
 	fprintf(run->out, "%s", strerrorname_np(errno));
 }
 
-/* ---- where the doors are meant to differ from the kernel ---------------------------------------
- */
+/* ---- where the doors are meant to differ from the kernel ------------------------------------- */
 
 /*
  * What warder refuses and the kernel does not, each with its reason.  The plain run is told of it,
@@ -265,8 +264,7 @@ static inline bool differs(struct run *run, struct request *q)
 	return false;
 }
 
-/* ---- opens -------------------------------------------------------------------------------------
- */
+/* ---- opens ----------------------------------------------------------------------------------- */
 
 static inline bool may_create(int flags)
 {
@@ -362,8 +360,7 @@ static inline void run_open(struct run *run, struct request *q, int at, const ch
 	close(fd);
 }
 
-/* ---- the others --------------------------------------------------------------------------------
- */
+/* ---- the others ------------------------------------------------------------------------------ */
 
 static inline void put_stat(struct run *run, const struct stat *st)
 {

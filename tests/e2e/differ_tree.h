@@ -162,8 +162,7 @@ static inline void tree_make(const char *root, uid_t uid, bool fifos)
 	}
 }
 
-/* ---- what is left of it ------------------------------------------------------------------------
- */
+/* ---- what is left of it ---------------------------------------------------------------------- */
 
 /* FNV-1a: short, and nobody means harm here. */
 static inline uint32_t hash_more(uint32_t h, const void *data, size_t size)

@@ -20,8 +20,7 @@
 
 extern char **environ;
 
-/* ---- what a scenario says ----------------------------------------------------------------------
- */
+/* ---- what a scenario says -------------------------------------------------------------------- */
 
 /* A result: 0 and above is good, else the name of errno. */
 static void say(const char *what, long r)
@@ -76,8 +75,7 @@ static void wait_for(const char *what, pid_t pid)
 		say_number(what, status);
 }
 
-/* ---- the scenarios; the working directory is the one that is granted ----------------------------
- */
+/* ---- the scenarios; the working directory is the one that is granted ------------------------- */
 
 static void relative_paths(void)
 {
@@ -501,8 +499,7 @@ static int worker_main(char **argv)
 	errx(2, "no scenario %s", argv[2]);
 }
 
-/* ---- the tester --------------------------------------------------------------------------------
- */
+/* ---- the tester ------------------------------------------------------------------------------ */
 
 static char top[PATH_MAX - 64], tree[PATH_MAX];
 

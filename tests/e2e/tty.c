@@ -49,8 +49,7 @@ static bool background; /* started there, by a shell that edits lines, until SIG
 static char *rule;      /* one more than the default's; without a summary */
 static char warder[4096];
 
-/* ---- the shell --------------------------------------------------------------------------------
- */
+/* ---- the shell ------------------------------------------------------------------------------- */
 
 static void report(int fd, char what, unsigned char value)
 {
@@ -180,8 +179,7 @@ static int stop_all(void **state)
 	return 0;
 }
 
-/* ---- the user ---------------------------------------------------------------------------------
- */
+/* ---- the user -------------------------------------------------------------------------------- */
 
 static long now_ms(void)
 {
@@ -261,8 +259,7 @@ static void expect_restored(void)
 	assert_int_equal(t.c_oflag, user.before.c_oflag);
 }
 
-/* ---- tests ------------------------------------------------------------------------------------
- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void worker_has_a_terminal_of_the_same_size(void **state)
 {

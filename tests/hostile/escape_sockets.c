@@ -25,8 +25,7 @@ static const char *env(const char *name)
 	return v ? v : "";
 }
 
-/* ---- what kinds there are ---------------------------------------------------------------------
- */
+/* ---- what kinds there are -------------------------------------------------------------------- */
 
 static int socket_of(int domain, int type, int protocol)
 {

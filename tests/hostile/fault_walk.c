@@ -170,8 +170,7 @@ static int take_steps(void)
 	return 0;
 }
 
-/* ---- the tester: one run -----------------------------------------------------------------------
- */
+/* ---- the tester: one run --------------------------------------------------------------------- */
 
 static struct outcome o = OUTCOME_INIT;
 
@@ -288,8 +287,7 @@ static int wrongs(const char *what)
 	return bad;
 }
 
-/* ---- the tester: the walk ----------------------------------------------------------------------
- */
+/* ---- the tester: the walk -------------------------------------------------------------------- */
 
 #define CALLS_MAX 128
 

@@ -16,8 +16,7 @@
 
 #define PAGE 4096
 
-/* ---- the worker's side -------------------------------------------------------------------------
- */
+/* ---- the worker's side ----------------------------------------------------------------------- */
 
 static char *edge; /* the end of mapped memory */
 
@@ -250,8 +249,7 @@ static int arguments(void)
 	return 0;
 }
 
-/* ---- the tester --------------------------------------------------------------------------------
- */
+/* ---- the tester ------------------------------------------------------------------------------ */
 
 /* Where the cell says otherwise than the kernel, and why. */
 static const struct {

@@ -289,8 +289,7 @@ static const struct attack attacks[] = {
 };
 #define N_ATTACKS (sizeof(attacks) / sizeof(attacks[0]))
 
-/* ---- the tester -------------------------------------------------------------------------------
- */
+/* ---- the tester ------------------------------------------------------------------------------ */
 
 static void no_descriptor_becomes_more_than_what_was_granted(void **state)
 {

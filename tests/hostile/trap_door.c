@@ -63,8 +63,7 @@ static int make_a_listener_for_all_threads(void)
 	return listener(SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH);
 }
 
-/* ---- calls that would not be noticed ------------------------------------------------------------
- */
+/* ---- calls that would not be noticed --------------------------------------------------------- */
 
 /* mkdir of the 32-bit table; the path lies below 4 GiB. */
 static int ia32_mkdir(void)
@@ -333,8 +332,7 @@ static const struct attack attacks[] = {
 };
 #define N_ATTACKS (sizeof(attacks) / sizeof(attacks[0]))
 
-/* ---- the tester -------------------------------------------------------------------------------
- */
+/* ---- the tester ------------------------------------------------------------------------------ */
 
 static int listen_in_data(void)
 {

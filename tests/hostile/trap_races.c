@@ -288,8 +288,7 @@ static int races(void)
 	return 0;
 }
 
-/* ---- the tester -------------------------------------------------------------------------------
- */
+/* ---- the tester ------------------------------------------------------------------------------ */
 
 static const char *const names[] = {"letter_of_a_path", "letter_of_a_path_created",
 	"own_place_or_data", "own_place_or_hidden", "link_to_data", "link_to_own_place",

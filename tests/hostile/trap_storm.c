@@ -14,8 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 
-/* ---- a full table of descriptors ---------------------------------------------------------------
- */
+/* ---- a full table of descriptors ------------------------------------------------------------- */
 
 static int emfile(void)
 {
@@ -46,8 +45,7 @@ static int emfile(void)
 	return 0;
 }
 
-/* ---- signals -----------------------------------------------------------------------------------
- */
+/* ---- signals --------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t signals;
 
@@ -118,8 +116,7 @@ static int storms(void)
 	return 0;
 }
 
-/* ---- tables and directories of threads ----------------------------------------------------------
- */
+/* ---- tables and directories of threads ------------------------------------------------------- */
 
 static char read_first(int fd)
 {
@@ -227,8 +224,7 @@ static int tables(void)
 	return 0;
 }
 
-/* ---- many at once
- * -------------------------------------------------------------------------------- */
+/* ---- many at once ---------------------------------------------------------------------------- */
 
 #define THREADS 200
 
@@ -302,8 +298,7 @@ static int killed(void)
 	return 0;
 }
 
-/* ---- the tester
- * ---------------------------------------------------------------------------------- */
+/* ---- the tester ------------------------------------------------------------------------------ */
 
 static const struct {
 	const char *option;

@@ -211,8 +211,7 @@ static void half_close_is_answered_before_the_end(void **state)
 	stop(&s);
 }
 
-/* ---- the channel of clients -------------------------------------------------------------------
- */
+/* ---- the channel of clients ------------------------------------------------------------------ */
 
 static void expect_protocol_end(struct server *s)
 {

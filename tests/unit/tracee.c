@@ -76,8 +76,7 @@ static void what_does_not_end_is_refused(void **state)
 	assert_int_equal(copy(NULL, buf, sizeof(buf)), -EFAULT);
 }
 
-/* ---- links that are held ---------------------------------------------------------------------
- */
+/* ---- links that are held --------------------------------------------------------------------- */
 
 static struct cell cell = CELL_INIT;
 static struct session session = {.cell = &cell};
