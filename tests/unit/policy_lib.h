@@ -55,6 +55,16 @@ static inline struct policy *text_new(const struct text_file *files)
 	return p;
 }
 
+/* A policy that nothing was looked up for yet: what is found is told it before it is compiled. */
+static inline struct policy *text_unfinished(const char *text)
+{
+	struct policy *p = text_new(NULL);
+
+	assert_int_equal(policy_add_text(p, "t.policy", NULL, text, strlen(text)), 0);
+	assert_int_equal(policy_finish(p), 0);
+	return p;
+}
+
 /* Everything up to policy_compile().  *ret_r is the result of the first step that failed. */
 static inline struct policy *text_policy(
 	const char *text, const struct text_file *files, int *ret_r)
