@@ -396,7 +396,7 @@ static int bound_new(const struct dial_message *m, struct bound **ret)
 		b++;
 	if (b == bound + BOUND_MAX)
 		return -ENOBUFS;
-	fd = dialer_udp_bound(m);
+	fd = sockets_udp_bound(m);
 	if (fd < 0)
 		return fd;
 	*b = (struct bound){.any = address_is_any(&m->addresses[0]), .only_six = is_only_six(m)};

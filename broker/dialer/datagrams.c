@@ -191,7 +191,7 @@ void datagrams_standin(const struct dial_message *m)
 	const int off = 0;
 	struct standin *s = find(0);
 	int fds[2] = {-1, -1};
-	int r = s ? dialer_pair(fds) : -EMFILE;
+	int r = s ? sockets_pair(fds) : -EMFILE;
 
 	if (r == 0) {
 		bool refuses =
@@ -217,7 +217,7 @@ void datagrams_standin(const struct dial_message *m)
 void datagrams_lead(const struct dial_message *m, int inode)
 {
 	struct standin *s = m->of ? find(m->of) : NULL;
-	autofd fd = s ? dialer_datagram(inode) : -EPIPE;
+	autofd fd = s ? sockets_datagram(inode) : -EPIPE;
 	int none = -1, r = fd < 0 ? fd : 0;
 
 	if (r == 0) {

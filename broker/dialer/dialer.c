@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dialer.c - the sockets of the outer network: every one is made here.
+ * dialer.c - what the broker has asked for: connections and servers of the outer network.
  *
  * Runs in: dialer.  Trusts: the broker, that the policy admits what it names.
  *
@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/time.h>
@@ -46,160 +45,6 @@ static struct job {
 	struct attempt attempts[DIAL_ADDRESSES_MAX];
 	struct dial_message m;
 } jobs[DIAL_WAITING_MAX];
-
-/* ---- sockets --------------------------------------------------------------------------------- */
-
-static bool is_refused(const struct dial_option *o)
-{
-	/* Would let others of the same user share the port. */
-	return o->level == SOL_SOCKET && o->option == SO_REUSEPORT;
-}
-
-/* What does not apply to this kind of socket is passed over. */
-static void apply_options(int fd, const struct dial_message *m)
-{
-	for (size_t i = 0; i < m->n_options; i++) {
-		const struct dial_option *o = &m->options[i];
-
-		if (!is_refused(o))
-			setsockopt(fd, o->level, o->option, o->value, o->size);
-	}
-}
-
-static int family_of(const struct dial_message *m, const struct dial_address *a)
-{
-	if (!address_is_v4(a))
-		return AF_INET6;
-	for (size_t i = 0; i < m->n_options; i++) {
-		if (m->options[i].level == IPPROTO_IPV6)
-			return AF_INET6;
-	}
-	return AF_INET;
-}
-
-/* A TCP socket with the message's options.  A descriptor or -errno. */
-static int tcp_socket(const struct dial_message *m, int family)
-{
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return -errno;
-	apply_options(fd, m);
-	return fd;
-}
-
-static int unix_socket(unsigned type)
-{
-	int fd;
-
-	if (type != SOCK_STREAM && type != SOCK_SEQPACKET)
-		return -ESOCKTNOSUPPORT;
-	fd = socket(AF_UNIX, (int)type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	return fd < 0 ? -errno : fd;
-}
-
-int dialer_udp(const struct dial_address *peer)
-{
-	const int family = address_is_v4(peer) ? AF_INET : AF_INET6;
-	const int dont_fragment = IP_PMTUDISC_DO; /* IPV6_PMTUDISC_DO is the same number */
-	struct sockaddr_storage to;
-	socklen_t size = address_put(peer, family, &to);
-	autofd fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return -errno;
-	if (family == AF_INET)
-		setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &dont_fragment, sizeof(dont_fragment));
-	else
-		setsockopt(
-			fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &dont_fragment, sizeof(dont_fragment));
-	if (connect(fd, (struct sockaddr *)&to, size) < 0)
-		return -errno;
-	return fd_take(&fd);
-}
-
-/* What only an IPv6 socket has fails on others, and the other way round. */
-static void set_int(int fd, int level, int option, int value)
-{
-	setsockopt(fd, level, option, &value, sizeof(value));
-}
-
-/* EACCES: a network's broadcast, which nobody is given; ip(7), SO_BROADCAST. */
-static int check_unicast(int family, const struct sockaddr_storage *at, socklen_t size)
-{
-	autofd fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -errno;
-	return connect(fd, (const struct sockaddr *)at, size) < 0 && errno == EACCES ? -EACCES : 0;
-}
-
-int dialer_udp_bound(const struct dial_message *m)
-{
-	const struct dial_address *a = &m->addresses[0];
-	int family = family_of(m, a);
-	struct sockaddr_storage at;
-	socklen_t size = address_put(a, family, &at);
-	autofd fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int r = fd < 0 ? -errno : address_is_group(a) ? -EADDRNOTAVAIL : 0;
-
-	if (r == 0 && address_is_v4(a) && !address_is_any(a))
-		r = check_unicast(family, &at, size);
-	if (r < 0)
-		return r;
-	apply_options(fd, m);
-	/* Of an IPv6 socket too, for what comes to it by IPv4: ip(7). */
-	set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO);
-	set_int(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
-	set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO);
-	set_int(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
-	set_int(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
-		family == AF_INET ? IP_PKTINFO : IPV6_RECVPKTINFO, 1);
-	if (bind(fd, (struct sockaddr *)&at, size) < 0)
-		return -errno;
-	return fd_take(&fd);
-}
-
-int dialer_udp_new(void)
-{
-	const int type = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
-	int fd = socket(AF_INET6, type, 0);
-
-	if (fd < 0)
-		fd = socket(AF_INET, type, 0);
-	if (fd >= 0)
-		set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-	return fd < 0 ? -errno : fd;
-}
-
-int dialer_pair(int ret[2])
-{
-	const int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
-
-	return socketpair(AF_UNIX, type, 0, ret) < 0 ? -errno : 0;
-}
-
-/* Of an inode that was resolved, whatever has its name by now.  The dialer's directory is
- * /proc/self/fd: from there it is one step. */
-static struct sockaddr_un inode_address(int inode)
-{
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-
-	snprintf(to.sun_path, sizeof(to.sun_path), "%d", inode);
-	return to;
-}
-
-int dialer_datagram(int inode)
-{
-	const struct sockaddr_un to = inode_address(inode);
-	autofd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0)
-		return -errno;
-	return fd_take(&fd);
-}
 
 /* ---- jobs ------------------------------------------------------------------------------------ */
 
@@ -353,10 +198,10 @@ static int attempt_start(struct job *job)
 	struct attempt *a = &job->attempts[job->started];
 	unsigned which = job->order[job->started++];
 	const struct dial_address *to = &job->m.addresses[which];
-	int family = family_of(&job->m, to);
+	int family = sockets_family(&job->m, to);
 	struct sockaddr_storage address;
 	socklen_t size = address_put(to, family, &address);
-	autofd fd = tcp_socket(&job->m, family);
+	autofd fd = sockets_tcp(&job->m, family);
 	int r;
 
 	a->w = (struct watch){.fd = -1, .on = on_attempt, .of = job};
@@ -403,10 +248,10 @@ static void attempts_go_on(struct job *job)
 /* One address, handed back while it connects. */
 static int tcp_at_once(const struct dial_message *m, int *ret_fd)
 {
-	int family = family_of(m, &m->addresses[0]);
+	int family = sockets_family(m, &m->addresses[0]);
 	struct sockaddr_storage address;
 	socklen_t size = address_put(&m->addresses[0], family, &address);
-	autofd fd = tcp_socket(m, family);
+	autofd fd = sockets_tcp(m, family);
 
 	if (fd < 0)
 		return fd;
@@ -418,10 +263,10 @@ static int tcp_at_once(const struct dial_message *m, int *ret_fd)
 
 static int tcp_bind(const struct dial_message *m, int *ret_fd)
 {
-	int family = family_of(m, &m->addresses[0]);
+	int family = sockets_family(m, &m->addresses[0]);
 	struct sockaddr_storage address;
 	socklen_t size = address_put(&m->addresses[0], family, &address);
-	autofd fd = tcp_socket(m, family);
+	autofd fd = sockets_tcp(m, family);
 
 	if (fd < 0)
 		return fd;
@@ -470,11 +315,11 @@ static int named_bind(const struct dial_message *m, int *ret_fd)
 {
 	struct sockaddr_un at;
 	socklen_t size = abstract_address(m, &at);
-	autofd fd = m->name_size > 0 ? unix_socket(m->type) : -EINVAL;
+	autofd fd = m->name_size > 0 ? sockets_unix(m->type) : -EINVAL;
 
 	if (fd < 0)
 		return fd;
-	apply_options(fd, m);
+	sockets_set(fd, m);
 	if (bind(fd, (struct sockaddr *)&at, size) < 0)
 		return -errno;
 	*ret_fd = fd_take(&fd);
@@ -491,7 +336,7 @@ static int unix_try(const struct job *job)
 
 		return connect_now(job->socket_fd, &to, size);
 	}
-	to = inode_address(job->inode);
+	to = sockets_inode(job->inode);
 	return (job->borrowed ? connect_borrowed : connect_now)(job->socket_fd, &to, sizeof(to));
 }
 
@@ -520,13 +365,13 @@ static void unix_begin(struct job *job, int *fds, size_t n_fds)
 	if (n_fds > 0)
 		job->inode = fd_take(&fds[n_fds - 1]);
 	job->borrowed = n_fds == 2;
-	job->socket_fd = job->borrowed ? fd_take(&fds[0]) : unix_socket(m->type);
+	job->socket_fd = job->borrowed ? fd_take(&fds[0]) : sockets_unix(m->type);
 	if (job->socket_fd < 0) {
 		job_failed(job, job->socket_fd);
 		return;
 	}
 	if (!job->borrowed)
-		apply_options(job->socket_fd, m);
+		sockets_set(job->socket_fd, m);
 	take_patience(job, job->socket_fd);
 	unix_go_on(job);
 }
@@ -545,7 +390,7 @@ static void answer_at_once(const struct dial_message *m)
 	} else if (m->op == DIAL_TCP) {
 		r = tcp_at_once(m, &fd);
 	} else {
-		fd = unix_socket(m->type);
+		fd = sockets_unix(m->type);
 		r = fd < 0 ? fd : 0;
 	}
 	channel_done(m->id, r, 0, &fd);

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #define NEVER UINT64_MAX
 #define MS_NS 1000000ull
@@ -58,25 +59,39 @@ void channel_gone(uint32_t standin);
 /* Ends the process with a sentence. */
 void give_up(const char *why, int r) __attribute__((noreturn));
 
-/* ---- dialer.c: the one that makes sockets ---------------------------------------------------- */
+/* ---- dialer.c: what the broker has asked for ------------------------------------------------- */
 
 void dialer_begin(const struct dial_message *m, int *fds, size_t n_fds);
 void dialer_cancel(uint32_t id);
 void dialer_release(uint32_t id);
 uint64_t dialer_due(void);
 void dialer_tick(uint64_t now_ns);
+
+/* ---- sockets.c: the one that makes sockets --------------------------------------------------- */
+
+/* A TCP socket with the message's options.  A descriptor or -errno. */
+int sockets_tcp(const struct dial_message *m, int family);
+/* A Unix socket of SOCK_STREAM or SOCK_SEQPACKET.  A descriptor or -errno. */
+int sockets_unix(unsigned type);
+/* The message's options.  What does not apply to this kind of socket is passed over. */
+void sockets_set(int fd, const struct dial_message *m);
+/* Of which family a socket for that address is, with the message's options. */
+int sockets_family(const struct dial_message *m, const struct dial_address *a);
+/* Of an inode that was resolved, whatever has its name by now.  The dialer's directory is
+ * /proc/self/fd: from there it is one step. */
+struct sockaddr_un sockets_inode(int inode);
 /* A UDP socket connected to the peer, which does not fragment.  A descriptor or -errno. */
-int dialer_udp(const struct dial_address *peer);
+int sockets_udp(const struct dial_address *peer);
 /* What a message of op `udp` asks for: a socket bound there, which tells where a datagram was sent,
  * hears no group and does not fragment.  A descriptor or -errno. */
-int dialer_udp_bound(const struct dial_message *m);
+int sockets_udp_bound(const struct dial_message *m);
 /* A UDP socket that is neither bound nor connected, of both families where there is IPv6.  A
  * descriptor or -errno. */
-int dialer_udp_new(void);
+int sockets_udp_new(void);
 /* A pair of SOCK_SEQPACKET sockets, the first for the worker.  0 or -errno. */
-int dialer_pair(int ret[2]);
+int sockets_pair(int ret[2]);
 /* A Unix datagram socket connected to an inode.  A descriptor or -errno. */
-int dialer_datagram(int inode);
+int sockets_datagram(int inode);
 
 /* ---- address.c ------------------------------------------------------------------------------- */
 

@@ -45,7 +45,7 @@ static int prepare(void)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	/* Where the inodes are that it is to connect to: dialer.c. */
+	/* Where the inodes are that it is to connect to: sockets.c. */
 	if (chdir("/proc/self/fd") < 0)
 		return -errno;
 	return loop_init();

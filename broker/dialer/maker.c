@@ -41,7 +41,7 @@ void maker_run(int sock)
 	if (setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) < 0)
 		_exit(1);
 	for (;;) {
-		int fd = dialer_udp_new();
+		int fd = sockets_udp_new();
 		int r = fd < 0 ? fd : chan_send(sock, "u", 1, &fd, 1, true);
 
 		if (r == -EPIPE || r == -ECONNRESET)

@@ -166,7 +166,7 @@ static void on_outer(struct watch *w, uint32_t events)
 
 static int flow_open(struct flow *f)
 {
-	int fd = dialer_udp(&f->to);
+	int fd = sockets_udp(&f->to);
 	int r;
 
 	if (fd < 0)
