@@ -119,7 +119,7 @@ is_("and that it listens", c.records(event="grant", op="listen", type="unix", lo
 is_("of packets too", c.records(event="grant", op="bind", socket="seqpacket", local="@warder two"), 1)
 is_("what is inside does not", c.records(local="@warder.three"), 0)
 
-c = Cell("root host", "accept missing uid", "allow rwx /**", "allow bind @warder.host")
+c = Cell("root host", "accept missing uid", "allow rw /**", "allow bind @warder.host")
 is_("in root host a name is the rule's", c("(s := bound('\\0warder.host', socket.AF_UNIX, socket.SOCK_STREAM)).listen(5)"), None)
 a = client("warder.host")
 is_("and is served", c("s.accept()[0].send(b'served')"), 6)
