@@ -10,12 +10,14 @@
 #include "broker/broker.h"
 #include "broker/ask.h"
 #include "broker/charge.h"
+#include "broker/denial.h"
 #include "broker/dial.h"
 #include "broker/events.h"
 #include "broker/loop.h"
 #include "broker/names.h"
 #include "broker/plan.h"
 #include "broker/slow.h"
+#include "broker/slow_fs.h"
 #include "broker/socket_inside.h"
 #include "broker/standin.h"
 #include "broker/trap.h"
@@ -185,6 +187,19 @@ static void block_signals(sigset_t *ret_before)
 	sigprocmask(SIG_SETMASK, &all, ret_before);
 }
 
+/* What the host has is asked with its mounts at hand still, which tell of whom it may be asked. */
+static void end_cell(struct run *run)
+{
+	struct slow_host *host = run->cell.slow_host;
+
+	run->cell.slow_host = NULL;
+	cell_end(&run->cell);
+	run->cell.slow_host = host;
+	if (run->session.policy)
+		denial_look(&run->session);
+	run->cell.slow_host = slow_host_free(host);
+}
+
 static void finish(struct run *run, const char *why)
 {
 	struct broker_result *result = run->result;
@@ -201,7 +216,7 @@ static void finish(struct run *run, const char *why)
 	run->session.names = names_free(run->session.names);
 	trap_deinit(&run->session);
 	ask_deinit(&run->session);
-	cell_end(&run->cell);
+	end_cell(run);
 	if (run->ledger) {
 		record_end(run->ledger, why);
 		ledger_deinit(run->ledger);

@@ -64,6 +64,8 @@ struct broker_denial {
 	bool failed;    /* it was the file system that refused, and no denial in the ledger */
 	bool also;      /* needed by a request that stands before already: a second path */
 	bool outside;   /* of a system call: ENOENT, since no rule names it */
+	int absent;     /* what stands at the path, looked at after the end: 0 and its type in */
+	mode_t mode;    /* `mode`, or an errno; EAGAIN where nobody could be asked */
 	uint64_t count;
 };
 

@@ -9,6 +9,7 @@
  */
 #include "broker/denial.h"
 #include "broker/decide.h"
+#include "broker/host_look.h"
 #include "broker/sock.h"
 
 #include <errno.h>
@@ -140,6 +141,18 @@ void denial_note(struct session *s, const struct request *q)
 	enter(s, &d);
 	if (d.remedy == REMEDY_ALLOW && q->blamed && !is_socket(q))
 		note_other(s, q, t == &q->target ? &q->target2 : &q->target);
+}
+
+void denial_look(struct session *s)
+{
+	for (size_t i = 0; s->result && i < s->result->n_denials; i++) {
+		struct broker_denial *d = &s->result->denials[i];
+
+		d->absent = EAGAIN;
+		/* One that was cut is another. */
+		if (d->path[0] == '/' && strlen(d->path) + 1 < sizeof(d->path))
+			d->absent = -host_look(s, d->path, &d->mode);
+	}
 }
 
 /* ---- `as broker` ----------------------------------------------------------------------------- */

@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define WALKS_MAX 40 /* as many links as the kernel follows: path_resolution(7) */
@@ -107,17 +108,33 @@ static int walk(struct session *s, struct look *l)
 	return r;
 }
 
-bool host_has_path(struct session *s, const char *path)
+int host_look(struct session *s, const char *path, mode_t *ret_mode)
 {
 	struct look l = {.fd = -1};
+	struct stat st;
 	int r = AGAIN;
 
 	/* What is held open of the host's mounts is the broker's alone. */
 	if (s->in_child)
-		return true;
+		return -EAGAIN;
 	snprintf(l.path, sizeof(l.path), "%s", path);
 	for (int i = 0; r == AGAIN && i < WALKS_MAX; i++)
 		r = walk(s, &l);
+	/* What is mounted there may be slow itself, and be asked for what it is. */
+	if (r == 0 && slow_host_holds(s->cell->slow_host, l.at, l.size))
+		r = -EAGAIN;
+	if (r == 0)
+		r = fd_stat(l.fd, &st);
+	if (r == 0)
+		*ret_mode = st.st_mode;
 	fd_close(&l.fd);
+	return r == AGAIN ? -ELOOP : r;
+}
+
+bool host_has_path(struct session *s, const char *path)
+{
+	mode_t mode;
+	int r = host_look(s, path, &mode);
+
 	return r != -ENOENT && r != -ENOTDIR;
 }

@@ -5,15 +5,13 @@
  * Runs in: broker after its end, still in its cage.  Trusts: nothing; a path is the worker's word.
  *
  * Every program looks for names that are nowhere: each directory of PATH, a settings file in each
- * directory above.  Whether the host has them is looked at here, after the worker's end: while it
- * runs it would tell by the time that an answer takes.
+ * directory above.  Whether the host has them the broker has looked at: denial_look().
  */
 #include "cli/noise.h"
 #include "common/runtime.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define RIGHTS_LOOKING (RIGHT_READ | RIGHT_LIST | RIGHT_EXEC | RIGHT_CONNECT)
 
@@ -37,16 +35,9 @@ static bool is_adapted_to(const char *path)
 	return false;
 }
 
-static bool host_lacks(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) < 0 && (errno == ENOENT || errno == ENOTDIR);
-}
-
 bool denial_is_noise(const struct broker_denial *d)
 {
 	if (!d->outside || d->remedy != REMEDY_ALLOW || (d->rights & ~(unsigned)RIGHTS_LOOKING))
 		return false;
-	return is_adapted_to(d->path) || host_lacks(d->path);
+	return is_adapted_to(d->path) || d->absent == ENOENT || d->absent == ENOTDIR;
 }

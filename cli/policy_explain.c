@@ -136,9 +136,13 @@ static void line_to_add(const struct policy *p, const struct explanation *e, cha
 {
 	const struct policy_answer *a = &e->decides->answer;
 
+	struct suggest_place place;
+
 	buf[0] = '\0';
-	if (e->verdict == VERDICT_DENY && !a->rule)
-		suggest(a->missing, e->decides->path, policy_fixed(p, e->decides->path), buf, size);
+	if (e->verdict != VERDICT_DENY || a->rule)
+		return;
+	place = suggest_look(e->decides->path);
+	suggest(a->missing, e->decides->path, policy_fixed(p, e->decides->path), &place, buf, size);
 }
 
 static void print_spelling(const char *label, const struct spelling *s)
@@ -160,9 +164,11 @@ static void print_remedy(const struct explanation *e)
 {
 	const char *rule = e->decides->answer.rule;
 	char shown[4 * PATH_MAX], except[8 * PATH_MAX];
+	struct suggest_place place;
 
 	if (e->verdict == VERDICT_ALLOW || !rule)
 		return;
+	place = suggest_look(e->decides->path);
 	say_escape(shown, sizeof(shown), rule, strlen(rule));
 	if (e->verdict == VERDICT_ASK)
 		printf("  an \"ask\" without an approver is a denial; to allow it, write \"allow\" "
@@ -170,7 +176,7 @@ static void print_remedy(const struct explanation *e)
 			shown);
 	else if (strcmp(rule, POLICY_SELF) == 0)
 		printf("  nothing lifts it: this is a file of the policy or of warder itself\n");
-	else if (suggest_except(rule, e->decides->path, false, except, sizeof(except)) == 0)
+	else if (suggest_except(rule, e->decides->path, false, &place, except, sizeof(except)) == 0)
 		printf("  no allow lifts a deny; to except it, %s\n", except);
 }
 

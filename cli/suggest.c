@@ -5,8 +5,8 @@
  * Runs in: command line; broker after its end, still in its cage.  Trusts: nothing; a path is the
  * worker's word.
  *
- * A line that the next start refuses helps nobody, so the path is looked at: with stat(2), which
- * opens nothing and needs no right that the cage withholds (Landlock does not guard it).
+ * A line that the next start refuses helps nobody, so it says of the path what stands there.  A
+ * path that a worker named the broker has looked at, and asked no server that may not answer.
  */
 #include "cli/suggest.h"
 #include "cli/say.h"
@@ -19,19 +19,19 @@
 #include <sys/stat.h>
 
 /* What the rule has to say of the path; NULL: nothing. */
-static const char *option_of(unsigned rights, const char *path, bool *ret_is_dir)
+static const char *option_of(unsigned rights, const struct suggest_place *place, bool *ret_is_dir)
 {
-	struct stat st;
+	const int absent = place->absent;
 
 	*ret_is_dir = false;
-	if (stat(path, &st) < 0)
+	if (absent)
 		/* What may be created may be missing.  And what is behind a closed directory may be
 		 * so for whoever looks: this process is the worker's user to the file system. */
-		return (errno == ENOENT || errno == ENOTDIR || errno == EACCES) &&
+		return (absent == ENOENT || absent == ENOTDIR || absent == EACCES) &&
 				       !(rights & RIGHT_CREATE)
 			       ? " optional"
 			       : NULL;
-	switch (st.st_mode & S_IFMT) {
+	switch (place->mode & S_IFMT) {
 	case S_IFDIR:
 		*ret_is_dir = true;
 		return NULL;
@@ -45,7 +45,16 @@ static const char *option_of(unsigned rights, const char *path, bool *ret_is_dir
 	return NULL;
 }
 
-int suggest(unsigned rights, const char *path, size_t fixed, char *buf, size_t size)
+struct suggest_place suggest_look(const char *path)
+{
+	struct stat st = {.st_mode = 0};
+	int r = stat(path, &st) < 0 ? errno : 0;
+
+	return (struct suggest_place){r, st.st_mode};
+}
+
+int suggest(unsigned rights, const char *path, size_t fixed, const struct suggest_place *place,
+	char *buf, size_t size)
 {
 	char target[PATH_MAX + 1];
 	const char *option;
@@ -60,7 +69,7 @@ int suggest(unsigned rights, const char *path, size_t fixed, char *buf, size_t s
 	/* A socket is said as it stands: who listens there may come later. */
 	if (rights & (RIGHT_CONNECT | RIGHT_BIND))
 		return policy_suggest(rights, path, fixed, buf, size);
-	option = option_of(rights, path, &is_dir);
+	option = option_of(rights, place, &is_dir);
 	snprintf(target, sizeof(target), "%s%s", path, is_dir && path[n - 1] != '/' ? "/" : "");
 	r = policy_suggest(rights, target, fixed < n ? fixed : strlen(target), buf, size);
 	if (r < 0)
@@ -89,7 +98,8 @@ static bool is_shipped(const char *rule, const char **ret_file, int *ret_size)
 	       (n > strlen(source) && memcmp(slash - strlen(source), source, strlen(source)) == 0);
 }
 
-int suggest_except(const char *rule, const char *path, bool makes_dir, char *buf, size_t size)
+int suggest_except(const char *rule, const char *path, bool makes_dir,
+	const struct suggest_place *place, char *buf, size_t size)
 {
 	char target[PATH_MAX + 1], word[4 * PATH_MAX + 8], shown[2 * PATH_MAX];
 	const char *file;
@@ -100,7 +110,7 @@ int suggest_except(const char *rule, const char *path, bool makes_dir, char *buf
 	buf[0] = '\0';
 	if (n == 0 || n >= PATH_MAX)
 		return -ENAMETOOLONG;
-	option_of(0, path, &is_dir);
+	option_of(0, place, &is_dir);
 	snprintf(target, sizeof(target), "%s%s", path,
 		(is_dir || makes_dir) && path[n - 1] != '/' ? "/" : "");
 	r = policy_quote(target, word, sizeof(word));

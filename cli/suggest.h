@@ -7,13 +7,26 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
+
+/* What stands at a path on this host: 0 and its type, or an errno; EAGAIN: nobody could be asked.
+ */
+struct suggest_place {
+	int absent;
+	mode_t mode;
+};
+
+/* Looks, by stat(2): at what the user has named, which may have to wait; never at what a worker
+ * has. */
+struct suggest_place suggest_look(const char *path);
 
 /*
  * Writes the line that gives `rights` on a path as it stands on this host: "dir/" for a directory,
  * "optional" for what is missing, its type for a device or a FIFO.  0; -EINVAL where no rule could
  * give it, -ENAMETOOLONG.  Leaves buf "" then.  `fixed`: policy_fixed() of the path.
  */
-int suggest(unsigned rights, const char *path, size_t fixed, char *buf, size_t size);
+int suggest(unsigned rights, const char *path, size_t fixed, const struct suggest_place *place,
+	char *buf, size_t size);
 
 /*
  * Writes what an `except` has to be added to, and the `except`: "end scan.policy:3 with: except
@@ -21,6 +34,7 @@ int suggest(unsigned rights, const char *path, size_t fixed, char *buf, size_t s
  * missing is to be one.  What the host ships is changed in a copy, which `use` then finds first.  0
  * or -ENAMETOOLONG; buf is "" then.
  */
-int suggest_except(const char *rule, const char *path, bool makes_dir, char *buf, size_t size);
+int suggest_except(const char *rule, const char *path, bool makes_dir,
+	const struct suggest_place *place, char *buf, size_t size);
 
 #endif

@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define PATH_SHOWN  1200
@@ -29,12 +28,11 @@ static const char *plural(uint64_t n)
  * stands as it did. */
 static unsigned rights_to_add(const struct broker_denial *d)
 {
-	struct stat st;
 	unsigned rights = d->rights;
 
-	if (lstat(d->path, &st) == 0)
+	if (d->absent == 0)
 		rights = (d->rights & ~d->rights_new) | d->rights_there;
-	else if (errno != ENOENT && errno != ENOTDIR)
+	else if (d->absent != ENOENT && d->absent != ENOTDIR)
 		rights |= d->rights_there;
 	return rights ? rights : d->rights;
 }
@@ -42,14 +40,15 @@ static unsigned rights_to_add(const struct broker_denial *d)
 /* What lifts it, in one line; "" where nothing does. */
 static void remedy(const struct broker_denial *d, const char *rule, char *buf, size_t size)
 {
+	const struct suggest_place place = {d->absent, d->mode};
 	char line[4 * PATH_SHOWN] = "";
 	int r = -EINVAL;
 
 	buf[0] = '\0';
 	if (d->remedy == REMEDY_ALLOW || d->remedy == REMEDY_AS_BROKER)
-		r = suggest(rights_to_add(d), d->path, d->fixed, line, sizeof(line));
+		r = suggest(rights_to_add(d), d->path, d->fixed, &place, line, sizeof(line));
 	else if (d->remedy == REMEDY_EXCEPT && d->path[0] == '/')
-		r = suggest_except(d->rule, d->path, d->makes_dir, line, sizeof(line));
+		r = suggest_except(d->rule, d->path, d->makes_dir, &place, line, sizeof(line));
 	switch (d->remedy) {
 	case REMEDY_ALLOW:
 	case REMEDY_AS_BROKER:

@@ -550,4 +550,20 @@ check "and leave no descriptor behind either" test "$(descriptors)" -le "$before
 check "and no child either" wait_until children
 exec 4>&-
 wait "$broker"
+# What no rule names is asked of no server, and at the end, for the summary, neither.
+rm -f data/gate
+"$warder" run -v -e "allow rw $dir/data/" -C "$dir/data" -- \
+	sh -c "cat $dir/mnt/slow $dir/mnt/nothing $dir/nothing" >out 2>err &
+broker=$!
+pids="$pids $broker"
+gone() {
+	! kill -0 "$broker" 2>/dev/null
+}
+check "a name of a server that does not answer does not hold up the end" wait_until gone
+expect_text "it is listed, since nobody was asked whether it is there" "denied read $dir/mnt/slow"
+expect_text "another there as well" "denied read $dir/mnt/nothing"
+expect_no_text "and what the host does not have is not" "denied read $dir/nothing"
+touch data/gate
+wait "$broker"
+
 finish
