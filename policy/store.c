@@ -148,6 +148,7 @@ struct policy *policy_free(struct policy *p)
 	free(p->variables);
 	free(p->sources);
 	free(p->protected);
+	free(p->clients);
 	free(p->settings.runtime);
 	free(p->settings.env);
 	free(p);

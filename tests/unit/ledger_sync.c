@@ -123,6 +123,7 @@ static void a_denial_waits_for_no_disk(void **state)
 static void what_is_not_on_disk_is_not_handed_over(void **state)
 {
 	struct world *w = begin("ledger sync batch\n");
+	json_t *lines, *last;
 
 	open_many(w, "/data/a", 8);
 	assert_int_equal(w->n_fds, 8);
@@ -146,8 +147,11 @@ static void what_is_not_on_disk_is_not_handed_over(void **state)
 	assert_int_equal(ask_open(w, "/data/a", O_WRONLY), -EACCES);
 	assert_int_equal(count_events(w, "deny", false), 1);
 	assert_int_equal(ledger_write(w->ledger, &(struct record){.event = EVENT_END}), 0);
-	assert_int_equal(json_integer_value(json_object_get(last_line(w), "seq")),
-		json_array_size(ledger_lines(w)));
+	lines = ledger_lines(w);
+	last = last_line(w);
+	assert_int_equal(json_integer_value(json_object_get(last, "seq")), json_array_size(lines));
+	json_decref(last);
+	json_decref(lines);
 	end(w);
 }
 
