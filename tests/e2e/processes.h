@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 static inline pid_t parent_of(pid_t pid)
 {
@@ -43,14 +44,20 @@ static inline bool is_dialer(pid_t pid)
 	       strcmp(text, "warder-dialer") == 0;
 }
 
+/* Not one that is at its end: its memory, and so its command line, goes before its descriptors do,
+ * and it is a zombie once all is gone; proc(5). */
 static inline bool is_running(pid_t pid)
 {
-	char path[64], text[8];
+	char path[64], text[512], *name_end;
 	autofd fd = -1;
+	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd >= 0 && fd_read_all(fd, text, sizeof(text)) > 0;
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	text[n < 0 ? 0 : n] = '\0';
+	name_end = strrchr(text, ')');
+	return name_end && name_end[1] == ' ' && name_end[2] != 'Z' && name_end[2] != 'X';
 }
 
 /* The processes that `is` holds for and whose ancestor of that degree is `of`.  How many. */
