@@ -356,14 +356,11 @@ int outer_bind(struct session *s, struct trap *t)
 	return ask(s, t, &m, NULL, 0, finish_bind);
 }
 
-int outer_abstract(struct session *s, struct trap *t)
+/* An abstract name: the dialer makes a socket outside, with the options of the worker's. */
+static int ask_by_name(
+	struct session *s, struct trap *t, struct dial_message *m, dial_finish *finish)
 {
-	struct dial_message m = {
-		.op = DIAL_ABSTRACT,
-		.wait = !t->sock.nonblock,
-		.type = (uint16_t)t->sock.type,
-		.name_size = (uint8_t)t->q.peer.name_size,
-	};
+	const struct peer *peer = &t->q.peer;
 	int r;
 
 	if (socket_is_shared(s, t->notice.tid, &t->sock))
@@ -371,28 +368,25 @@ int outer_abstract(struct session *s, struct trap *t)
 	r = charge(s, &t->q, false);
 	if (r < 0)
 		return r;
-	memcpy(m.name, t->q.peer.name, t->q.peer.name_size);
-	socket_options_read(&t->sock, &s->cell->defaults, &m);
-	return ask(s, t, &m, NULL, 0, finish_abstract);
+	m->type = (uint16_t)t->sock.type;
+	m->name_size = (uint8_t)peer->name_size;
+	memcpy(m->name, peer->name, peer->name_size);
+	socket_options_read(&t->sock, &s->cell->defaults, m);
+	return ask(s, t, m, NULL, 0, finish);
+}
+
+int outer_abstract(struct session *s, struct trap *t)
+{
+	struct dial_message m = {.op = DIAL_ABSTRACT, .wait = !t->sock.nonblock};
+
+	return ask_by_name(s, t, &m, finish_abstract);
 }
 
 int outer_named(struct session *s, struct trap *t)
 {
-	struct dial_message m = {
-		.op = DIAL_NAMED,
-		.type = (uint16_t)t->sock.type,
-		.name_size = (uint8_t)t->q.peer.name_size,
-	};
-	int r;
+	struct dial_message m = {.op = DIAL_NAMED};
 
-	if (socket_is_shared(s, t->notice.tid, &t->sock))
-		return refuse_shared(&t->q);
-	r = charge(s, &t->q, false);
-	if (r < 0)
-		return r;
-	memcpy(m.name, t->q.peer.name, t->q.peer.name_size);
-	socket_options_read(&t->sock, &s->cell->defaults, &m);
-	return ask(s, t, &m, NULL, 0, finish_named);
+	return ask_by_name(s, t, &m, finish_named);
 }
 
 int outer_udp(struct session *s, struct trap *t)

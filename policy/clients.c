@@ -50,10 +50,7 @@ static int client_parse(struct policy *p, const struct word *w)
 	c = &p->clients[p->n_clients];
 	*c = (struct client){
 		.pub = {.text = w->s, .name = name, .group = group, .rule = p->origin},
-		.file = p->file,
-		.source = p->source,
-		.line = p->line,
-		.column = w->column,
+		.place = {p->file, p->source, p->line, w->column},
 	};
 	c->pub.known = id_parse(name, &c->pub.id);
 	if (!c->pub.known && !name[strspn(name, "0123456789")])

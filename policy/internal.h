@@ -144,17 +144,17 @@ struct protected_path {
 	unsigned rights;
 };
 
-/* A word of `clients`. */
-struct client {
-	struct policy_client pub;
-	const char *file, *source;
-	unsigned line, column;
-};
-
+/* Where the value of a setting stands. */
 struct setting_place {
 	const char *file; /* NULL: it was not given */
 	const char *source;
-	unsigned line, column; /* of its value */
+	unsigned line, column;
+};
+
+/* A word of `clients`. */
+struct client {
+	struct policy_client pub;
+	struct setting_place place;
 };
 
 struct source {

@@ -255,32 +255,37 @@ int policy_diag_rule(struct policy *p, size_t rule, bool warning, const char *fm
 	return store_result(p);
 }
 
-int policy_diag_setting(struct policy *p, enum policy_setting s, bool warning, const char *fmt, ...)
+static int diag_at(
+	struct policy *p, const struct setting_place *at, bool warning, const char *fmt, va_list ap)
 {
-	const struct setting_place *at = &p->setting_place[s];
-	va_list ap;
-	char *text;
+	char *text = store_vprintf(p, fmt, ap);
 
-	if (!at->file)
-		return 0;
-	va_start(ap, fmt);
-	text = store_vprintf(p, fmt, ap);
-	va_end(ap);
 	diag_add(p, at->file, at->line, at->column, at->source, warning, text);
 	return store_result(p);
 }
 
+int policy_diag_setting(struct policy *p, enum policy_setting s, bool warning, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	if (!p->setting_place[s].file)
+		return 0;
+	va_start(ap, fmt);
+	r = diag_at(p, &p->setting_place[s], warning, fmt, ap);
+	va_end(ap);
+	return r;
+}
+
 int policy_diag_client(struct policy *p, size_t i, bool warning, const char *fmt, ...)
 {
-	const struct client *c = &p->clients[i];
 	va_list ap;
-	char *text;
+	int r;
 
 	va_start(ap, fmt);
-	text = store_vprintf(p, fmt, ap);
+	r = diag_at(p, &p->clients[i].place, warning, fmt, ap);
 	va_end(ap);
-	diag_add(p, c->file, c->line, c->column, c->source, warning, text);
-	return store_result(p);
+	return r;
 }
 
 int policy_diag_file(struct policy *p, const char *file, bool warning, const char *fmt, ...)

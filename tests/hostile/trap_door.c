@@ -351,27 +351,15 @@ static int listen_in_data(void)
 
 static void no_way_leads_around_the_broker(void **state)
 {
-	static struct outcome outside = OUTCOME_INIT, inside = OUTCOME_INIT;
-	char denied[PATH_MAX + 80];
+	static struct outcome inside = OUTCOME_INIT;
 	int s;
 
 	tree_make();
 	copy_true();
 	s = listen_in_data();
-	run_outside(&outside, "--attack");
-	run_cell(&inside, NULL, NULL, "--attack");
+	run_attacks(&inside, attacks, N_ATTACKS);
 	close(s);
-	compare(attacks, N_ATTACKS, &outside, &inside);
-	/* An attack that did not get its first descriptor was not made. */
-	for (size_t i = 0; i < N_ATTACKS; i++)
-		assert_int_not_equal(result_of(&inside, attacks[i].name), EBADF);
-	assert_int_equal(inside.status, 0);
-	/* Of what may only be appended to, no record says that it was read. */
-	snprintf(denied, sizeof(denied), "\"reached\":\"%s\"", in_top("b/f"));
-	assert_true(records_with("\"event\":\"deny\"", denied) > 0);
-	assert_int_equal(records_with("\"event\":\"grant\"", denied),
-		records_with("\"rights\":\"append\"", denied));
-	assert_true(records_with("\"event\":\"grant\"", "\"door\":\"trap\"") > 0);
+	expect_appended_alone();
 	tree_remove();
 }
 
@@ -382,9 +370,5 @@ int main(int argc, char **argv)
 			no_way_leads_around_the_broker, fds_before, fds_after),
 	};
 
-	if (argc > 2 && !strcmp(argv[1], "--attack")) {
-		snprintf(top, sizeof(top), "%s", argv[2]);
-		return attack_main(attacks, N_ATTACKS);
-	}
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return ATTACK_MAIN(argc, argv, attacks, N_ATTACKS, tests);
 }

@@ -166,6 +166,38 @@ static inline void run_outside(struct outcome *ret, const char *what)
 	run_program(ret, geteuid() == 0 ? user : user + 6);
 }
 
+/* Makes the attacks outside, where they succeed, and in a cell, where none does: an attack that did
+ * not get its first descriptor was not made. */
+static inline void run_attacks(struct outcome *ret_inside, const struct attack *attacks, size_t n)
+{
+	static struct outcome outside = OUTCOME_INIT;
+
+	run_outside(&outside, "--attack");
+	run_cell(ret_inside, NULL, NULL, "--attack");
+	compare(attacks, n, &outside, ret_inside);
+	for (size_t i = 0; i < n; i++)
+		assert_int_not_equal(result_of(ret_inside, attacks[i].name), EBADF);
+	assert_int_equal(ret_inside->status, 0);
+}
+
+/* Of what may only be appended to, no record says that it was read. */
+static inline void expect_appended_alone(void)
+{
+	char reached[PATH_MAX + 80];
+
+	snprintf(reached, sizeof(reached), "\"reached\":\"%s\"", in_top("b/f"));
+	assert_true(records_with("\"event\":\"deny\"", reached) > 0);
+	assert_int_equal(records_with("\"event\":\"grant\"", reached),
+		records_with("\"rights\":\"append\"", reached));
+	assert_true(records_with("\"event\":\"grant\"", "\"door\":\"trap\"") > 0);
+}
+
+/* main() of those: the attacker, where it is told so, else the tests. */
+#define ATTACK_MAIN(argc, argv, attacks, n, tests) \
+	((argc) > 2 && !strcmp((argv)[1], "--attack") \
+			? (snprintf(top, sizeof(top), "%s", (argv)[2]), attack_main(attacks, n)) \
+			: cmocka_run_group_tests(tests, NULL, NULL))
+
 /* The number after `key` in a line "name key=N ..."; -1 where there is none. */
 static inline long number_of(const struct outcome *o, const char *name, const char *key)
 {

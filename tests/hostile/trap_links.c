@@ -120,19 +120,13 @@ static void make_link(const char *to, const char *name)
 
 static void a_descriptor_of_a_link_becomes_nothing_more(void **state)
 {
-	static struct outcome outside = OUTCOME_INIT, inside = OUTCOME_INIT;
+	static struct outcome inside = OUTCOME_INIT;
 	char reached[PATH_MAX + 80];
 
 	tree_make();
 	make_link("b/f", "a/out");
 	make_link("b", "a/dir");
-	run_outside(&outside, "--attack");
-	run_cell(&inside, NULL, NULL, "--attack");
-	compare(attacks, N_ATTACKS, &outside, &inside);
-	/* An attack that did not get its first descriptor was not made. */
-	for (size_t i = 0; i < N_ATTACKS; i++)
-		assert_int_not_equal(result_of(&inside, attacks[i].name), EBADF);
-	assert_int_equal(inside.status, 0);
+	run_attacks(&inside, attacks, N_ATTACKS);
 	/* Each open that asked for the file behind is a denial of it, and none is anything else. */
 	snprintf(reached, sizeof(reached), "\"reached\":\"%s\"", in_top("b/f"));
 	assert_true(records_with("\"event\":\"deny\"", reached) >= 5);
@@ -147,9 +141,5 @@ int main(int argc, char **argv)
 			a_descriptor_of_a_link_becomes_nothing_more, fds_before, fds_after),
 	};
 
-	if (argc > 2 && !strcmp(argv[1], "--attack")) {
-		snprintf(top, sizeof(top), "%s", argv[2]);
-		return attack_main(attacks, N_ATTACKS);
-	}
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return ATTACK_MAIN(argc, argv, attacks, N_ATTACKS, tests);
 }
