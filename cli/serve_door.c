@@ -54,10 +54,8 @@ static int check_passage(const struct policy *p, const char *dir, bool quiet, st
 	if (!(st.st_mode & S_IXGRP))
 		return fail(f, -EACCES,
 			"`clients` would let nobody in: %s has mode %04o, so that others cannot "
-			"come "
-			"through it to the socket; set XDG_RUNTIME_DIR to a directory that they "
-			"can "
-			"pass%s, or leave `clients` out",
+			"come through it to the socket; set XDG_RUNTIME_DIR to a directory that "
+			"they can pass%s, or leave `clients` out",
 			dir, st.st_mode & 07777,
 			geteuid() == 0 ? ", or unset it for /run/warder" : "");
 	if (!quiet && !names_group(p, st.st_gid))
