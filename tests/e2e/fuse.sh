@@ -3,6 +3,10 @@
 # fuse.sh - a tree whose file system's server does not answer: who asks there waits, nobody else.
 #
 # RUN_ONCE: root mounts it, and starts warder as itself and as uid 65534.
+
+# In mounts of its own, which are gone with it however it ends: nobody could remove their directories.
+[ "$(id -u)" != 0 ] || [ -n "${OWN_MOUNTS:-}" ] || OWN_MOUNTS=1 exec unshare -m "$0"
+
 . "$(dirname "$0")/lib.sh"
 
 sleepy=$BUILD/tests/fuse/sleepy
