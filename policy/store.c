@@ -255,6 +255,8 @@ int policy_diag_rule(struct policy *p, size_t rule, bool warning, const char *fm
 	return store_result(p);
 }
 
+static int diag_at(struct policy *p, const struct setting_place *at, bool warning, const char *fmt,
+	va_list ap) __attribute__((format(printf, 4, 0)));
 static int diag_at(
 	struct policy *p, const struct setting_place *at, bool warning, const char *fmt, va_list ap)
 {
