@@ -79,39 +79,54 @@ static void program(
  * which it cannot where the tree is only read.
  */
 static const char repository[] =
-	"git init -q repo && cd repo && mkdir a b c && "
-	"for i in $(seq 100); do echo $i >a/$i; echo $i >b/$i; done && "
-	"touch -d 2020-01-01 a/* b/* && if [ $(id -u) = 0 ]; then chown -R 65534:65534 .; fi && "
+	"git init -q repo && cd repo && "
+	"for d in $(seq %d); do mkdir $d && for i in $(seq 100); do echo $i >$d/$i; done; done && "
+	"touch -d 2020-01-01 */* && if [ $(id -u) = 0 ]; then chown -R 65534:65534 .; fi && "
 	"export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*' && "
 	"git add . && "
 	"git -c user.name=bench -c user.email=bench@localhost commit -q -m files";
+
+/* hundreds: of files, one directory each. */
+static void status(char *warder, char *worker, int hundreds)
+{
+	char repo[80], line[sizeof(repository) + 8], what[40];
+	const char *const git[] = {
+		"/usr/bin/git", "-c", "safe.directory=*", "-C", repo, "status", "--short", NULL};
+
+	snprintf(repo, sizeof(repo), "%s/repo", data);
+	snprintf(line, sizeof(line), repository, hundreds);
+	snprintf(what, sizeof(what), "git status, %d files", 100 * hundreds);
+	if (access(git[0], X_OK) == 0)
+		prepare(line);
+	program(warder, worker, what, git, 1.4);
+	prepare("rm -rf repo");
+}
 
 static void measure(char *warder, char *worker)
 {
 	static const char imports[] =
 		"import json, re, subprocess, argparse, email, urllib.request";
-	char c[80], o[80], repo[80], tar[80], to[80];
+	char c[80], o[80], tar[80], packed[80], to[80];
 	const char *const python[] = {"/usr/bin/python3", "-B", "-c", imports, NULL};
 	const char *const gcc[] = {"/usr/bin/gcc", "-c", "-o", o, c, NULL};
-	const char *const git[] = {
-		"/usr/bin/git", "-c", "safe.directory=*", "-C", repo, "status", "--short", NULL};
+	const char *const pack[] = {"/bin/tar", "-c", "-f", packed, "-C", data, "tree", NULL};
 	const char *const untar[] = {
 		"/bin/tar", "-x", "-f", tar, "-C", made, "--", "/bin/rm", "-rf", "--", to, NULL};
 
 	snprintf(c, sizeof(c), "%s/hello.c", data);
 	snprintf(o, sizeof(o), "%s/hello.o", made);
-	snprintf(repo, sizeof(repo), "%s/repo", data);
+	snprintf(packed, sizeof(packed), "%s/packed.tar", made);
 	snprintf(tar, sizeof(tar), "%s/tree.tar", data);
 	snprintf(to, sizeof(to), "%s/tree", made);
 	program(warder, worker, "python3 -c 'import json, re, ...'", python, 1.2);
 	prepare("printf '#include <stdio.h>\\nint main(void) { return puts(\"hello\") < 0; }\\n' "
 		">hello.c");
 	program(warder, worker, "gcc -c hello.c", gcc, 1.2);
-	if (access(git[0], X_OK) == 0)
-		prepare(repository);
-	program(warder, worker, "git status, 200 files", git, 1.4);
+	status(warder, worker, 2);
+	status(warder, worker, 25);
 	prepare("mkdir tree && for i in $(seq " TAR_FILES "); do echo $i >tree/$i; done && "
-		"tar -c -f tree.tar tree && rm -rf tree");
+		"tar -c -f tree.tar tree");
+	program(warder, worker, "tar -c of " TAR_FILES " files", pack, 2.3);
 	program(warder, worker, "tar -x of " TAR_FILES " files", untar, 2.3);
 }
 
