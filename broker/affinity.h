@@ -3,9 +3,9 @@
  * affinity.h - where broker and worker run.
  *
  * A request costs two wake-ups, and a wake-up on another CPU costs several times the rest of it
- * (docs/limits.md).  While one single-threaded process converses with the broker the two are kept
- * on one CPU; the moment it falls silent, makes a thread or counts its CPUs, another process asks,
- * or they have talked for long, both are let go, so that the scheduler can place them anew.
+ * (docs/performance.md).  While one single-threaded process converses with the broker the two are
+ * kept on one CPU; the moment it falls silent, makes a thread or counts its CPUs, another process
+ * asks, or they have talked for long, both are let go, so that the scheduler can place them anew.
  *
  * What was forked meanwhile has inherited the one CPU.  It gets its own back at its first request
  * (an exec is one, a thread made and the CPUs counted too), or when the cell's processes are looked

@@ -19,8 +19,8 @@ check "make install works with a DESTDIR" build install
 for file in bin/warder libexec/warder/warder-dialer libexec/warder/warder-files \
 	libexec/warder/warder-json lib/libwarder.so.0 lib/libwarder.so lib/libwarder.a lib/pkgconfig/warder.pc \
 	include/warder.h share/man/man1/warder.1 share/man/man1/warder-run.1 \
-	share/man/man1/warder-serve.1 share/doc/warder/limits.md share/doc/warder/trust.md \
-	share/doc/warder/protocol.md share/doc/warder/examples/worker.c; do
+	share/man/man1/warder-serve.1 share/doc/warder/limits.md share/doc/warder/performance.md \
+	share/doc/warder/trust.md share/doc/warder/protocol.md share/doc/warder/examples/worker.c; do
 	check "it puts $file there" test -e "$dest/usr/local/$file"
 done
 check "and presets" sh -c 'ls "$1"/usr/local/share/warder/*.policy' sh "$dest"
