@@ -1,134 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lib_ask.c - what a worker sees through libwarder, with a broker that tells the truth or lies.
- *
- * The broker is a forked child on a real socketpair; it answers each message by the script that the
- * test gives it.
+ * lib_ask.c - what a worker sees through libwarder, with a broker that tells the truth.
  */
-#include "common/chan.h"
-#include "common/codec.h"
-#include "common/fd.h"
-#include "sandbox/warder.h"
-#include "tests/descriptors.h"
+#include "tests/unit/lib_world.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-/* What the broker's child does with one message: fills the answer and its descriptors. */
-struct heard {
-	struct msg_header h;
-	struct msg_request q[MSG_COUNT_MAX];
-};
-struct said {
-	struct enc e;
-	int fds[CHAN_FDS_MAX];
-	size_t n_fds;
-	bool silent; /* close without a word */
-};
-typedef void broker_fn(const struct heard *in, struct said *out);
-
-static int open_null(void)
-{
-	return open("/dev/null", O_RDONLY | O_CLOEXEC);
-}
-
-/* An honest answer to open: a descriptor of /dev/null, ENOENT for names that begin with "/no". */
-static void honest(const struct heard *in, struct said *out)
-{
-	msg_begin(&out->e, in->h.op, in->h.id, in->h.count);
-	for (unsigned i = 0; i < in->h.count; i++) {
-		if (in->q[i].path_size >= 3 && memcmp(in->q[i].path, "/no", 3) == 0) {
-			msg_put_answer(&out->e, -ENOENT, NULL, 0);
-			continue;
-		}
-		out->fds[out->n_fds++] = open_null();
-		msg_put_answer(&out->e, ANSWER_FD, NULL, 0);
-	}
-}
-
-static void serve_one(int sock, broker_fn *answer, bool *ret_end)
-{
-	static uint8_t in_buf[MSG_SIZE_MAX], out_buf[MSG_SIZE_MAX];
-	static struct heard in;
-	static struct said out;
-	struct dec d;
-	size_t n = 0, size;
-	long got = chan_recv(sock, in_buf, sizeof(in_buf), NULL, 0, &n, true);
-
-	*ret_end = true;
-	if (got <= 0)
-		return;
-	d = dec_init(in_buf, (size_t)got);
-	if (msg_header(&d, &in.h) < 0)
-		return;
-	for (unsigned i = 0; i < in.h.count; i++)
-		if (msg_get_request(&d, in.h.op, &in.q[i]) < 0)
-			_exit(9);
-	if (dec_end(&d) < 0)
-		_exit(9);
-	memset(&out, 0, sizeof(out));
-	out.e = enc_init(out_buf, sizeof(out_buf));
-	if (in.h.op == MSG_HELLO) {
-		msg_begin(&out.e, in.h.op, in.h.id, 1);
-		msg_put_answer(&out.e, 0, NULL, 0);
-	} else {
-		answer(&in, &out);
-	}
-	if (out.silent || out.e.error)
-		return;
-	msg_end(&out.e, &size);
-	*ret_end = chan_send(sock, out_buf, size, out.fds, out.n_fds, true) < 0;
-}
-
-struct fixture {
-	struct warder *w;
-	pid_t broker;
-	int fds;
-};
-
-static void start(struct fixture *f, broker_fn *answer)
-{
-	int mine, theirs;
-
-	f->fds = count_fds();
-	assert_int_equal(chan_pair(&mine, &theirs), 0);
-	f->broker = fork();
-	if (f->broker == 0) {
-		bool end = false;
-
-		close(mine);
-		while (!end)
-			serve_one(theirs, answer, &end);
-		_exit(0);
-	}
-	close(theirs);
-	f->w = warder_attach_fd(&mine);
-	assert_non_null(f->w);
-	assert_int_equal(mine, -1);
-}
-
-static void stop(struct fixture *f)
-{
-	int status;
-
-	warder_detach(f->w);
-	assert_int_equal(waitpid(f->broker, &status, 0), f->broker);
-	assert_int_equal(status, 0);
-	assert_int_equal(count_fds(), f->fds);
-}
 
 /* ---- truth ----------------------------------------------------------------------------------- */
 
@@ -297,13 +177,6 @@ static void every_row(const struct heard *in, struct said *out)
 	msg_put_answer(&out->e, result, data, result == 0 ? (uint32_t)enc_size(&d) : 0);
 }
 
-static int collect(void *ctx, const struct warder_entry *entry)
-{
-	strcat(ctx, entry->name);
-	strcat(ctx, entry->type == DT_REG ? " " : "? ");
-	return 0;
-}
-
 static int stop_at_once(void *ctx, const struct warder_entry *entry)
 {
 	struct warder *w = ctx;
@@ -465,160 +338,7 @@ static void a_name_comes_with_its_addresses(void **state)
 	stop(&f);
 }
 
-/* ---- lies ------------------------------------------------------------------------------------ */
-
-static unsigned lie; /* which one the broker tells */
-
-static void liar(const struct heard *in, struct said *out)
-{
-	uint32_t id = in->h.id + (lie == 0);
-	uint16_t op = in->h.op + (lie == 1), count = in->h.count + (lie == 2);
-	int32_t result = lie == 3 ? 0 : lie == 4 ? -5000 : lie == 5 ? 2 : ANSWER_FD;
-
-	msg_begin(&out->e, op, id, count);
-	if (lie == 6) { /* says fd, sends none */
-		msg_put_answer(&out->e, ANSWER_FD, NULL, 0);
-		return;
-	}
-	out->fds[out->n_fds++] = open_null();
-	if (lie == 7) /* sends one too many */
-		out->fds[out->n_fds++] = open_null();
-	if (lie == 8) /* refuses, and sends one */
-		result = -EACCES;
-	msg_put_answer(&out->e, result, "x", lie == 9);
-	if (lie == 10)
-		enc_u8(&out->e, 0);
-	if (lie == 11)
-		out->e.at = out->e.begin + 5;
-	if (lie == 12)
-		msg_put_answer(&out->e, ANSWER_FD, NULL, 0);
-	if (lie == 13)
-		out->e.at -= 1;
-}
-#define LIES 14
-
-static void a_lying_broker_gets_eproto_and_leaves_no_descriptor(void **state)
-{
-	for (lie = 0; lie < LIES; lie++) {
-		struct warder_open_req many[3] = {{.path = "/a"}, {.path = "/b"}, {.path = "/c"}};
-		struct fixture f;
-
-		start(&f, liar);
-		assert_int_equal(warder_open(f.w, "/a", O_RDONLY, 0), -1);
-		assert_int_equal(errno, EPROTO);
-		/* The channel is gone, not out of step. */
-		assert_int_equal(warder_open_many(f.w, many, 3), -1);
-		assert_int_equal(errno, EPROTO);
-		for (int i = 0; i < 3; i++)
-			assert_int_equal(many[i].fd, -EPROTO);
-		stop(&f);
-	}
-}
-
-/* Two of three descriptors, and the third said to be there. */
-static void short_by_one(const struct heard *in, struct said *out)
-{
-	honest(in, out);
-	close(out->fds[--out->n_fds]);
-}
-
-static void a_short_batch_leaves_none_open(void **state)
-{
-	struct warder_open_req many[3] = {{.path = "/a"}, {.path = "/b"}, {.path = "/c"}};
-	struct fixture f;
-
-	start(&f, short_by_one);
-	assert_int_equal(warder_open_many(f.w, many, 3), -1);
-	assert_int_equal(errno, EPROTO);
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(many[i].fd, -EPROTO);
-	stop(&f);
-}
-
-static void lying_data(const struct heard *in, struct said *out)
-{
-	static const char nul_in_name[] = "\0\0\0\0\0\0\0\0"
-					  "\1\0\0\0\0\0\0\0"
-					  "\10\3"
-					  "a\0b";
-	static const char slash_in_name[] = "\0\0\0\0\0\0\0\0"
-					    "\1\0\0\0\0\0\0\0"
-					    "\10\3"
-					    "a/b";
-	static const char cut_name[] = "\0\0\0\0\0\0\0\0"
-				       "\1\0\0\0\0\0\0\0"
-				       "\10\7"
-				       "abc";
-
-	msg_begin(&out->e, in->h.op, in->h.id, 1);
-	if (in->h.op == MSG_LIST && lie == 0)
-		msg_put_answer(&out->e, 0, nul_in_name, sizeof(nul_in_name) - 1);
-	else if (in->h.op == MSG_LIST && lie == 1)
-		msg_put_answer(&out->e, 0, slash_in_name, sizeof(slash_in_name) - 1);
-	else if (in->h.op == MSG_LIST && lie == 2)
-		msg_put_answer(&out->e, 0, cut_name, sizeof(cut_name) - 1);
-	else /* a list without its cookie, a stat cut short, an unlink that answers with data */
-		msg_put_answer(&out->e, 0, "abcd", 4);
-}
-
-static void lying_data_is_eproto(void **state)
-{
-	char names[64];
-	struct fixture f;
-	struct stat st;
-
-	for (lie = 0; lie < 4; lie++) {
-		start(&f, lying_data);
-		assert_int_equal(warder_list(f.w, "/p", collect, names), -1);
-		assert_int_equal(errno, EPROTO);
-		stop(&f);
-	}
-	start(&f, lying_data);
-	assert_int_equal(warder_stat(f.w, "/p", 0, &st), -1);
-	assert_int_equal(errno, EPROTO);
-	stop(&f);
-	start(&f, lying_data);
-	assert_int_equal(warder_unlink(f.w, "/p"), -1);
-	assert_int_equal(errno, EPROTO);
-	stop(&f);
-}
-
-static void lying_socket(const struct heard *in, struct said *out)
-{
-	static const struct {
-		const char *bytes;
-		size_t size;
-	} lies[] = {{"", 0}, {"\1\0a", 3}, {"\1\0a\2\0b", 6}, {"\1\0\0\0\0", 5}, {"\0\0\1\0\0", 5},
-		{"\0\0\0\0x", 5}, {"\377\377\0\0", 4}};
-	bool resolve = in->h.op == MSG_RESOLVE;
-
-	msg_begin(&out->e, in->h.op, in->h.id, 1);
-	if (!resolve)
-		out->fds[out->n_fds++] = open_null();
-	msg_put_answer(&out->e, resolve ? 0 : ANSWER_FD, lies[lie].bytes, (uint32_t)lies[lie].size);
-}
-#define SOCKET_LIES 7
-
-static void lying_words_of_a_socket_are_eproto_and_leave_none_open(void **state)
-{
-	struct warder_address a[4];
-	struct fixture f;
-
-	for (lie = 0; lie < SOCKET_LIES; lie++) {
-		start(&f, lying_socket);
-		assert_int_equal(warder_connect(f.w, "h:1", 0, 0, NULL), -1);
-		assert_int_equal(errno, EPROTO);
-		stop(&f);
-		start(&f, lying_socket);
-		assert_int_equal(warder_listen(f.w, "h:1", 0, 0, NULL), -1);
-		assert_int_equal(errno, EPROTO);
-		stop(&f);
-		start(&f, lying_socket);
-		assert_int_equal(warder_resolve(f.w, "h", AF_UNSPEC, a, 4), -1);
-		assert_int_equal(errno, EPROTO);
-		stop(&f);
-	}
-}
+/* ---- the channel's end, and a full table ----------------------------------------------------- */
 
 static void gone(const struct heard *in, struct said *out)
 {
@@ -718,10 +438,6 @@ int main(void)
 		cmocka_unit_test(a_socket_comes_with_its_peer_and_its_rule),
 		cmocka_unit_test(a_socket_without_words_is_refused_here),
 		cmocka_unit_test(a_name_comes_with_its_addresses),
-		cmocka_unit_test(lying_words_of_a_socket_are_eproto_and_leave_none_open),
-		cmocka_unit_test(a_lying_broker_gets_eproto_and_leaves_no_descriptor),
-		cmocka_unit_test(a_short_batch_leaves_none_open),
-		cmocka_unit_test(lying_data_is_eproto),
 		cmocka_unit_test(a_broker_that_goes_is_econnreset_and_no_signal),
 		cmocka_unit_test(a_full_table_is_emfile_and_the_channel_goes_on),
 		cmocka_unit_test(attach_takes_nothing_but_its_channel),
