@@ -132,6 +132,9 @@ FILTERS := $(BUILD)/gen/filters
 WARDER_OBJ := $(call obj,$(CLI) $(BROKER) $(POLICY) $(CELL) $(COMMON)) $(BUILD)/obj/gen/filters.o
 # libwarder has no global state; the timer of a process has some, and is for warder's own.
 LIB_OBJ := $(call obj,$(LIB) $(filter-out common/hurry.c,$(COMMON)))
+# What is linked when all is (-flto) has no names yet that could be kept to itself, and only the same
+# compiler reads it: for the archive the same sources are compiled to code.
+ARCHIVE_OBJ := $(if $(filter -flto%,$(CC) $(CFLAGS)),$(patsubst $(BUILD)/obj/%,$(BUILD)/obj/archive/%,$(LIB_OBJ)),$(LIB_OBJ))
 FILES_OBJ := $(call obj,$(FILES) $(COMMON))
 DIALER_OBJ := $(call obj,$(DIALER) $(COMMON)) $(BUILD)/obj/gen/filters.o
 JSON_OBJ := $(call obj,$(JSON) cli/say.c cli/options.c cli/state.c $(COMMON))
@@ -179,6 +182,10 @@ $(BUILD)/obj/%.o: %.c $(MACHINE)
 	@mkdir -p $(@D)
 	$(CC) $(W_CPPFLAGS) $(W_CFLAGS) -MMD -MP -c -o $@ $<
 
+$(BUILD)/obj/archive/%.o: %.c $(MACHINE)
+	@mkdir -p $(@D)
+	$(CC) $(W_CPPFLAGS) $(W_CFLAGS) -fno-lto -MMD -MP -c -o $@ $<
+
 ifeq ($(CROSS),yes)
 # The tables are preprocessed for the machine that will run them, so that every number in them is
 # that machine's, and compiled for this one, which runs the program that reads them.
@@ -219,9 +226,10 @@ $(BUILD)/warder-json: $(JSON_OBJ)
 	$(CC) $(W_CFLAGS) -pie -o $@ $^ $(W_LDFLAGS) $(JSON_LIBS)
 
 # One object whose only global names are warder_*, so that none meets a program's own.
-$(BUILD)/libwarder.a: $(LIB_OBJ)
+# It is newer than the objects of both kinds: `make install` without the flags makes it from neither.
+$(BUILD)/libwarder.a: $(ARCHIVE_OBJ) $(LIB_OBJ)
 	@rm -f $@
-	$(CC) -r -nostdlib -o $(BUILD)/obj/libwarder.o $^
+	$(CC) -r -nostdlib -o $(BUILD)/obj/libwarder.o $(ARCHIVE_OBJ)
 	$(OBJCOPY) --wildcard --keep-global-symbol='warder_*' $(BUILD)/obj/libwarder.o
 	$(AR) rcsD $@ $(BUILD)/obj/libwarder.o
 

@@ -216,7 +216,7 @@ static bool hand_over(struct serve *s, int *fd, const struct msg_client *who)
 static void let_in(struct serve *s)
 {
 	for (int i = 0; i < ACCEPTS; i++) {
-		struct msg_client who;
+		struct msg_client who = {0};
 		autofd fd = -1;
 		int r = serve_socket_accept(&s->socket, &fd, &who);
 

@@ -113,7 +113,7 @@ long dial_encode(const struct dial_message *m, uint8_t *buf, size_t size)
 {
 	struct enc e = enc_init(buf, size < DIAL_SIZE_MAX ? size : DIAL_SIZE_MAX);
 	const struct row *row = &rows[m->op];
-	size_t whole;
+	size_t whole = 0;
 
 	if ((unsigned)m->op >= DIAL__COUNT || !is_sound(m, row) || !options_fit(m))
 		return -EMSGSIZE;

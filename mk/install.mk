@@ -20,7 +20,7 @@ PATHS_NOW = $(BINDIR) $(LIBDIR) $(LIBEXECDIR) $(INCLUDEDIR) $(DATADIR) $(SYSCONF
 $(PATHS): paths-check
 	@mkdir -p $(@D)
 	@[ "$$(cat $@ 2>/dev/null)" = "$(PATHS_NOW)" ] || echo "$(PATHS_NOW)" >$@
-$(WARDER_OBJ) $(LIB_OBJ) $(FILES_OBJ) $(DIALER_OBJ) $(JSON_OBJ) $(BUILD)/warder.pc: $(PATHS)
+$(WARDER_OBJ) $(LIB_OBJ) $(ARCHIVE_OBJ) $(FILES_OBJ) $(DIALER_OBJ) $(JSON_OBJ) $(BUILD)/warder.pc: $(PATHS)
 
 # The pages name the paths that warder has by default; these are the ones it was built for.
 BUILT_PAGES := $(patsubst docs/%,$(BUILD)/%,$(MAN_PAGES))

@@ -63,7 +63,7 @@ int warder_stat(struct warder *w, const char *path, int flags, struct stat *ret)
 {
 	struct ask a = {.q.flags = (uint32_t)flags};
 	struct msg_answer answer;
-	struct msg_stat s;
+	struct msg_stat s = {0};
 	struct dec d;
 	int r = ask_path(&a, path);
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# build.sh - what make refuses to build for, each with one sentence, before it compiles anything.
+# build.sh - what make refuses to build for, each with one sentence, before it compiles anything; and
+# flags that distributions give.
 . "$(dirname "$0")/lib.sh"
 
 # As from a shell: nothing of the make that runs the tests.
@@ -67,5 +68,26 @@ check "in one sentence, before anything is compiled" sentences
 compiler foreign "__${other}__ __LP64__" '*never*'
 expect_status "with them another machine is taken" 0 build CC="$dir/foreign" "$dir/b/machine"
 check "and what was built for this one would be built again" grep -qx "$other" b/machine
+
+# ---- what distributions build with ------------------------------------------------------------------
+
+# Linked when all is: the archive is code all the same, and its names are its own.
+printf '#include "warder.h"\nint dec_u8; int main(void) { return warder_lockdown(); }\n' >own.c
+for cc in cc clang; do
+	if ! command -v $cc >/dev/null; then
+		skip "$cc -flto" "$cc is missing"
+		continue
+	fi
+	rm -rf b
+	expect_status "libwarder.a can be made with $cc -flto" 0 \
+		build -j2 CC=$cc CFLAGS="-O1 -flto" LDFLAGS=-flto "$dir/b/libwarder.a"
+	check "its global names are warder's" sh -c '
+		nm -g --defined-only b/libwarder.a >names && grep -q warder_open names && ! grep " [A-Z] " names | grep -v warder_'
+	made=$(stat -c %Y.%i b/libwarder.a)
+	expect_status "a make without the flags is content with it" 0 build CC=$cc "$dir/b/libwarder.a"
+	check "and makes it from nothing else" test "$(stat -c %Y.%i b/libwarder.a)" = "$made"
+	check "and any compiler links it" sh -c '
+		cc -I"$1/sandbox" -o own own.c b/libwarder.a $(pkg-config --libs libseccomp)' sh "$TOP"
+done
 
 finish
