@@ -88,7 +88,8 @@ WARNINGS += -Werror
 endif
 ifeq ($(findstring -O,$(CFLAGS)),)
 OPT := -O2 -g
-FORTIFY := -D_FORTIFY_SOURCE=2
+# Not beside another level, and in place of one that the compiler would choose itself.
+FORTIFY := $(if $(filter _FORTIFY_SOURCE,$(MACROS)),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 endif
 
 SAN_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)

@@ -71,6 +71,12 @@ check "and what was built for this one would be built again" grep -qx "$other" b
 
 # ---- what distributions build with ------------------------------------------------------------------
 
+for flags in "CPPFLAGS=-D_FORTIFY_SOURCE=3" "CFLAGS=-O2 -D_FORTIFY_SOURCE=3" "CC=cc -D_FORTIFY_SOURCE=1" "CFLAGS="; do
+	rm -rf b
+	expect_status "make $flags builds" 0 build "$flags" "$dir/b/obj/common/fd.o"
+	check "without a warning" sh -c '! grep . err'
+done
+
 # Linked when all is: the archive is code all the same, and its names are its own.
 printf '#include "warder.h"\nint dec_u8; int main(void) { return warder_lockdown(); }\n' >own.c
 for cc in cc clang; do
