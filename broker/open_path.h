@@ -12,7 +12,6 @@ enum follow {
 	FOLLOW_ALL,    /* within the root; magic links never */
 	FOLLOW_CACHED, /* the same, or -EAGAIN where the kernel would have to ask a file system */
 	FOLLOW_WITHIN, /* no symlink, and no other mount than the root's: -EXDEV */
-	FOLLOW_HERE,   /* no symlink, and no other mount than the root's: -EXDEV */
 };
 
 /*
