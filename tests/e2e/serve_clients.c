@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * serve_clients.c - clients of warder serve: workers that die, descriptors that run out, the end.
+ * serve_clients.c - clients of warder serve: workers that die or take nobody in, the end.
  */
 #include "tests/e2e/slots.h"
 #include "tests/descriptors.h"
-
-#include <sys/resource.h>
 
 static struct server server = {.status_fd = -1};
 
@@ -98,51 +96,6 @@ static long cpu_ms(pid_t pid)
 		2);
 	fclose(file);
 	return (long)(user + sys) * 1000 / sysconf(_SC_CLK_TCK);
-}
-
-/* The number that the next descriptor of the server gets. */
-static rlim_t lowest_free(pid_t pid)
-{
-	char path[64];
-	rlim_t n = 0;
-
-	do
-		snprintf(path, sizeof(path), "/proc/%d/fd/%lu", (int)pid, (unsigned long)n++);
-	while (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
-	return n - 1;
-}
-
-static void out_of_descriptors_clients_are_sent_away_and_nothing_spins(void **state)
-{
-	const char *none[] = {NULL};
-	struct rlimit before, low;
-	int fds[10];
-	long busy;
-
-	server_start(&server, none);
-	fds[0] = dial(&server);
-	assert_true(ask(fds[0]));
-	close(fds[0]);
-	assert_int_equal(prlimit(server.pid, RLIMIT_NOFILE, NULL, &before), 0);
-	low = (struct rlimit){lowest_free(server.pid), before.rlim_max};
-	assert_int_equal(prlimit(server.pid, RLIMIT_NOFILE, &low, NULL), 0);
-	busy = cpu_ms(server.pid);
-	for (int i = 0; i < 10; i++) {
-		fds[i] = dial(&server);
-		assert_true(fds[i] >= 0);
-	}
-	usleep(1000000);
-	assert_in_range(cpu_ms(server.pid) - busy, 0, 50); /* less than 5 % */
-	assert_int_equal(prlimit(server.pid, RLIMIT_NOFILE, &before, NULL), 0);
-	for (int i = 0; i < 10; i++) {
-		assert_true(hung_up(fds[i], 0));
-		close(fds[i]);
-	}
-	usleep(200000);
-	fds[0] = dial(&server);
-	assert_true(ask(fds[0]));
-	close(fds[0]);
-	assert_int_equal(server_stop(&server, SIGTERM), 0);
 }
 
 static void flood_of_clients_leaks_nothing(void **state)
@@ -279,8 +232,6 @@ int main(void)
 		cmocka_unit_test_teardown(other_slots_notice_nothing, clean),
 		cmocka_unit_test_teardown(
 			worker_that_dies_again_and_again_comes_back_less_often, clean),
-		cmocka_unit_test_teardown(
-			out_of_descriptors_clients_are_sent_away_and_nothing_spins, clean),
 		cmocka_unit_test_teardown(flood_of_clients_leaks_nothing, clean),
 		cmocka_unit_test_teardown(
 			worker_that_takes_nobody_in_makes_nobody_wait_for_ever, clean),

@@ -2,50 +2,13 @@
 /*
  * clients.c - hostile clients of `warder serve` with the built-in worker.
  *
- * One service for all tests.  After each attack an honest client on a connection of its own is
- * answered, and by the same worker: the ledger still has one session.
+ * Those that are many, or slow, or more than there is room for: crowds.c.
  */
-#include "tests/hostile/inside.h"
-#include "common/fd.h"
-#include "common/frame.h"
+#include "tests/hostile/clients.h"
 
 #include <arpa/inet.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
 
-static char top[PATH_MAX], data[PATH_MAX + 32], socket_path[PATH_MAX + 64], policy[PATH_MAX + 16];
-static pid_t service = -1;
-static const char request_text[] =
-	"{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"hash\",\"params\":{\"path\":\"%s\"}}";
-
-static long now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static int dial(void)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	memcpy(a.sun_path, socket_path, strlen(socket_path));
-	if (connect(s, (struct sockaddr *)&a, sizeof(a)) < 0)
-		fd_close(&s);
-	return s;
-}
-
-static int ask(int s, int id)
-{
-	char text[PATH_MAX + 128];
-
-	snprintf(text, sizeof(text), request_text, id, data);
-	return frame_send(s, text, strlen(text));
-}
+/* ---- frames ------------------------------------------------------------------------------- */
 
 /* A frame of any text, and behind it more requests than the worker reads at once. */
 static void send_much(int s, const char *first)
@@ -63,83 +26,6 @@ static void send_much(int s, const char *first)
 	}
 	assert_true(send(s, text, (size_t)(at - text), MSG_NOSIGNAL) > 65536);
 }
-
-/* The id of the next answer; negative: none came, or no result. */
-static int answered(int s)
-{
-	autofree char *text = NULL;
-	json_error_t e;
-	json_t *answer;
-	size_t size;
-	int fd = -1, id = -1;
-
-	if (frame_recv(s, FRAME_SIZE_MAX, &text, &size, &fd) < 0)
-		return -1;
-	fd_close(&fd);
-	answer = json_loadb(text, size, 0, &e);
-	if (json_object_get(answer, "result"))
-		id = (int)json_integer_value(json_object_get(answer, "id"));
-	json_decref(answer);
-	return id;
-}
-
-static bool closed_within(int s, int ms)
-{
-	struct pollfd p = {.fd = s, .events = POLLIN};
-	char c;
-
-	return poll(&p, 1, ms) == 1 && recv(s, &c, 1, 0) <= 0;
-}
-
-/* Records of all sessions that there were. */
-static int count_records(const char *event)
-{
-	char command[PATH_MAX + 128];
-	FILE *f;
-	int n = -1;
-
-	snprintf(command, sizeof(command),
-		"find '%s/state' -name '*.jsonl' -exec cat {} + | grep -c '\"event\":\"%s\"'", top,
-		event);
-	f = popen(command, "re");
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%d", &n), 1);
-	pclose(f);
-	return n;
-}
-
-/* Somebody else is served as ever, soon, and by the worker of the beginning. */
-static void assert_serves(void)
-{
-	long begin = now_ms();
-	int s = dial();
-
-	assert_true(s >= 0);
-	assert_int_equal(ask(s, 7), 0);
-	assert_int_equal(answered(s), 7);
-	close(s);
-	assert_true(now_ms() - begin < 5000);
-	assert_int_equal(count_records("session"), 1);
-}
-
-/* What the book has more than when the test began: each connection that was let in is in it, and
- * nothing was opened but for a request that is one. */
-static int clients_before, grants_before;
-
-static int begin(void **state)
-{
-	clients_before = count_records("client");
-	grants_before = count_records("grant");
-	return fds_before(state);
-}
-
-static void assert_recorded(int clients, int grants)
-{
-	assert_int_equal(count_records("client") - clients_before, clients);
-	assert_int_equal(count_records("grant") - grants_before, grants);
-}
-
-/* ---- frames ------------------------------------------------------------------------------- */
 
 static void every_bad_length_closes_its_connection_alone(void **state)
 {
@@ -266,25 +152,6 @@ static void out_of_band_bytes_harm_nobody(void **state)
 
 /* ---- time --------------------------------------------------------------------------------- */
 
-static void a_slow_client_holds_up_nobody(void **state)
-{
-	enum { N = 50 };
-	int s[N];
-
-	for (int i = 0; i < N; i++) {
-		s[i] = dial();
-		assert_true(s[i] >= 0);
-		/* Half a head, a head, a head and one byte. */
-		send(s[i], "\0\0\1\0{", (size_t)(i % 3 == 0 ? 2 : 3 + i % 3), 0);
-	}
-	for (int i = 0; i < 5; i++) {
-		assert_serves();
-		send(s[i], "\0", 1, MSG_NOSIGNAL);
-	}
-	fd_close_many((int *)s, N);
-	assert_recorded(N + 5, 5);
-}
-
 static void a_client_that_never_reads_holds_up_nobody(void **state)
 {
 	char text[PATH_MAX + 128];
@@ -409,29 +276,6 @@ static void descriptors_of_clients_are_dropped(void **state)
 	assert_true(count_fds_of(worker) <= before);
 }
 
-static void a_flood_of_connections_leaves_the_service_running(void **state)
-{
-	enum { N = 900 };
-	static int s[N];
-	struct rlimit old, more;
-	int n = 0;
-
-	getrlimit(RLIMIT_NOFILE, &old);
-	more = old;
-	more.rlim_cur = more.rlim_max < 4096 ? more.rlim_max : 4096;
-	setrlimit(RLIMIT_NOFILE, &more);
-	for (int i = 0; i < N; i++) {
-		s[i] = dial();
-		n += s[i] >= 0;
-	}
-	assert_true(n > 100);
-	fd_close_many(s, N);
-	setrlimit(RLIMIT_NOFILE, &old);
-	assert_serves();
-	assert_true(count_records("client") - clients_before > 100);
-	assert_int_equal(count_records("grant") - grants_before, 1);
-}
-
 /* ---- who ---------------------------------------------------------------------------------- */
 
 static void socket_and_directory_are_their_owners_alone(void **state)
@@ -492,68 +336,6 @@ static void a_second_service_of_the_name_does_not_start(void **state)
 	assert_recorded(1, 1);
 }
 
-/* ---- the service -------------------------------------------------------------------------- */
-
-static int wait_for_socket(void)
-{
-	long end = now_ms() + 10000;
-
-	while (now_ms() < end) {
-		struct stat st;
-
-		if (stat(socket_path, &st) == 0)
-			return 0;
-		if (waitpid(service, NULL, WNOHANG) != 0)
-			break;
-		usleep(20000);
-	}
-	return -1;
-}
-
-static int start(void **state)
-{
-	char path[PATH_MAX + 16], text[PATH_MAX + 32];
-	const char *argv[] = {warder_path(), "serve", "-p", policy, "-n", "hostile", NULL};
-
-	signal(SIGPIPE, SIG_IGN);
-	make_directory(top, sizeof(top));
-	snprintf(path, sizeof(path), "%s/run", top);
-	mkdir(path, 0700);
-	setenv("XDG_RUNTIME_DIR", path, 1);
-	snprintf(socket_path, sizeof(socket_path), "%s/warder/hostile.sock", path);
-	if (strlen(socket_path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
-		return -1;
-	snprintf(path, sizeof(path), "%s/state", top);
-	mkdir(path, 0700);
-	setenv("XDG_STATE_HOME", path, 1);
-	snprintf(path, sizeof(path), "%s/data", top);
-	mkdir(path, 0755);
-	chmod(path, 0755);
-	snprintf(data, sizeof(data), "%s/a", path);
-	make_file(data, "data\n", 0644);
-	snprintf(text, sizeof(text), "allow read %s/\n", path);
-	snprintf(policy, sizeof(policy), "%s/hostile.policy", top);
-	make_file(policy, text, 0644);
-	service = fork();
-	if (service == 0) {
-		execv(argv[0], (char *const *)argv);
-		_exit(127);
-	}
-	return wait_for_socket();
-}
-
-/* SIGTERM drains, and the service ends with 0. */
-static int end(void **state)
-{
-	int status = -1;
-
-	if (service > 0) {
-		kill(service, SIGTERM);
-		waitpid(service, &status, 0);
-	}
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
-}
-
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, fds_after)
@@ -563,11 +345,9 @@ int main(void)
 		T(a_frame_that_is_no_request_ends_its_connection_alone),
 		T(many_requests_at_once_are_answered_in_order),
 		T(out_of_band_bytes_harm_nobody),
-		T(a_slow_client_holds_up_nobody),
 		T(a_client_that_never_reads_holds_up_nobody),
 		T(a_client_that_leaves_early_harms_nobody),
 		T(descriptors_of_clients_are_dropped),
-		T(a_flood_of_connections_leaves_the_service_running),
 		T(socket_and_directory_are_their_owners_alone),
 		T(a_second_service_of_the_name_does_not_start),
 		T(another_user_cannot_connect),
