@@ -73,7 +73,9 @@ int cell_explain_userns(int r, struct failure *f)
 			"this host allows no user namespace; run `sysctl "
 			"user.max_user_namespaces=10000`"},
 	};
-	const char *why = "the container or host forbids them, maybe by its seccomp filter";
+	/* user_namespaces(7): nobody makes one in a chroot(2), nor is that to be told from here. */
+	const char *why = "the container or host forbids them, maybe by its seccomp filter, or "
+			  "this is a chroot";
 	bool root = geteuid() == 0;
 	int error = f->error ? f->error : r;
 	char before[160];
@@ -88,10 +90,8 @@ int cell_explain_userns(int r, struct failure *f)
 	}
 	snprintf(before, sizeof(before), "%.159s", f->text);
 	f->error = 0;
-	return fail(f, error,
-		"%s%suser namespaces: %s; or start warder as root, or use `root host` (--root "
-		"host)",
-		before, *before ? "; " : "", why);
+	return fail(f, error, "%s%suser namespaces: %s; or %suse `root host` (--root host)", before,
+		*before ? "; " : "", why, root ? "" : "start warder as root, or ");
 }
 
 /* ---- maps ------------------------------------------------------------------------------------ */

@@ -54,7 +54,7 @@ say "1. A service whose worker can open nothing"
 "$warder" serve -p demo.policy --set "LINKS=$work/links" -n demo >"$work/log" 2>&1 &
 service=$!
 i=0
-until grep -q 'serving at' "$work/log"; do
+until grep -qs 'serving at' "$work/log"; do
 	kill -0 $service 2>/dev/null || { service=; fail "the service did not start"; }
 	i=$((i + 1))
 	[ $i -lt 200 ] || fail "the service is not ready after 10 s"
@@ -139,7 +139,7 @@ refused /proc/self/root/etc/shadow
 refused /root/.bashrc
 echo "and a symlink to what is allowed: $("$warder" call -n demo --raw read "$work/links/allowed")"
 
-say "5. The book"
+say "5. The ledger"
 kill -TERM $service
 wait $service || fail "the service did not end with 0"
 service=

@@ -25,6 +25,14 @@ for line in open("json"):
 else
 	skip "a host that starts cells" "no cell starts here: $(cat err)"
 fi
+# user_namespaces(7): nobody makes one in a chroot(2).  In mounts that are gone with the command.
+if [ "$(id -u)" = 0 ]; then
+	mkdir root
+	expect_status "in a chroot no cell starts" 125 unshare -m sh -c \
+		'mount --rbind / root && mount --make-rslave root && exec chroot root "$@"' sh \
+		"$warder" run -q -- true
+	expect_text "says what it may be" "or this is a chroot; or use \`root host\`"
+fi
 expect_status "--help" 0 "$warder" doctor --help
 expect_status "an option that there is not" 2 "$warder" doctor --jsno
 expect_text "gets the nearest" "--json"
