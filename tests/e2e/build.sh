@@ -6,7 +6,7 @@
 
 # As from a shell: nothing of the make that runs the tests.
 build() { # arguments of make
-	env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u CC -u CFLAGS -u LDFLAGS -u PKG_CONFIG \
+	env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u SANITIZE -u CC -u CFLAGS -u LDFLAGS -u PKG_CONFIG \
 		make -s -C "$TOP" BUILD="$dir/b" "$@"
 }
 sentences() {

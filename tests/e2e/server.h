@@ -29,7 +29,7 @@
 
 #include <cmocka.h>
 
-#define WAIT_MS 10000
+#define WAIT_MS 60000
 
 struct server {
 	pid_t pid;
