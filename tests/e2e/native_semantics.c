@@ -1,79 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * native_semantics.c - plain system calls of an unmodified program, in a cell as without one.
- *
- * Each scenario is run twice by this same program, called with --run: in a plain directory by the
- * worker's user, and in a cell whose policy allows all of that directory.  It says what it sees;
- * both must say the same, and leave the same files.
+ * native_semantics.c - plain system calls of an unmodified program about files, in a cell as
+ * without one.
  */
-#include "tests/hostile/inside.h"
-#include "tests/e2e/differ_tree.h"
-
-#include <grp.h>
-#include <pthread.h>
-#include <spawn.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-
-#define NOBODY 65534 /* the worker's user, where root starts it */
-#define OUT_FD 200   /* where a scenario speaks; it closes what it likes */
-
-extern char **environ;
-
-/* ---- what a scenario says -------------------------------------------------------------------- */
-
-/* A result: 0 and above is good, else the name of errno. */
-static void say(const char *what, long r)
-{
-	if (r < 0)
-		dprintf(OUT_FD, "%s: %s\n", what, strerrorname_np(errno));
-	else
-		dprintf(OUT_FD, "%s: good\n", what);
-}
-
-static void say_number(const char *what, long n)
-{
-	dprintf(OUT_FD, "%s: %ld\n", what, n);
-}
-
-/* What an open gives: content, mode and flags.  Closes it. */
-static void say_fd(const char *what, int fd)
-{
-	char buf[64] = "";
-	struct stat st;
-	ssize_t n;
-
-	if (fd < 0) {
-		say(what, fd);
-		return;
-	}
-	n = pread(fd, buf, sizeof(buf) - 1, 0);
-	if (fstat(fd, &st) < 0)
-		err(2, "%s", what);
-	dprintf(OUT_FD, "%s: mode %o flags %o offset %ld, %zd bytes \"%s\"\n", what, st.st_mode,
-		fcntl(fd, F_GETFL) & (O_ACCMODE | O_APPEND | O_NONBLOCK),
-		(long)lseek(fd, 0, SEEK_CUR), n, buf);
-	close(fd);
-}
-
-static void put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		say(path, -1);
-	close(fd);
-}
-
-static void wait_for(const char *what, pid_t pid)
-{
-	int status = -1;
-
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		say(what, -1);
-	else
-		say_number(what, status);
-}
+#include "tests/e2e/native.h"
 
 /* ---- the scenarios; the working directory is the one that is granted ------------------------- */
 
@@ -114,12 +44,12 @@ static void beneath_a_descriptor(void)
 
 static void cwd_after_chdir(void)
 {
-	int top = open(".", O_RDONLY | O_DIRECTORY);
+	int start = open(".", O_RDONLY | O_DIRECTORY);
 
 	say("chdir", chdir("d"));
 	say_fd("b", open("b", O_RDONLY));
 	say_fd("../a", open("../a", O_RDONLY));
-	say("fchdir", fchdir(top));
+	say("fchdir", fchdir(start));
 	say_fd("a", open("a", O_RDONLY));
 	say("in a directory", mkdir("gone", 0755) < 0 ? -1 : chdir("gone"));
 	say("that is removed", rmdir("../gone"));
@@ -252,189 +182,6 @@ static void other_changes(void)
 	say_fd("exchanged", open("a", O_RDONLY));
 }
 
-static void after_fork(void)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		say_fd("child", open("a", O_RDONLY));
-		put("of the child", "child");
-		_exit(3);
-	}
-	wait_for("ended", pid);
-	say_fd("parent", open("of the child", O_RDONLY));
-}
-
-static void after_vfork(void)
-{
-	pid_t pid = vfork();
-
-	if (pid == 0) {
-		int fd = open("of the child", O_WRONLY | O_CREAT, 0600);
-
-		_exit(fd >= 0 && write(fd, "vfork", 5) == 5 ? 3 : 4);
-	}
-	wait_for("ended", pid);
-	say_fd("parent", open("of the child", O_RDONLY));
-}
-
-static void *thread_opens(void *number)
-{
-	char name[32];
-	long good = 0;
-
-	for (int i = 0; i < 40; i++) {
-		int fd;
-
-		snprintf(name, sizeof(name), "t%ld-%d", (long)(intptr_t)number, i);
-		fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
-		good += fd >= 0 && close(fd) == 0 && unlink(name) == 0;
-	}
-	return (void *)(intptr_t)good;
-}
-
-static void in_threads(void)
-{
-	pthread_t threads[4];
-	void *good;
-
-	for (intptr_t i = 0; i < 4; i++) {
-		if (pthread_create(&threads[i], NULL, thread_opens, (void *)i))
-			errx(2, "pthread_create");
-	}
-	for (size_t i = 0; i < 4; i++) {
-		pthread_join(threads[i], &good);
-		say_number("made and removed", (long)(intptr_t)good);
-	}
-}
-
-static void by_posix_spawn(void)
-{
-	char cat[] = "cat", a[] = "a", *argv[] = {cat, a, NULL};
-	posix_spawn_file_actions_t actions;
-	pid_t pid = -1;
-
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, 1, "out", O_WRONLY | O_CREAT, 0644);
-	errno = posix_spawnp(&pid, cat, &actions, NULL, argv, environ);
-	wait_for("cat", errno ? -1 : pid);
-	say_fd("out", open("out", O_RDONLY));
-	posix_spawn_file_actions_destroy(&actions);
-}
-
-static void in_another_program(void)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		dup2(OUT_FD, 1);
-		execlp("sh", "sh", "-c",
-			"cat <a && echo made >made && mkdir x && mv made x/ && ls -1 . x && rm -r "
-			"x && "
-			"cat none 2>/dev/null || echo missing",
-			(char *)NULL);
-		_exit(127);
-	}
-	wait_for("sh", pid);
-}
-
-static void *outlives(void *arg)
-{
-	pid_t leader = getpid();
-	char path[64], line[256];
-	const char *state = NULL;
-	FILE *f;
-
-	/* Until the thread that began the process is a zombie. */
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)leader);
-	do {
-		f = fopen(path, "re");
-		if (f && fgets(line, sizeof(line), f))
-			state = strrchr(line, ')');
-		if (f)
-			fclose(f);
-	} while (!state || state[2] != 'Z');
-	say_fd("relative", open("a", O_RDONLY));
-	say_fd("made", open("made", O_RDWR | O_CREAT, 0644));
-	say("mkdir", mkdir("made.d", 0755));
-	_exit(5);
-}
-
-static void with_a_dead_leader(void)
-{
-	pid_t pid = fork();
-	pthread_t thread;
-
-	if (pid == 0) {
-		if (pthread_create(&thread, NULL, outlives, NULL))
-			_exit(6);
-		syscall(SYS_exit, 0);
-	}
-	wait_for("ended", pid);
-}
-
-static void with_standard_descriptors_closed(void)
-{
-	close(0);
-	close(1);
-	close(2);
-	say_number("first", open("a", O_RDONLY));
-	say_number("second", open("new", O_WRONLY | O_CREAT, 0644));
-	say_number("third", open("d", O_RDONLY | O_DIRECTORY));
-	close(1);
-	say_number("the gap", open("a", O_RDONLY));
-}
-
-static void with_no_descriptor_left(void)
-{
-	const struct rlimit limit = {64, 64};
-	int last = -1, fd;
-
-	say("limit", setrlimit(RLIMIT_NOFILE, &limit));
-	while ((fd = dup(0)) >= 0)
-		last = fd;
-	say("open", open("a", O_RDONLY));
-	say("mkdir needs none", mkdir("made", 0755));
-	close(last);
-	say_number("the last", open("a", O_RDONLY) - last);
-	close(last); /* to create with none left: docs/limits.md */
-}
-
-/* A file that never had a name is the worker's own: to open again, and to run. */
-static void files_in_memory(void)
-{
-	static char name[] = "true";
-	char *argv[] = {name, NULL}, path[64], buf[4096];
-	int from = open("/bin/true", O_RDONLY | O_CLOEXEC), status = -1;
-	int fd = (int)syscall(SYS_memfd_create, "own", 0);
-	ssize_t n;
-	pid_t pid;
-
-	while ((n = read(from, buf, sizeof(buf))) > 0) {
-		if (write(fd, buf, (size_t)n) != n)
-			say("write", -1);
-	}
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	say_number("opened again", open(path, O_RDONLY) >= 0);
-	close(from);
-	for (int i = 0; i < 2; i++) {
-		pid = fork();
-		if (pid == 0 && i == 0)
-			execv(path, argv);
-		if (pid == 0)
-			syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);
-		if (pid == 0)
-			_exit(errno);
-		waitpid(pid, &status, 0);
-		say_number("run", status);
-	}
-}
-
-struct scenario {
-	const char *name;
-	void (*run)(void);
-};
-
 #define SCENARIOS \
 	X(relative_paths) \
 	X(beneath_a_descriptor) \
@@ -447,16 +194,7 @@ struct scenario {
 	X(appending) \
 	X(truncating) \
 	X(slashes_at_the_end) \
-	X(other_changes) \
-	X(after_fork) \
-	X(after_vfork) \
-	X(in_threads) \
-	X(by_posix_spawn) \
-	X(in_another_program) \
-	X(with_a_dead_leader) \
-	X(with_standard_descriptors_closed) \
-	X(with_no_descriptor_left) \
-	X(files_in_memory)
+	X(other_changes)
 
 static const struct scenario scenarios[] = {
 #define X(name) {#name, name},
@@ -480,99 +218,7 @@ static int ask_for(char **words)
 	return fflush(stdout);
 }
 
-static int worker_main(char **argv)
-{
-	if (strcmp(argv[1], "--ask") == 0)
-		return ask_for(argv + 2);
-	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
-				      setresuid(NOBODY, NOBODY, NOBODY) < 0))
-		err(2, "uid %d", NOBODY);
-	umask(022);
-	if (dup2(1, OUT_FD) < 0 || chdir(argv[3]) < 0)
-		err(2, "%s", argv[3]);
-	for (size_t i = 0; i < sizeof(scenarios) / sizeof(*scenarios); i++) {
-		if (strcmp(scenarios[i].name, argv[2]) == 0) {
-			scenarios[i].run();
-			return 0;
-		}
-	}
-	errx(2, "no scenario %s", argv[2]);
-}
-
-/* ---- the tester ------------------------------------------------------------------------------ */
-
-static char top[PATH_MAX - 64], tree[PATH_MAX];
-
-static void name_in_tree(char buf[PATH_MAX + 16], const char *name)
-{
-	snprintf(buf, PATH_MAX + 16, "%s/%s", tree, name);
-}
-
-static void files_make(void)
-{
-	static const char *const links[][2] = {
-		{"a", "link"}, {"d", "dlink"}, {"none", "dangling"}, {"loop", "loop"}};
-	uid_t uid = geteuid() == 0 ? NOBODY : geteuid();
-	char path[PATH_MAX + 16];
-
-	tree_remove(AT_FDCWD, tree);
-	assert_int_equal(mkdir(tree, 0755), 0);
-	name_in_tree(path, "d");
-	assert_int_equal(mkdir(path, 0755), 0);
-	assert_int_equal(lchown(path, uid, uid), 0);
-	assert_int_equal(lchown(tree, uid, uid), 0);
-	for (size_t i = 0; i < 2; i++) {
-		name_in_tree(path, i ? "d/b" : "a");
-		make_file(path, i ? "this is b" : "this is a", 0644);
-		assert_int_equal(lchown(path, uid, uid), 0);
-	}
-	for (size_t i = 0; i < 4; i++) {
-		name_in_tree(path, links[i][1]);
-		assert_int_equal(symlink(links[i][0], path), 0);
-		assert_int_equal(lchown(path, uid, uid), 0);
-	}
-}
-
-static void dump(char *buf, size_t size)
-{
-	FILE *out = fmemopen(buf, size, "w");
-	int fd = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	assert_non_null(out);
-	assert_true(fd >= 0);
-	tree_dump(out, fd, "");
-	close(fd);
-	fclose(out);
-}
-
-static void run_cell(struct outcome *ret, const char *rule, const char *const *command)
-{
-	const char *options[] = {"-q", "-e", rule, NULL};
-
-	run_inside(ret, top, options, command);
-	outcome_free(ret);
-}
-
-static void compare_scenario(const char *name)
-{
-	static struct outcome native, within;
-	static char left_native[16384], left_within[16384];
-	const char *command[] = {own_path(), "--run", name, tree, NULL};
-	char rule[PATH_MAX + 32];
-
-	files_make();
-	run_program(&native, command);
-	dump(left_native, sizeof(left_native));
-	files_make();
-	snprintf(rule, sizeof(rule), "allow rw %s/", tree);
-	run_cell(&within, rule, command);
-	dump(left_within, sizeof(left_within));
-	assert_int_equal(native.status, 0);
-	if (within.status != 0 || strcmp(native.out, within.out) != 0)
-		fail_msg("exit %d, natively:\n%s\nin the cell:\n%s", within.status, native.out,
-			within.out);
-	assert_string_equal(left_native, left_within);
-}
+/* ---- the tests ------------------------------------------------------------------------------- */
 
 #define X(name) \
 	static void test_##name(void **state) \
@@ -599,19 +245,6 @@ static void missing_and_refused_are_told_apart(void **state)
 	assert_string_equal(o.out, "good ENOENT EACCES ENOENT EACCES ENOENT ENOENT ");
 }
 
-static int make_top(void **state)
-{
-	make_directory(top, sizeof(top));
-	snprintf(tree, sizeof(tree), "%s/t", top);
-	return 0;
-}
-
-static int remove_top(void **state)
-{
-	tree_remove(AT_FDCWD, top);
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -622,7 +255,9 @@ int main(int argc, char **argv)
 				missing_and_refused_are_told_apart, fds_before, fds_after),
 	};
 
-	if (argc > 2)
-		return worker_main(argv);
+	if (argc > 2 && strcmp(argv[1], "--ask") == 0)
+		return ask_for(argv + 2);
+	if (argc > 3)
+		return worker_main(argv, scenarios, sizeof(scenarios) / sizeof(*scenarios));
 	return cmocka_run_group_tests(tests, make_top, remove_top);
 }
