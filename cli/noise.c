@@ -8,7 +8,7 @@
  * directory above.  Whether the host has them the broker has looked at: denial_look().
  */
 #include "cli/noise.h"
-#include "common/runtime.h"
+#include "common/path.h"
 
 #include <errno.h>
 #include <string.h>
@@ -29,7 +29,7 @@ static const char *const adapted_to[] = {
 static bool is_adapted_to(const char *path)
 {
 	for (size_t i = 0; adapted_to[i]; i++) {
-		if (runtime_holds(adapted_to[i], path, strlen(path)))
+		if (path_holds(adapted_to[i], path, strlen(path)))
 			return true;
 	}
 	return false;

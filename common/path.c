@@ -76,6 +76,20 @@ bool path_is_normal(const char *path, size_t size)
 	return true;
 }
 
+bool path_holds(const char *dir, const char *path, size_t size)
+{
+	size_t n = strlen(dir);
+
+	return n == 1 || (size >= n && memcmp(path, dir, n) == 0 && (size == n || path[n] == '/'));
+}
+
+const char *path_relative(const char *path)
+{
+	while (*path == '/')
+		path++;
+	return *path ? path : ".";
+}
+
 /* Takes the last component off buf[0..n). */
 static size_t pop_component(const char *buf, size_t n)
 {

@@ -23,4 +23,11 @@ int path_normalise(const char *path, size_t size, char *buf, size_t buf_size);
  * or "..".  Says nothing of a NUL, nor of how long a component is. */
 bool path_is_normal(const char *path, size_t size);
 
+/* Whether `path`, of `size` bytes, is `dir` or lies beneath it; "/" holds every path.  Both are in
+ * their normal form. */
+bool path_holds(const char *dir, const char *path, size_t size);
+
+/* An absolute path as seen from its root: without the slashes before it; "." for the root. */
+const char *path_relative(const char *path);
+
 #endif

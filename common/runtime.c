@@ -10,6 +10,7 @@
  * nor its user, as root's files do not in a user namespace.
  */
 #include "common/runtime.h"
+#include "common/path.h"
 
 #include <string.h>
 
@@ -76,9 +77,7 @@ bool runtime_holds(const char *entry, const char *path, size_t size)
 
 	if (n > 0 && entry[n - 1] == '*')
 		return size >= n - 1 && memcmp(path, entry, n - 1) == 0;
-	if (n == 1) /* "/" holds everything */
-		return true;
-	return size >= n && memcmp(path, entry, n) == 0 && (size == n || path[n] == '/');
+	return path_holds(entry, path, size);
 }
 
 /* Every path that the broker is asked for comes through here, and most differ from a name in the

@@ -19,7 +19,7 @@ extern const char *const runtime_etc[];
 
 /* The entry of the two lists that `path` (absolute, normalised) is or lies beneath; NULL: none. */
 const char *runtime_find(const char *path, size_t size);
-/* Whether `entry`, a name of the lists or any other tree, holds `path`. */
+/* Whether `entry`, a name of the two lists, holds `path`. */
 bool runtime_holds(const char *entry, const char *path, size_t size);
 
 #endif

@@ -25,9 +25,9 @@ bool relate_reaches(const struct pattern *t, const char *prefix, const char *pat
 	size_t n = strlen(path);
 	const char *again = path;
 
-	if (runtime_holds(path, prefix, strlen(prefix)))
+	if (path_holds(path, prefix, strlen(prefix)))
 		return deep || (strcmp(path, prefix) == 0 && t->n_rest == 0);
-	if (!runtime_holds(prefix, path, n))
+	if (!path_holds(prefix, path, n))
 		return false;
 	path += strcmp(prefix, "/") == 0 ? 0 : strlen(prefix);
 	for (size_t i = 0, depth = SIZE_MAX;;) {
@@ -62,8 +62,8 @@ bool relate_excepted(const struct policy *p, const struct rule *r, const char *p
 		const struct except *e = &p->excepts[i];
 
 		if (e->pattern.n_rest == 0 && e->pattern.subtree &&
-			(runtime_holds(e->pattern.prefix, path, strlen(path)) ||
-				runtime_holds(e->resolved, path, strlen(path))))
+			(path_holds(e->pattern.prefix, path, strlen(path)) ||
+				path_holds(e->resolved, path, strlen(path))))
 			return true;
 	}
 	return false;
@@ -144,7 +144,7 @@ const char *policy_runtime(const struct policy *p, const char *path, size_t size
 	if (s->root == ROOT_EMPTY || size == 0 || path[0] != '/')
 		return NULL;
 	for (size_t i = 0; i < s->n_runtime; i++)
-		if (runtime_holds(s->runtime[i], path, size))
+		if (path_holds(s->runtime[i], path, size))
 			return s->runtime[i];
 	found = s->runtime_none ? NULL : runtime_find(path, size);
 	return found;
@@ -159,7 +159,7 @@ static const char *runtime_holding(const struct policy *p, const char *path)
 	const char *found = policy_runtime(p, path, size);
 
 	for (size_t i = 0; !found && s->root != ROOT_EMPTY && i < s->n_runtime; i++)
-		if (runtime_holds(p->runtime_ways[i].resolved, path, size))
+		if (path_holds(p->runtime_ways[i].resolved, path, size))
 			found = s->runtime[i];
 	return found;
 }
@@ -288,7 +288,7 @@ static void check_powerful(struct policy *p, size_t tree)
 			     fnmatch(path, t->pub.resolved, FNM_PATHNAME) == 0;
 
 		if (t->pub.subtree || t->pub.has_wildcard)
-			named = runtime_holds(t->pub.prefix, path, strlen(path)) &&
+			named = path_holds(t->pub.prefix, path, strlen(path)) &&
 				policy_check(p, path, strlen(path), RIGHT_CONNECT, &a) ==
 					VERDICT_ALLOW &&
 				a.rule == p->rules[t->pub.rule].name;

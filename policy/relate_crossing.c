@@ -10,7 +10,7 @@
  */
 #include "policy/internal.h"
 
-#include "common/runtime.h"
+#include "common/path.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -59,7 +59,7 @@ static bool is_giver(const struct policy *p, size_t tree, const char *rule, cons
 
 	return p->rules[t->rule].name == rule &&
 	       relate_gives(p, tree, RIGHT_CREATE | RIGHT_DELETE) &&
-	       (runtime_holds(t->prefix, path, size) || runtime_holds(t->resolved, path, size));
+	       (path_holds(t->prefix, path, size) || path_holds(t->resolved, path, size));
 }
 
 /* The tree of the rule of that name that gives `path`, likely `last`; SIZE_MAX: none. */

@@ -13,7 +13,7 @@
  */
 #include "policy/internal.h"
 
-#include "common/runtime.h"
+#include "common/path.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -159,7 +159,7 @@ static size_t exec_reached(
 	}
 	/* And those beneath it. */
 	for (at = place_find(places, n, k->prefix); at < n; at++) {
-		if (!runtime_holds(k->prefix, places[at].path, strlen(places[at].path)))
+		if (!path_holds(k->prefix, places[at].path, strlen(places[at].path)))
 			break;
 		if (kept_reaches(p, k, &places[at]))
 			return places[at].tree;
@@ -213,8 +213,7 @@ static bool is_read_anyway(const struct policy *p, const char *path)
 		if (t->verdict == VERDICT_ALLOW && !t->missing && (t->rights & RIGHT_READ) &&
 			policy_tree_is_place(p, i) && t->subtree && !t->has_wildcard &&
 			p->rules[t->rule].n_excepts == 0 &&
-			(runtime_holds(t->prefix, path, size) ||
-				runtime_holds(t->resolved, path, size)))
+			(path_holds(t->prefix, path, size) || path_holds(t->resolved, path, size)))
 			return true;
 	}
 	return false;
@@ -261,16 +260,15 @@ static bool can_be_hidden(
 	size_t size = strlen(q->path);
 
 	return p->settings.root != ROOT_HOST && !q->names && t->subtree &&
-	       ((runtime_holds(t->prefix, q->path, size) && strlen(t->prefix) < size) ||
-		       (runtime_holds(t->resolved, q->path, size) && strlen(t->resolved) < size));
+	       ((path_holds(t->prefix, q->path, size) && strlen(t->prefix) < size) ||
+		       (path_holds(t->resolved, q->path, size) && strlen(t->resolved) < size));
 }
 
 /* Whether something is put over it already, or over a directory above. */
 static bool is_hidden_already(const struct policy *p, size_t n, const char *path)
 {
 	for (size_t i = 0; i < n; i++)
-		if (p->protected[i].hidden &&
-			runtime_holds(p->protected[i].path, path, strlen(path)))
+		if (p->protected[i].hidden && path_holds(p->protected[i].path, path, strlen(path)))
 			return true;
 	return false;
 }

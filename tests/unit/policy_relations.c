@@ -444,6 +444,23 @@ static void a_runtime_tree_counts_where_it_leads_too(void **state)
 	policy_free(p);
 }
 
+/* A "*" that a policy means as it stands is no wildcard, wherever paths are compared. */
+static void a_star_in_a_name_is_a_star(void **state)
+{
+	struct policy *p = text_good("runtime \"/opt/x\\*\"", NULL);
+	char buf[512];
+
+	assert_string_equal(policy_settings(p)->runtime[0], "/opt/x*");
+	assert_non_null(policy_runtime(p, "/opt/x*/lib", 11));
+	assert_null(policy_runtime(p, "/opt/xyz/key", 12));
+	policy_free(p);
+
+	p = text_good("runtime /opt/xyz\ndeny read /opt/ except \"/opt/x\\*/\"\n", NULL);
+	assert_non_null(strstr(text_error(p, true, buf, sizeof(buf)),
+		"does not reach into the runtime, which is granted whole: /opt/xyz"));
+	policy_free(p);
+}
+
 static void names_in_a_directory_are_protected_like_paths(void **state)
 {
 	struct policy *p = text_unfinished("allow rwx /home/u/");
@@ -488,6 +505,7 @@ int main(void)
 		cmocka_unit_test(a_name_on_the_way_stays_what_it_is_and_no_more),
 		cmocka_unit_test(exec_is_for_whole_directories_and_lasting_files),
 		cmocka_unit_test(a_runtime_tree_counts_where_it_leads_too),
+		cmocka_unit_test(a_star_in_a_name_is_a_star),
 		cmocka_unit_test(names_in_a_directory_are_protected_like_paths),
 	};
 
