@@ -14,6 +14,7 @@
 #include "broker/decide.h"
 #include "broker/open_path.h"
 #include "common/fd.h"
+#include "common/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,24 +59,12 @@ static const char *kernel_name(unsigned long magic)
 	return NULL;
 }
 
-/* Whether `path` is `tree` or lies beneath it. */
-static bool holds(const char *tree, const char *path)
-{
-	size_t n = strlen(tree);
-
-	if (n == 1)
-		return true;
-	return strncmp(path, tree, n) == 0 && (path[n] == '/' || path[n] == '\0');
-}
-
 static bool begins_on(struct session *s, const char *path, dev_t dev)
 {
 	autofd fd = -1;
 	struct stat st;
 
-	while (*path == '/')
-		path++;
-	return open_beneath(s->cell->view_fd, *path ? path : ".", O_PATH, 0, FOLLOW_NONE, &fd) ==
+	return open_beneath(s->cell->view_fd, path_relative(path), O_PATH, 0, FOLLOW_NONE, &fd) ==
 		       0 &&
 	       fstat(fd, &st) == 0 && st.st_dev == dev;
 }
@@ -88,7 +77,8 @@ static bool is_meant(struct session *s, const struct target *t, dev_t dev)
 
 		if (tree->verdict == VERDICT_ALLOW && !tree->missing &&
 			(tree->rights & RIGHTS_FILES) && tree->resolved &&
-			holds(tree->resolved, t->reached) && begins_on(s, tree->resolved, dev))
+			path_holds(tree->resolved, t->reached, t->reached_size) &&
+			begins_on(s, tree->resolved, dev))
 			return true;
 	}
 	return false;

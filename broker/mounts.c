@@ -15,6 +15,7 @@
 #include "broker/open_path.h"
 #include "broker/slow.h"
 #include "common/fd.h"
+#include "common/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,14 +24,6 @@
 
 #define NO_MOUNT       UINT64_MAX /* none begins at that tree */
 #define NOT_LOOKED_FOR (UINT64_MAX - 1)
-
-/* The path for a walk beneath a root: relative, and "." for the root itself. */
-static const char *relative(const char *path)
-{
-	while (*path == '/')
-		path++;
-	return *path ? path : ".";
-}
 
 static int look(int fd, struct statx *ret)
 {
@@ -62,7 +55,7 @@ static uint64_t mount_at(const struct session *s, const char *tree)
 	struct statx stx;
 	autofd fd = -1;
 
-	if (open_beneath(s->cell->view_fd, relative(tree), O_PATH, 0, FOLLOW_NONE, &fd) < 0 ||
+	if (open_beneath(s->cell->view_fd, path_relative(tree), O_PATH, 0, FOLLOW_NONE, &fd) < 0 ||
 		look(fd, &stx) < 0 || !(stx.stx_attributes & STATX_ATTR_MOUNT_ROOT))
 		return NO_MOUNT;
 	return stx.stx_mnt_id;
@@ -111,7 +104,7 @@ int mounts_lead_to_runtime(struct session *s, const struct target *t, bool follo
 	else if (!follow)
 		flags |= O_NOFOLLOW;
 	may_wait = s->may_begin_slowly && slow_any(s);
-	r = open_beneath(s->cell->view_fd, relative(path), flags, 0,
+	r = open_beneath(s->cell->view_fd, path_relative(path), flags, 0,
 		may_wait ? FOLLOW_CACHED : FOLLOW_ALL, &fd);
 	if (r == -EAGAIN && may_wait)
 		s->begin_slowly = true;
@@ -125,7 +118,8 @@ bool mounts_are_own(const struct session *s, dev_t dev)
 	struct stat st;
 
 	for (size_t i = 0; i < s->n_own; i++) {
-		if (fstatat(s->cell->view_fd, relative(s->own[i]), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		if (fstatat(s->cell->view_fd, path_relative(s->own[i]), &st, AT_SYMLINK_NOFOLLOW) ==
+				0 &&
 			st.st_dev == dev)
 			return true;
 	}

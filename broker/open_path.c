@@ -23,6 +23,7 @@
 #include "broker/resolve.h"
 #include "broker/roots.h"
 #include "common/fd.h"
+#include "common/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -276,13 +277,6 @@ int open_between(struct session *s, struct request *q)
 	return ANSWER_FD;
 }
 
-static bool is_beneath(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	return n == 1 || (strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0'));
-}
-
 /* Whether a path leads to trees and is in none. */
 static bool is_between(const struct session *s, const struct target *t)
 {
@@ -290,8 +284,9 @@ static bool is_between(const struct session *s, const struct target *t)
 		const struct policy_tree *tree = policy_tree(s->policy, i);
 
 		if (policy_tree_is_place(s->policy, i) &&
-			(is_beneath(t->asked, tree->prefix) ||
-				(tree->resolved && is_beneath(t->asked, tree->resolved))))
+			(path_holds(tree->prefix, t->asked, t->asked_size) ||
+				(tree->resolved &&
+					path_holds(tree->resolved, t->asked, t->asked_size))))
 			return false;
 	}
 	return policy_names(s->policy, t->asked, t->asked_size);

@@ -5,6 +5,7 @@
  * Runs in: broker.  Trusts: the cell's description and the policy; it looks at no file.
  */
 #include "broker/own.h"
+#include "common/path.h"
 #include "common/runtime.h"
 
 #include <string.h>
@@ -13,17 +14,10 @@
 static const char *const etc_made[] = {"/etc", "/etc/passwd", "/etc/group", "/etc/hosts",
 	"/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/machine-id", NULL};
 
-static bool covers(const char *dir, const char *path, size_t size)
-{
-	size_t n = strlen(dir);
-
-	return size >= n && memcmp(path, dir, n) == 0 && (size == n || path[n] == '/');
-}
-
 static bool is_private(const struct session *s, const char *path, size_t size)
 {
 	for (size_t i = 0; i < s->n_own; i++) {
-		if (covers(s->own[i], path, size))
+		if (path_holds(s->own[i], path, size))
 			return true;
 	}
 	return false;
@@ -31,7 +25,7 @@ static bool is_private(const struct session *s, const char *path, size_t size)
 
 static bool is_etc_made(const struct session *s, const char *path, size_t size)
 {
-	if (!covers("/etc", path, size) || s->root != ROOT_VIEW ||
+	if (!path_holds("/etc", path, size) || s->root != ROOT_VIEW ||
 		policy_settings(s->policy)->runtime_none)
 		return false;
 	for (size_t i = 0; etc_made[i]; i++) {
@@ -47,7 +41,7 @@ static bool loads_from(const struct session *s, const char *path, size_t size)
 	const struct policy_settings *set = policy_settings(s->policy);
 
 	for (size_t i = 0; i < set->n_runtime; i++) {
-		if (covers(set->runtime[i], path, size))
+		if (path_holds(set->runtime[i], path, size))
 			return true;
 	}
 	return !set->runtime_none && runtime_find(path, size) != NULL;
@@ -57,7 +51,8 @@ enum owner owner_of(const struct session *s, const char *path, size_t size)
 {
 	if (is_private(s, path, size))
 		return OWNER_WORKER;
-	if (covers("/dev", path, size) || (covers("/proc", path, size) && s->root != ROOT_EMPTY))
+	if (path_holds("/dev", path, size) ||
+		(path_holds("/proc", path, size) && s->root != ROOT_EMPTY))
 		return OWNER_SYSTEM;
 	if (s->root == ROOT_EMPTY ? loads_from(s, path, size)
 				  : policy_runtime(s->policy, path, size) != NULL ||

@@ -92,14 +92,6 @@ int target_ask(struct target *t, const char *path, size_t size)
 	return 0;
 }
 
-/* The path for a walk beneath a root: relative, and "." for the root itself. */
-static const char *relative(const char *path)
-{
-	while (*path == '/')
-		path++;
-	return *path ? path : ".";
-}
-
 static void note_inode(struct target *t, const struct stat *st)
 {
 	t->dev = st->st_dev;
@@ -176,7 +168,8 @@ static int follow_once(struct session *s, struct target *t, int root_fd, const c
 	}
 	if (r < 0)
 		return r == -ENOENT && followed >= 0 ? -ESTALE : r;
-	r = open_beneath(root_fd, relative(text), O_PATH | O_NOFOLLOW, 0, FOLLOW_NONE, &proven);
+	r = open_beneath(
+		root_fd, path_relative(text), O_PATH | O_NOFOLLOW, 0, FOLLOW_NONE, &proven);
 	if (r < 0)
 		return r == -ENOENT || r == -ENOTDIR || r == -ELOOP ? -ESTALE : r;
 	r = place(followed, &a);
@@ -214,12 +207,12 @@ static int resolve_path(struct session *s, struct target *t, int root_fd, const 
 
 		r = open_beneath(from_fd, rest, flags, 0, FOLLOW_NONE, ret_fd);
 	} else if (t->no_symlinks) {
-		r = open_beneath(root_fd, relative(raw), flags, 0, FOLLOW_NONE, ret_fd);
+		r = open_beneath(root_fd, path_relative(raw), flags, 0, FOLLOW_NONE, ret_fd);
 	}
 	if (r == 0)
 		set_reached(t, asked, strlen(asked));
 	else if (r == -ELOOP && !t->no_symlinks)
-		r = follow_path(s, t, root_fd, relative(raw ? raw : asked), flags, ret_fd);
+		r = follow_path(s, t, root_fd, path_relative(raw ? raw : asked), flags, ret_fd);
 	return r;
 }
 

@@ -12,6 +12,7 @@
  */
 #include "broker/slow_fs.h"
 #include "common/fd.h"
+#include "common/path.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -167,18 +168,10 @@ bool slow_fs_any(const struct slow_fs *m)
 	return m && m->n > 0;
 }
 
-static bool is_beneath(const char *path, size_t size, const char *mount)
-{
-	size_t n = strlen(mount);
-
-	return n == 1 ||
-	       (size >= n && memcmp(path, mount, n) == 0 && (size == n || path[n] == '/'));
-}
-
 bool slow_fs_hold(const struct slow_fs *m, const char *path, size_t size)
 {
 	for (size_t i = 0; m && i < m->n; i++) {
-		if (is_beneath(path, size, m->paths[i]))
+		if (path_holds(m->paths[i], path, size))
 			return true;
 	}
 	return false;
@@ -275,7 +268,7 @@ bool slow_host_holds(struct slow_host *h, const char *path, size_t size)
 		return false;
 	look_again(h);
 	for (size_t i = 0; i < h->size; i += strlen(h->paths + i) + 1) {
-		if (is_beneath(path, size, h->paths + i))
+		if (path_holds(h->paths + i, path, size))
 			return true;
 	}
 	return !h->is_whole;

@@ -16,6 +16,7 @@
 #include "broker/tracee.h"
 #include "common/fd.h"
 #include "common/hurry.h"
+#include "common/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -187,9 +188,7 @@ static int prove(const struct session *s, pid_t tid, const char *name, const cha
 	r = tracee_stat(s, path, &there);
 	if (r < 0)
 		return r;
-	while (*text == '/')
-		text++;
-	if (fstatat(s->cell->view_fd, *text ? text : ".", &said, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(s->cell->view_fd, path_relative(text), &said, AT_SYMLINK_NOFOLLOW) < 0)
 		return -ENOENT;
 	return there.st_ino == said.st_ino && there.st_dev == said.st_dev ? 0 : -ENOENT;
 }

@@ -81,6 +81,7 @@ int view_place(int root_fd, const char *path, bool is_dir, int *ret_fd);
 int view_new_mount(const char *type, const char *const *options, unsigned attributes, int *ret_fd);
 /* Whether one of the trees is `path`, or lies beneath it, or holds it. */
 bool view_meets_tree(const struct cell_spec *spec, const char *path);
+/* Whether `dir` is `path` or lies above it. */
 bool view_covers(const char *dir, const char *path);
 /* Where the private home and /tmp stand: not where a tree is, since a Landlock rule on a directory
  * reaches all that is mounted beneath it. */

@@ -21,6 +21,7 @@
  * the view without these attributes.
  */
 #include "common/fd.h"
+#include "common/path.h"
 #include "sandbox/abi.h"
 #include "sandbox/layers.h"
 
@@ -34,11 +35,7 @@
 
 bool view_covers(const char *dir, const char *path)
 {
-	size_t n = strlen(dir);
-
-	if (n == 1) /* "/" */
-		return true;
-	return strncmp(dir, path, n) == 0 && (path[n] == '/' || path[n] == '\0');
+	return path_holds(dir, path, strlen(path));
 }
 
 bool view_meets_tree(const struct cell_spec *spec, const char *path)
