@@ -153,22 +153,27 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
+/* What stands in quotes, which ends its word. */
+static int put_last_quoted(struct builder *b)
+{
+	int r = put_quoted(b);
+
+	if (r == 0 && b->at < b->end && !is_blank(*b->at))
+		r = error_at(b->p, column_of(b, b->at), "a blank is missing after the quote");
+	return r;
+}
+
 static int put_word(struct builder *b)
 {
 	int r = 0;
 
-	if (*b->at == '"') {
-		r = put_quoted(b);
-		if (r == 0 && b->at < b->end && !is_blank(*b->at))
-			r = error_at(
-				b->p, column_of(b, b->at), "a blank is missing after the quote");
-		return r;
-	}
+	if (*b->at == '"')
+		return put_last_quoted(b);
 	while (r == 0 && b->at < b->end && !is_blank(*b->at)) {
 		if (*b->at == '$')
 			r = put_variable(b);
 		else if (*b->at == '"' && b->at[-1] == '=')
-			return put_quoted(b); /* NAME="a value" */
+			return put_last_quoted(b); /* NAME="a value" */
 		else if (*b->at == '"' || *b->at == '\\')
 			r = error_at(b->p, column_of(b, b->at),
 				"%c within a bare word; put the whole word in quotes", *b->at);

@@ -15,6 +15,8 @@ static const struct mistake mistakes[] = {
 	{"\"allow\" read /x", FILE1 "1: unknown word \"allow\""},
 	{"\n\n  allow read /x/ \"/a", "t.policy:3:18: a quote that is not closed"},
 	{"allow read \"/a\"b", FILE1 "16: a blank is missing after the quote"},
+	{"set A=\"x\"y", FILE1 "10: a blank is missing after the quote"},
+	{"env A=\"x\"B=\"y\"", FILE1 "10: a blank is missing after the quote"},
 	{"allow read /a\"b\"", FILE1 "14: \" within a bare word"},
 	{"allow read /a\\b", FILE1 "14: \\ within a bare word"},
 	{"allow read \"/a\\q\"", FILE1 "15: unknown escape"},
