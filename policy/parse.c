@@ -274,6 +274,15 @@ static int parse_line(struct policy *p, const struct word *words, int n)
 		words[0].s);
 }
 
+/* Whether a line has blanks alone. */
+static bool is_empty(const char *line, size_t size)
+{
+	while (size > 0 && (line[size - 1] == ' ' || line[size - 1] == '\t'))
+		size--;
+	return size == 0;
+}
+
+/* `text` need not end in NUL. */
 static int parse_text(
 	struct policy *p, const char *name, const char *dir, const char *text, size_t size)
 {
@@ -294,7 +303,7 @@ static int parse_text(
 		p->line++;
 		if (length > 0 && text[length - 1] == '\r')
 			length--;
-		if (strspn(text, " \t") < length) {
+		if (!is_empty(text, length)) {
 			p->source = store_copy(p, text, length);
 			p->origin = name[0] == '-' ? name : store_printf(p, "%s:%u", name, p->line);
 			if (!p->source || !p->origin)
@@ -321,24 +330,16 @@ int policy_add_text(
 	const char *path = dir ? store_printf(p, "%s/%s", strcmp(dir, "/") == 0 ? "" : dir,
 					 slash ? slash + 1 : name)
 			       : copy;
-	char *whole;
 	int r;
 
 	if (!copy || !path || (dir && !copy_dir))
 		return -ENOMEM;
-	/* A NUL at the end lets the parser look past a line without counting. */
-	whole = malloc(size + 1);
-	if (!whole)
-		return -ENOMEM;
-	memcpy(whole, text, size);
-	whole[size] = '\0';
 	r = source_add(p, path);
 	if (r == 0) {
 		size_t i = p->n_sources - 1;
 
-		r = parse_text(p, copy, copy_dir, whole, size);
+		r = parse_text(p, copy, copy_dir, text, size);
 		p->sources[i].open = false;
 	}
-	free(whole);
 	return r;
 }

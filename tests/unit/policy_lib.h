@@ -34,8 +34,10 @@ static int text_load(void *ctx, bool preset, const char *name, char **ret_text, 
 			return -ENOMEM;
 		if (!preset)
 			*ret_path = strdup(name);
-		*ret_text = strdup(f->text);
+		/* No NUL stands behind it, as with a file's. */
 		*ret_size = strlen(f->text);
+		*ret_text = malloc(*ret_size);
+		memcpy(*ret_text, f->text, *ret_size);
 		return 0;
 	}
 	return -ENOENT;

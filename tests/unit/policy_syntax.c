@@ -267,7 +267,7 @@ static void says_what_is_wrong_with_a_socket(void **state)
 static const struct text_file files[] = {
 	{"/etc/a.policy", "allow read /a/\ninclude sub/b.policy\n"},
 	{"/etc/sub/b.policy", "allow read /b/\ninclude ../c.policy\n"},
-	{"/etc/c.policy", "allow read /c/\ndeny read /c/x\nexpect deny read /c/x\n"},
+	{"/etc/c.policy", "allow read /c/\ndeny read /c/x\nexpect deny read /c/x\n \t"},
 	{"/etc/loop.policy", "include loop2.policy\n"},
 	{"/etc/loop2.policy", "include loop.policy\n"},
 	{"/etc/t.policy", "allow read /t/\n"},
