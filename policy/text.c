@@ -277,13 +277,15 @@ static void print_settings(struct policy *p, FILE *f)
 	/* A relative one is the command line's, which said it for this run alone. */
 	if (given(p, SET_LEDGER) && (s->ledger[0] == '/' || strncmp(s->ledger, "fd:", 3) == 0))
 		print_list(p, f, SET_LEDGER, "ledger", (const char *const *)&s->ledger, 1, false);
-	if (given(p, SET_LEDGER_SYNC))
-		fprintf(f, "ledger sync batch\t# %s\n", p->setting_origin[SET_LEDGER_SYNC]);
+	if (given(p, SET_LEDGER_SYNC)) {
+		fputs("ledger sync batch", f);
+		print_origin(f, p->setting_origin[SET_LEDGER_SYNC]);
+	}
 	if (given(p, SET_CLIENTS)) {
 		fputs("clients", f);
 		for (size_t i = 0; i < p->n_clients; i++)
 			fprintf(f, " %s", print_word(p, p->clients[i].pub.text));
-		fprintf(f, "\t# %s\n", p->setting_origin[SET_CLIENTS]);
+		print_origin(f, p->setting_origin[SET_CLIENTS]);
 	}
 	print_number(p, f, SET_WORKERS, "workers", s->workers, "");
 }
@@ -382,8 +384,8 @@ int policy_suggest(unsigned rights, const char *path, size_t fixed, char *buf, s
 	char names[64], word[4 * PATH_MAX + 3];
 	int n;
 
-	/* A host needs no quotes, though its brackets would in a path.  No UDP socket and no
-	 * abstract name is bound outside, see socket.c. */
+	/* A host needs no quotes, though its brackets would in a path.  A UDP socket that no rule
+	 * names is bound inside the cell, and none is missing. */
 	if ((rights & RIGHTS_SOCK) && path[0] != '/' && path[0] != '@') {
 		if (!is_host(path) || ((rights & RIGHT_BIND) && strncmp(path, "udp ", 4) == 0))
 			return -EINVAL;
@@ -391,8 +393,6 @@ int policy_suggest(unsigned rights, const char *path, size_t fixed, char *buf, s
 			policy_rights_name(rights, names, sizeof(names)), path);
 		return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 	}
-	if ((rights & RIGHT_BIND) && path[0] == '@')
-		return -EINVAL;
 	if (!*policy_rights_name(rights, names, sizeof(names)) || strcmp(path, "/") == 0 ||
 		strncmp(path, "/proc/", strlen("/proc/")) == 0)
 		return -EINVAL;

@@ -393,16 +393,23 @@ static void the_line_to_add_parses_and_grants_what_was_missing(void **state)
 	assert_int_equal(
 		policy_suggest(RIGHT_CONNECT, "\033[2J:80", 0, line, sizeof(line)), -EINVAL);
 	assert_int_equal(policy_suggest(RIGHT_CONNECT, "udp [::1]:53", 0, line, sizeof(line)), 0);
+	assert_int_equal(
+		policy_suggest(RIGHT_BIND, "udp [::1]:53", 0, line, sizeof(line)), -EINVAL);
+	assert_int_equal(policy_suggest(RIGHT_BIND, "@a b", 0, line, sizeof(line)), 0);
+	assert_string_equal(line, "allow bind \"@a b\"");
 }
 
 static void a_files_name_ends_no_comment(void **state)
 {
 	static const char name[] = "a\nallow read /etc/";
+	static const char lines[] = "memory 1G\nallow read /srv/\nledger sync batch\n"
+				    "ledger /srv/l\nclients root\nworkers 2\naccept missing uid\n"
+				    "env A\nexpect deny read /etc/x\n";
 	struct policy *p = policy_new(NULL);
 	const char *text;
 	size_t size;
 
-	assert_int_equal(policy_add_text(p, name, "/", "memory 1G\nallow read /srv/\n", 27), 0);
+	assert_int_equal(policy_add_text(p, name, "/", lines, strlen(lines)), 0);
 	assert_int_equal(policy_finish(p), 0);
 	text = policy_text(p, &size);
 	assert_non_null(strstr(text, "allow read /srv/\t# a\\x0aallow read /etc/:2\n"));
