@@ -140,9 +140,9 @@ struct policy_env {
 	const char *start; /* for ./ ; NULL: an error where used (serve) */
 	/*
 	 * Returns the text of `use NAME` (preset true) or `include PATH` (PATH already absolute),
-	 * and its path for messages.  Both are malloc'd and become the policy's.  Negative errno
-	 * on failure, -ENOENT for a preset that does not exist; then *ret_path may be a sentence
-	 * that says why.
+	 * and its path for messages.  Both are malloc'd and become the policy's; the text need
+	 * not end in NUL.  0, or a negative errno, -ENOENT for a preset that does not exist; then
+	 * *ret_path may be a sentence that says why.
 	 */
 	int (*load)(void *ctx, bool preset, const char *name, char **ret_text, size_t *ret_size,
 		char **ret_path);
@@ -157,7 +157,7 @@ struct policy;
 struct policy *policy_new(const struct policy_env *env);
 struct policy *policy_free(struct policy *p);
 
-/* `--set NAME=VALUE`: before any text; wins over `set` lines.  -EINVAL: not a name. */
+/* `--set NAME=VALUE`: before any text; wins over `set` lines.  0; -EINVAL: not a name; -ENOMEM. */
 int policy_set(struct policy *p, const char *name, const char *value);
 
 /*
@@ -181,8 +181,8 @@ int policy_add_flag(struct policy *p, const char *setting, const char *value);
 /* The words that are settings, NULL-terminated, for option tables and "did you mean". */
 extern const char *const policy_setting_names[];
 
-/* Checks what needs the whole text (denies inside exec and runtime trees ...), after the last add.
- * 0, -EINVAL (also when an earlier add found errors) or -ENOMEM. */
+/* Checks what needs the whole text (how many UDP ports it names in all) and makes policy_text(),
+ * after the last add.  0, -EINVAL (also when an earlier add found errors) or -ENOMEM. */
 int policy_finish(struct policy *p);
 
 /* Diagnostics, in order of file and line. */
@@ -333,7 +333,8 @@ size_t policy_udp_ports(const struct policy *p, uint16_t ret[POLICY_UDP_PORTS_MA
 int policy_read_socket(struct policy *p, const char *text, bool bind, uint8_t ret_address[16],
 	struct policy_socket *ret, const char **ret_why);
 
-/* The line to add for a socket: `allow connect api.example.com:443`.  Its size or -ENAMETOOLONG. */
+/* The line to add for a socket: `allow connect api.example.com:443`.  Its size; -EINVAL
+ * where no rule could give it; -ENAMETOOLONG. */
 int policy_suggest_socket(const struct policy_socket *s, char *buf, size_t size);
 
 /*
@@ -414,11 +415,14 @@ int policy_quote(const char *path, char *buf, size_t size);
  */
 size_t policy_fixed(const struct policy *p, const char *path);
 
-/* The line to add for a right on a path, quoted as the grammar needs: `allow read "/a b"`. */
-/* -EINVAL where no rule could give it: no right at all, the root, a file of /proc. */
-/* A rule that crosses what the worker may replace is an error.  So where `fixed`, of
- * policy_fixed(), is less than the path, and not 0, it names what is called so anywhere beneath
- * that directory, and of exec, which no wildcard gives, that directory. */
+/*
+ * Writes the line to add for a right on a path, or on a socket as a policy writes it, quoted as the
+ * grammar needs: `allow read "/a b"`.  A rule that crosses what the worker may replace is an error.
+ * So where `fixed`, of policy_fixed(), is less than the path, and not 0, it names what is called so
+ * anywhere beneath that directory, and of exec, which no wildcard gives, that directory.
+ * 0; -EINVAL where no rule could give it: no right at all, the root, a file of /proc, what no host
+ * is called; -ENAMETOOLONG.
+ */
 int policy_suggest(unsigned rights, const char *path, size_t fixed, char *buf, size_t size);
 /* "landlock" -> LAYER_LANDLOCK; 0 if unknown.  And back; NULL if not exactly one known layer. */
 unsigned policy_layer_parse(const char *word);
