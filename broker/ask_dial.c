@@ -10,7 +10,6 @@
 #include "broker/charge.h"
 #include "broker/decide.h"
 #include "common/codec.h"
-#include "common/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>

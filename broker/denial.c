@@ -13,7 +13,6 @@
 #include "broker/sock.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 static void copy_cut(char *to, size_t size, const char *from, size_t n)

@@ -15,7 +15,6 @@
 #include "broker/interrupt.h"
 #include "broker/names.h"
 #include "broker/record.h"
-#include "broker/resolve.h"
 #include "broker/standin.h"
 #include "common/chan.h"
 #include "common/fd.h"

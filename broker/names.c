@@ -7,7 +7,6 @@
  */
 #include "broker/names.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

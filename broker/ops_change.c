@@ -15,7 +15,6 @@
 #include "broker/decide.h"
 #include "broker/identity.h"
 #include "broker/kernel_fs.h"
-#include "broker/open_path.h"
 #include "broker/record.h"
 #include "broker/resolve.h"
 #include "common/fd.h"
@@ -23,7 +22,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 

@@ -27,7 +27,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #define BACKLOG_MAX   65535 /* beyond any host's somaxconn */
 #define FAMILIES_BOTH (MSG_IPV4 | MSG_IPV6)

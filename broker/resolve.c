@@ -21,10 +21,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
-#include <unistd.h>
 
 #define PROOFS_MAX 4 /* tries to see a path hold still */
 

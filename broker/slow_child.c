@@ -14,7 +14,6 @@
 #include "broker/interrupt.h"
 #include "broker/open_path.h"
 #include "common/chan.h"
-#include "common/fd.h"
 #include "common/hurry.h"
 
 #include <errno.h>

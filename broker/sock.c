@@ -10,7 +10,6 @@
  */
 #include "broker/sock.h"
 #include "broker/tracee.h"
-#include "common/fd.h"
 #include "common/hurry.h"
 
 #include <arpa/inet.h>
@@ -18,7 +17,6 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 #include <sys/un.h>

@@ -17,7 +17,6 @@
 #include "broker/record.h"
 #include "broker/resolve.h"
 #include "broker/socket_outer.h"
-#include "broker/trap_socket.h"
 #include "common/fd.h"
 
 #include <errno.h>

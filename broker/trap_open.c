@@ -7,9 +7,7 @@
  */
 #include "broker/trap_open.h"
 #include "broker/mounts.h"
-#include "broker/open_path.h"
 #include "broker/own.h"
-#include "broker/resolve.h"
 #include "broker/tracee.h"
 #include "common/fd.h"
 #include "common/hurry.h"
@@ -17,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 
 /* ---- what was handed in ---------------------------------------------------------------------- */

@@ -16,7 +16,6 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 
 int status_open(const char *number, int *ret_fd, struct failure *f)
 {

@@ -11,7 +11,6 @@
  */
 #include "policy/internal.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

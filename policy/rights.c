@@ -6,8 +6,6 @@
  */
 #include "policy/internal.h"
 
-#include "common/nearest.h"
-
 #include <string.h>
 
 static const struct right_word {

@@ -9,7 +9,6 @@
 #include "common/nearest.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 const char *const option_names[] = {"except", "as", "type", "mode", "timeout", "optional", NULL};

@@ -9,7 +9,6 @@
 #include "common/nearest.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MEMORY_MIN (1024 * 1024) /* below it the kernel kills each program as it is loaded */

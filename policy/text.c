@@ -6,11 +6,9 @@
  */
 #include "policy/internal.h"
 
-#include "common/path.h"
 #include "common/plain.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

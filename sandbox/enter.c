@@ -13,7 +13,6 @@
 #include "sandbox/layers.h"
 
 #include <linux/sched.h>
-#include <signal.h>
 
 pid_t cell_enter(const struct cell_spec *spec, const struct cell_prep *prep,
 	const struct cell_ns *ns, int rules_fd, const struct filter *filter, int status_fd,

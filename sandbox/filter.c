@@ -14,11 +14,7 @@
 
 #include <linux/seccomp.h>
 #include <stddef.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 
 /* Whether a tree that is appended to is also written to, by a rule of its own or of a tree above
  * or below. */

@@ -11,7 +11,6 @@
  * SIGCHLD has its children reaped by the kernel.
  */
 #include "common/chan.h"
-#include "common/fd.h"
 #include "sandbox/abi.h"
 #include "sandbox/layers.h"
 

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define ERRNO_MAX 4095 /* the kernel's MAX_ERRNO */
 

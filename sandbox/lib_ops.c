@@ -8,9 +8,7 @@
 #include "sandbox/lib.h"
 #include "common/fd.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/sysmacros.h>

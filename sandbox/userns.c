@@ -15,7 +15,6 @@
 #include "sandbox/abi.h"
 #include "sandbox/layers.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -24,7 +24,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #define BOUND_MAX   32
 #define PEERS_MAX   256

@@ -16,12 +16,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/time.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #define STAGGER_MS 250 /* RFC 8305, 5: Connection Attempt Delay */
 #define RETRY_MS   10

@@ -13,7 +13,6 @@
  */
 #include "broker/dialer/dialer.h"
 #include "common/chan.h"
-#include "common/fd.h"
 
 #include <errno.h>
 #include <sys/time.h>

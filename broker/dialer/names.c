@@ -18,7 +18,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #define SOCKS_MAX   4  /* of each kind */
 #define CLIENTS_MAX 16 /* on TCP */

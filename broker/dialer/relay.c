@@ -16,10 +16,7 @@
 #include "common/fd.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #define SPARES_MAX  16 /* addresses at which somebody is awaited, at once */
 #define RELAYS_MAX  64

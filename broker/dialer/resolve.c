@@ -13,11 +13,9 @@
 
 #include <ares.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/time.h>
-#include <unistd.h>
 
 #define QUERIES_MAX \
 	160              /* DIAL_WAITING_MAX of the broker's, the cell's, and some forgotten ones \

@@ -16,7 +16,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #define SOCKS_MAX  32
 #define FLOWS_MAX  256
