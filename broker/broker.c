@@ -64,13 +64,12 @@ static int open_channels(struct run *run, struct failure *f)
 
 static int open_ledger(struct run *run, struct failure *f)
 {
-	int fd = -1;
+	autofd fd = run->args->ledger_fd;
 	int r;
 
 	run->ledger = malloc(sizeof(*run->ledger));
 	if (!run->ledger)
 		return fail(f, -ENOMEM, "cannot open the ledger: %m");
-	fd = run->args->ledger_fd;
 	r = ledger_init(run->ledger, &fd);
 	if (r == 0) {
 		run->ledger->sync = policy_settings(run->args->policy)->ledger_sync;

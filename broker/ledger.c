@@ -60,17 +60,7 @@ int ledger_init(struct ledger *l, int *fd)
 	int r;
 
 	l->fd = -1;
-	if (flags < 0)
-		return -errno;
-	/* Two writers of one offset overwrite each other; appending is what makes it a book. */
-	if (!(flags & O_APPEND) && fcntl(file, F_SETFL, flags | O_APPEND) < 0)
-		return -errno;
-	r = fd_cloexec(file, true);
-	if (r < 0)
-		return r;
-	r = name_session(l->session, sizeof(l->session));
-	if (r < 0)
-		return r;
+	l->session[0] = '\0';
 	l->seq = 0;
 	l->next = 1;
 	l->lost = 0;
@@ -82,6 +72,17 @@ int ledger_init(struct ledger *l, int *fd)
 	l->head.size = 0;
 	l->used = 0;
 	l->buffer[0] = '\n';
+	if (flags < 0)
+		return -errno;
+	/* Two writers of one offset overwrite each other; appending is what makes it a book. */
+	if (!(flags & O_APPEND) && fcntl(file, F_SETFL, flags | O_APPEND) < 0)
+		return -errno;
+	r = fd_cloexec(file, true);
+	if (r < 0)
+		return r;
+	r = name_session(l->session, sizeof(l->session));
+	if (r < 0)
+		return r;
 	l->fd = fd_take(&file);
 	return 0;
 }

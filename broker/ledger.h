@@ -108,7 +108,7 @@ struct ledger {
 	char buffer[LEDGER_BUFFER]; /* a newline, for after a torn line; then the lines */
 };
 
-/* Takes *fd (moved).  0 or -errno. */
+/* Takes *fd (moved).  0; or -errno: of such a ledger every commit fails. */
 int ledger_init(struct ledger *l, int *fd);
 void ledger_deinit(struct ledger *l);
 

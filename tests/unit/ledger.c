@@ -422,6 +422,20 @@ static void lines_are_appended_whatever_the_descriptor_said(void **state)
 	assert_int_equal(count_lines(b), 2);
 }
 
+/* The end of a session that could not begin is written too, or tried. */
+static void a_ledger_that_could_not_be_opened_takes_no_line(void **state)
+{
+	struct book *b = *state;
+	int fd = open(b->path, O_PATH | O_CLOEXEC);
+
+	ledger_deinit(b->l);
+	memset(b->l, 0xff, sizeof(*b->l));
+	assert_int_equal(ledger_init(b->l, &fd), -EBADF);
+	assert_int_equal(fd, -1);
+	assert_int_equal(ledger_write(b->l, &grant), -EBADF);
+	assert_int_equal(count_lines(b), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +451,7 @@ int main(void)
 		T(a_short_write_is_taken_back),
 		T(a_torn_line_that_stays_is_ended_before_the_next),
 		T(lines_are_appended_whatever_the_descriptor_said),
+		T(a_ledger_that_could_not_be_opened_takes_no_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
