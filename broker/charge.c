@@ -173,10 +173,11 @@ static int count_process(struct count *c, int process)
 		return 0;
 	}
 	r = tracee_threads(c->s, process, &task_fd);
-	if (r < 0)
-		return r == -ENOENT || r == -ESRCH ? 0 : r;
 	c->first_here = 0;
-	return count_listed(c, task_fd, process);
+	if (r == 0)
+		r = count_listed(c, task_fd, process);
+	/* One that ends meanwhile holds nothing any more. */
+	return r == -ENOENT || r == -ESRCH ? 0 : r;
 }
 
 /* -E2BIG: of too many to be looked at. */
