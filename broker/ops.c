@@ -18,6 +18,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -203,12 +204,13 @@ int handle_readlink(struct session *s, struct request *q, uint8_t *data)
 	return 0;
 }
 
-/* An entry as getdents64(2) gives it to one as the answer has it. */
+/* An entry as getdents64(2) gives it to one as the answer has it.  A name that is too long for
+ * that, as a FUSE server may tell one, could not be asked for either. */
 static void put_entry(struct enc *e, const struct dirent64 *entry)
 {
 	size_t n = strlen(entry->d_name);
 
-	if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+	if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || n > NAME_MAX)
 		return;
 	enc_u64(e, entry->d_ino);
 	enc_u8(e, entry->d_type);
