@@ -154,8 +154,10 @@ int ask_send(struct session *s)
 	r = send_out(s);
 	if (sockets)
 		hurry_end();
-	if (r == -ETOOMANYREFS)
+	if (r == -ETOOMANYREFS) {
+		n = 0;
 		r = send_without(s, "not delivered: too many descriptors are in flight");
+	}
 	if (r == -EAGAIN)
 		return r;
 	if (r == 0)
