@@ -126,6 +126,10 @@ static void kill_children(int children_fd)
 	if (lseek(children_fd, 0, SEEK_SET) < 0)
 		return;
 	n = read(children_fd, text, sizeof(text) - 1);
+	/* The last number of a longer list may be half of one: its turn is the next round's. */
+	if (n == (long)sizeof(text) - 1)
+		while (n > 0 && text[n - 1] != ' ')
+			n--;
 	text[n > 0 ? n : 0] = '\0';
 	while (*at) {
 		long pid = strtol(at, &at, 10);
