@@ -183,8 +183,18 @@ static int check_fd(const struct run *run, int fd, struct failure *f)
 			fd);
 	if (fd == run->status_fd)
 		return fail(f, -EINVAL, "--fd %d: that descriptor is --status-fd", fd);
-	if (run->ledger && strncmp(run->ledger, "fd:", 3) == 0 && atoi(run->ledger + 3) == fd)
-		return fail(f, -EINVAL, "--fd %d: that descriptor is the ledger", fd);
+	return 0;
+}
+
+/* Nor the ledger, which the policy may name too. */
+static int check_ledger(const struct run *run, struct failure *f)
+{
+	const char *ledger = policy_settings(run->loaded)->ledger;
+
+	for (size_t i = 0; i < run->n_fds && ledger && strncmp(ledger, "fd:", 3) == 0; i++)
+		if (atoi(ledger + 3) == run->fds[i])
+			return fail(
+				f, -EINVAL, "--fd %d: that descriptor is the ledger", run->fds[i]);
 	return 0;
 }
 
@@ -202,8 +212,9 @@ static void protect(struct run *run)
 		if (slash)
 			snprintf(dir, sizeof(dir), "%.*s", (int)(slash - run->ledger) + 1,
 				run->ledger);
-		if (realpath(dir, real) && snprintf(run->ledger_at, sizeof(run->ledger_at), "%s/%s",
-						   real, name) < (int)sizeof(run->ledger_at))
+		if (realpath(dir, real) &&
+			snprintf(run->ledger_at, sizeof(run->ledger_at), "%s/%s",
+				real[1] ? real : "", name) < (int)sizeof(run->ledger_at))
 			args->ledger = run->ledger_at;
 	}
 }
@@ -266,7 +277,9 @@ static int prepare(struct run *run, struct failure *f)
 	r = policy_load(args, &run->loaded, stderr, &run->first);
 	if (r < 0)
 		return fail(f, r, "nothing was started, because the policy has errors");
-	r = open_ledger(run, f);
+	r = check_ledger(run, f);
+	if (r == 0)
+		r = open_ledger(run, f);
 	if (r == 0)
 		r = make_hidden_state(run, f);
 	if (r == 0)

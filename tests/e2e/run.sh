@@ -169,6 +169,9 @@ check "beside it" sh -c '! grep policy_text eight.jsonl'
 expect_status "a pipe is none" 125 sh -c '"$1" run --ledger fd:6 true 6>&1 | cat; exit 125' sh "$warder"
 expect_status "the ledger's descriptor cannot be handed in" 125 \
 	sh -c '"$1" run --ledger fd:6 --fd 6 true 6>>six.jsonl' sh "$warder"
+expect_status "also where the policy says that it is" 125 \
+	sh -c '"$1" run -e "ledger fd:6" --fd 6 true 6>>six.jsonl' sh "$warder"
+expect_text "with its reason" "that descriptor is the ledger"
 expect_status "a ledger that another session holds is refused" 125 \
 	sh -c 'exec 9>>book.jsonl; flock -x 9; "$1" run --ledger ./book.jsonl true' sh "$warder"
 expect_text "with its reason" "in use"
