@@ -178,10 +178,10 @@ static void check_chain(struct chain *c, const json_t *record)
 		return;
 	}
 	last = json_integer_value(json_object_get(c->last, session));
-	if (number > last + 1)
+	if (number > last && number - last > 1)
 		fault(c, "%lld record%s missing before number %lld", (long long)(number - last - 1),
 			number - last == 2 ? " is" : "s are", (long long)number);
-	else if (number != last + 1)
+	else if (number <= last)
 		fault(c, "number %lld comes after number %lld", (long long)number, (long long)last);
 	if (number > last)
 		json_object_set_new(c->last, session, json_integer(number));

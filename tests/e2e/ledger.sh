@@ -133,6 +133,9 @@ expect_status "so are the first ones" 1 show head.jsonl
 sed '4{p;}' whole.jsonl >twice.jsonl
 expect_status "one that comes twice is told" 1 show twice.jsonl
 expect_text "with its number" "number 4 comes after number 4"
+{ record 9223372036854775807 session ''; record 1 end ''; } >last.jsonl
+expect_status "nothing comes after the last number there is" 1 show last.jsonl
+expect_text "which is told" "line 2: number 1 comes after number 9223372036854775807"
 head -c -20 whole.jsonl >torn.jsonl
 expect_status "a torn tail is told" 1 show torn.jsonl
 expect_text "as what it is" "line 10: the last record is torn off"
