@@ -220,8 +220,10 @@ static int look_up_tree(struct load *l, size_t i)
 	struct found f;
 	int r = find_path(t->prefix, &f), e;
 
-	if (r == -ENOMEM)
+	if (r == -ENOMEM) {
+		found_deinit(&f);
 		return r;
+	}
 	/* What cannot be looked up cannot be opened either: to `optional` that is as good as
 	 * missing. */
 	if (r == -ENOTDIR || (r < 0 && r != -ENOMEM && t->optional))

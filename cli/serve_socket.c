@@ -129,7 +129,7 @@ static int read_pid(int fd)
 static int take_lock(struct serve_socket *s, const char *name, struct failure *f)
 {
 	char text[16];
-	int n;
+	int n, r;
 
 	for (int attempt = 0; attempt < 16; attempt++) {
 		struct stat there, here;
@@ -139,9 +139,10 @@ static int take_lock(struct serve_socket *s, const char *name, struct failure *f
 			O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 		if (s->lock_fd < 0 || fstat(s->lock_fd, &here) < 0)
 			return fail(f, -errno, "cannot open the lock %s: %m", s->lock_name);
-		if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
-			return fail(f, -errno,
-				errno == EWOULDBLOCK
+		r = flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+		if (r < 0)
+			return fail(f, r,
+				r == -EWOULDBLOCK
 					? "\"%s\" is served already, by process %d; choose another "
 					  "name, "
 					  "or stop that one"

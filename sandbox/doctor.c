@@ -210,12 +210,12 @@ static int in_child(size_t i, struct failure *f)
 	pid = syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0)
 		child(i, uid, gid, pipe_fds[1]);
+	if (pid < 0)
+		fail(f, -errno, "cannot make the namespace: %m");
 	close(pipe_fds[1]);
 	if (pid < 0) {
-		int r = fail(f, -errno, "cannot make the namespace: %m");
-
 		close(pipe_fds[0]);
-		return r;
+		return f->error;
 	}
 	n = fd_read_all(pipe_fds[0], &told, sizeof(told));
 	close(pipe_fds[0]);

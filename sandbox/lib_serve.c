@@ -124,8 +124,10 @@ static int add_client(struct serve *s, const struct msg_client *m, int *fd)
 	 * recv() has no room for it. */
 	chan_refuse_fds(c->fd);
 	if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, c->fd, &ev) < 0) {
+		int r = -errno;
+
 		client_free(c);
-		return -errno;
+		return r;
 	}
 	s->clients[s->n_clients++] = c;
 	want_wake(s, deadline(s, c));

@@ -32,12 +32,15 @@ static void disconnect(int fd)
 static int take(int *to, int fd)
 {
 	const struct timeval soon = {.tv_usec = PATIENCE_MS * 1000};
+	int r;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof(soon)) < 0 ||
 		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof(soon)) < 0)
 		return -errno;
-	*to = fd;
-	return fd_status_flags(fd, 0, O_NONBLOCK);
+	r = fd_status_flags(fd, 0, O_NONBLOCK);
+	if (r == 0)
+		*to = fd;
+	return r;
 }
 
 void spares_start(const int *fds, size_t n)
