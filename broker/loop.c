@@ -14,6 +14,7 @@
  */
 #include "broker/loop.h"
 #include "broker/ask.h"
+#include "broker/charge.h"
 #include "broker/dial.h"
 #include "broker/events.h"
 #include "broker/slow.h"
@@ -129,20 +130,12 @@ static void channel_watch(struct loop *l, bool to_write)
 	l->waits[WAIT_CHANNEL].events = to_write ? POLLOUT : POLLIN;
 }
 
-static uint64_t monotonic_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 static const char *on_channel(struct loop *l, struct session *s)
 {
 	const char *why = NULL;
 	int r;
 
-	affinity_request(&l->affinity, s->cell->worker_pid, monotonic_ns());
+	affinity_request(&l->affinity, s->cell->worker_pid, clock_ns());
 	r = ask_serve(s, &why);
 	if (r == 0 || r == -EAGAIN) {
 		/* -EAGAIN: the worker asks and does not read the answers. */
@@ -232,7 +225,7 @@ static const char *check_waiting(struct loop *l, struct session *s, bool timed_o
 
 	if (every_ms < 0)
 		return NULL;
-	now_ns = monotonic_ns();
+	now_ns = clock_ns();
 	if (!timed_out && now_ns < l->check_ns)
 		return NULL;
 	l->check_ns = now_ns + (uint64_t)every_ms * 1000000;
@@ -418,7 +411,7 @@ static const char *on_timer(struct loop *l, struct session *s)
 
 static const char *on_quiet(struct loop *l, struct session *s)
 {
-	affinity_tick(&l->affinity, monotonic_ns());
+	affinity_tick(&l->affinity, clock_ns());
 	return NULL;
 }
 

@@ -23,11 +23,6 @@
 #define RESOLVE_KNOWN   0x3f
 #define TAIL_LIMIT      (4096 - sizeof(struct open_how)) /* of a page, as the kernel has it */
 
-static int arg_int(const struct trap *t, unsigned i)
-{
-	return (int)(uint32_t)t->notice.args[i];
-}
-
 /* ---- opening and running ------------------------------------------------------------------- */
 
 /* What open(2) and openat(2) pass over in silence. */

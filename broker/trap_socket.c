@@ -35,11 +35,6 @@
 
 /* ---- copying --------------------------------------------------------------------------------- */
 
-static int arg_int(const struct trap *t, unsigned i)
-{
-	return (int)(uint32_t)t->notice.args[i];
-}
-
 static int take_address(struct trap *t)
 {
 	int size = arg_int(t, 2);

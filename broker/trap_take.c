@@ -55,7 +55,7 @@ static const char *own_link(const char *path, char *link, size_t size)
 		rest = after(path, dev_links[i][0]);
 		if (!rest)
 			continue;
-		n = (size_t)snprintf(link, size, "%s", dev_links[i][1]);
+		snprintf(link, size, "%s", dev_links[i][1]);
 		if (i > 0)
 			return rest;
 		name = rest;
@@ -94,7 +94,7 @@ static int see_through(const struct session *s, struct trap *t, struct target *t
 		return 0;
 	n = tracee_link(s, t->notice.tid, link, text);
 	if (n < 0)
-		return n == -ENOENT ? -ENOENT : n;
+		return n;
 	/* A pipe, a socket, a memfd (memfd_create(2)): the worker's own. */
 	if (strncmp(link, "fd/", 3) == 0 && !*rest && target == &t->q.target)
 		t->held_fd = atoi(link + 3);

@@ -9,6 +9,12 @@
 
 #include "broker/trap.h"
 
+/* An argument that the kernel takes as an int. */
+static inline int arg_int(const struct trap *t, unsigned i)
+{
+	return (int)(uint32_t)t->notice.args[i];
+}
+
 /* A path in the caller's memory, relative to its dir_fd. */
 int take_path(const struct session *s, struct trap *t, struct target *target, int dir_fd,
 	uint64_t address);

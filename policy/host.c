@@ -32,10 +32,6 @@ static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 	{ \
 		(a) >> 8, (a)&0xff, (b) >> 8, (b)&0xff \
 	}
-#define V6_3(a, b, c) \
-	{ \
-		(a) >> 8, (a)&0xff, (b) >> 8, (b)&0xff, (c) >> 8, (c)&0xff \
-	}
 
 static const struct block {
 	uint8_t base[16];
@@ -301,7 +297,7 @@ int host_parse(struct policy *p, const struct word *w, struct sock *ret)
 	size_t n;
 	int r;
 
-	if (!colon || colon == w->s + w->n)
+	if (!colon)
 		return error_at(p, w->column,
 			"\"%s\" is no socket: write HOST:PORT, a path, or \"@\" and an abstract "
 			"name",

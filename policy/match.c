@@ -112,15 +112,6 @@ static size_t enter(struct tally *t, uint32_t *set, size_t n, uint32_t node)
 	return n;
 }
 
-static void next_stamp(const struct matcher *m)
-{
-	if (++m->scratch->stamp != 0)
-		return;
-	for (size_t i = 0; i < m->n_nodes; i++)
-		m->nodes[i].seen = 0;
-	m->scratch->stamp = 1;
-}
-
 /* The wildcards of one group. */
 static size_t enter_group(
 	struct tally *t, uint32_t group, uint32_t *to, size_t n_to, const char *s, size_t n)
@@ -172,7 +163,7 @@ static size_t step(
 	bool hashed = false;
 	size_t n_to = 0;
 
-	next_stamp(m);
+	trie_next_stamp(m);
 	for (size_t i = 0; i < n_from; i++) {
 		const struct node *node = &m->nodes[from[i]];
 
@@ -197,7 +188,7 @@ static void walk(struct tally *t, uint32_t root, const char *path, size_t size)
 	uint32_t *set = m->scratch->active[0], *other = m->scratch->active[1];
 	size_t n;
 
-	next_stamp(m);
+	trie_next_stamp(m);
 	n = enter(t, set, 0, root);
 	for (path++; path < end && n > 0;) {
 		const char *slash = memchr(path, '/', (size_t)(end - path));

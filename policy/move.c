@@ -24,22 +24,13 @@ static size_t enter(const struct matcher *m, uint32_t *set, size_t n, uint32_t n
 	return n;
 }
 
-static void next_stamp(const struct matcher *m)
-{
-	if (++m->scratch->stamp != 0)
-		return;
-	for (size_t i = 0; i < m->n_nodes; i++)
-		m->nodes[i].seen = 0;
-	m->scratch->stamp = 1;
-}
-
 static size_t step(const struct matcher *m, const uint32_t *from, size_t n_from, uint32_t *to,
 	const char *s, size_t n)
 {
 	uint32_t name_hash = trie_hash(s, n);
 	size_t n_to = 0;
 
-	next_stamp(m);
+	trie_next_stamp(m);
 	for (size_t i = 0; i < n_from; i++) {
 		const struct node *node = &m->nodes[from[i]];
 
@@ -66,7 +57,7 @@ static size_t nodes_beneath(const struct matcher *m, uint32_t root, const char *
 	uint32_t *set = m->scratch->active[0], *other = m->scratch->active[1];
 	size_t n, kept = 0;
 
-	next_stamp(m);
+	trie_next_stamp(m);
 	n = enter(m, set, 0, root);
 	for (path++; path < end && n > 0;) {
 		const char *slash = memchr(path, '/', (size_t)(end - path));
@@ -89,7 +80,7 @@ static size_t nodes_beneath(const struct matcher *m, uint32_t root, const char *
 /* Whether two sets without doubles hold the same nodes. */
 static bool same_nodes(const struct matcher *m, const uint32_t *a, const uint32_t *b, size_t n)
 {
-	next_stamp(m);
+	trie_next_stamp(m);
 	for (size_t i = 0; i < n; i++)
 		m->nodes[a[i]].seen = m->scratch->stamp;
 	for (size_t i = 0; i < n; i++)

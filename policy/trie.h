@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trie.h - the trie of components, as match.c walks it.
+ * trie.h - the trie of components, as match.c and move.c walk it.
  */
 #ifndef WARDER_POLICY_TRIE_H
 #define WARDER_POLICY_TRIE_H
@@ -43,6 +43,16 @@ static inline uint32_t trie_find(
 			return m->table[i].node;
 	}
 	return 0;
+}
+
+/* A new `scratch->stamp`, which no node's `seen` has. */
+static inline void trie_next_stamp(const struct matcher *m)
+{
+	if (++m->scratch->stamp != 0)
+		return;
+	for (size_t i = 0; i < m->n_nodes; i++)
+		m->nodes[i].seen = 0;
+	m->scratch->stamp = 1;
 }
 
 #endif

@@ -286,7 +286,6 @@ static int set_limit(int dir_fd, const char *name, uint64_t value, struct failur
 
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
 	r = value ? write_file(dir_fd, name, text) : 0;
-	errno = -r;
 	return r < 0 ? fail(f, r, "the cell's control group: cannot set %s to %s: %m", name, text)
 		     : 0;
 }
