@@ -41,12 +41,8 @@ void options_init(struct options *o, const char *usage, const struct option_row 
 int options_next(struct options *o, const char **ret_value);
 
 /*
- * The next operand among options, for commands of which nothing belongs to another program:
- *
- *	while ((i = options_next(o, &value)) >= 0 || (i == OPTIONS_END && (value =
- *options_operand(o))))
- *
- * NULL: there is none left.
+ * The next operand among options, for commands of which nothing belongs to another program: asked
+ * for where options_next() returned OPTIONS_END, which then goes on.  NULL: there is none left.
  */
 const char *options_operand(struct options *o);
 

@@ -41,8 +41,7 @@ void serve_socket_close(struct serve_socket *s);
 
 /*
  * The next client: its connection and who it was when it connected.  0; -EAGAIN: none waits;
- * -EMFILE: out of descriptors, and the one that waited was sent
- * away; or -errno.
+ * -EMFILE: out of descriptors, and the one that waited was sent away; or -errno.
  */
 int serve_socket_accept(struct serve_socket *s, int *ret_fd, struct msg_client *ret_who);
 

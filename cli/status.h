@@ -4,7 +4,7 @@
  *
  *     {"event":"start","status":"ok","pid":N}
  *     {"event":"start","status":"failed","error":"SENTENCE","code":125}
- *     {"event":"end","status":N,"granted":N,"denied":N,"limited":N,"timed_out":false,
+ *     {"event":"end","status":N,"granted":N,"denied":N,"limited":N,"closed":N,"timed_out":false,
  *     "cpu_ended":false,"oom_killed":0}
  *
  * First one of the two starts; after "ok" an end.  A line is written whole or not at all.

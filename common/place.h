@@ -11,7 +11,8 @@
 
 #define PLACE_NAME_MAX 64
 
-/* A service's name: letters, digits, "_", "-", and "." but not first; at most PLACE_NAME_MAX. */
+/* A service's name: letters, digits, "_", and "-" and "." but not first; at most
+ * PLACE_NAME_MAX. */
 bool place_name_valid(const char *name);
 
 /*
