@@ -320,25 +320,28 @@ static const char *home_name(const struct view *v)
 }
 
 /* The worker's user, root and nobody: programs look these up, and no other is there. */
-static void passwd_texts(const struct view *v, char *passwd, char *group, size_t size)
+static void passwd_text(const struct view *v, char *buf, size_t size)
 {
 	const struct cell_spec *s = v->spec;
-	const char *name = s->user_name ? s->user_name : "worker";
-	int n = 0, m = 0;
+	int n = s->uid == 0 ? 0 : snprintf(buf, size, "root:x:0:0:root:/root:/bin/sh\n");
 
-	if (s->uid != 0)
-		n = snprintf(passwd, size, "root:x:0:0:root:/root:/bin/sh\n");
-	if (s->gid != 0)
-		m = snprintf(group, size, "root:x:0:\n");
-	n += snprintf(passwd + n, size - (size_t)n, "%s:x:%u:%u::%s:/bin/sh\n", name,
-		(unsigned)s->uid, (unsigned)s->gid, home_name(v));
-	m += snprintf(group + m, size - (size_t)m, "%s:x:%u:\n", s->gid == 65534 ? "nogroup" : name,
-		(unsigned)s->gid);
+	n += snprintf(buf + n, size - (size_t)n, "%s:x:%u:%u::%s:/bin/sh\n",
+		s->user_name ? s->user_name : "worker", (unsigned)s->uid, (unsigned)s->gid,
+		home_name(v));
 	if (s->uid != 65534 && (size_t)n < size)
-		snprintf(passwd + n, size - (size_t)n,
+		snprintf(buf + n, size - (size_t)n,
 			"nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n");
-	if (s->gid != 65534 && (size_t)m < size)
-		snprintf(group + m, size - (size_t)m, "nogroup:x:65534:\n");
+}
+
+static void group_text(const struct cell_spec *s, char *buf, size_t size)
+{
+	const char *name = s->user_name ? s->user_name : "worker";
+	int n = s->gid == 0 ? 0 : snprintf(buf, size, "root:x:0:\n");
+
+	n += snprintf(buf + n, size - (size_t)n, "%s:x:%u:\n", s->gid == 65534 ? "nogroup" : name,
+		(unsigned)s->gid);
+	if (s->gid != 65534 && (size_t)n < size)
+		snprintf(buf + n, size - (size_t)n, "nogroup:x:65534:\n");
 }
 
 int view_etc_made(struct view *v, struct failure *f)
@@ -362,7 +365,8 @@ int view_etc_made(struct view *v, struct failure *f)
 
 	if (v->spec->runtime_none || is_in_tree(v, "/etc"))
 		return 0;
-	passwd_texts(v, passwd, group, sizeof(group));
+	passwd_text(v, passwd, sizeof(passwd));
+	group_text(v->spec, group, sizeof(group));
 	machine_id(id, sizeof(id));
 	r = view_place(v->root_fd, "/etc", true, &etc_fd);
 	for (size_t i = 0; r == 0 && i < sizeof(files) / sizeof(*files); i++)
