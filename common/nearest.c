@@ -43,7 +43,7 @@ static unsigned distance(const char *a, size_t n_a, const char *b, size_t n_b)
 const char *nearest_word(const char *word, size_t size, const char *const *words)
 {
 	const char *best = NULL;
-	unsigned limit = size < 3 ? 1 : size < 6 ? size / 3 + (size > 3) : 2;
+	unsigned limit = size > 3 ? 2 : 1;
 	unsigned best_edits = limit + 1;
 
 	if (size == 0 || size > WORD_MAX)

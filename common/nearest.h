@@ -9,8 +9,8 @@
 
 /*
  * The word of the NULL-terminated list that the fewest letters added, left out, changed or swapped
- * with a neighbour make out of `word` (`size` bytes); the first of equals.  NULL where more than a
- * third of the letters, or more than two, would change: then a suggestion is a guess.
+ * with a neighbour make out of `word` (`size` bytes); the first of equals.  NULL where more than
+ * two would change, or of at most three more than one: then a suggestion is a guess.
  */
 const char *nearest_word(const char *word, size_t size, const char *const *words);
 
