@@ -54,8 +54,8 @@ int slot_ended(struct slot *s, int wait_status);
 /* No more clients: its broker tells the worker, which ends when it has served those it has. */
 void slot_drain(struct slot *s);
 
-/* Hands a connection over (moved).  0; -EAGAIN: it has no room now (the connection stays the
- * caller's); other -errno: it is gone. */
+/* Hands a connection over (moved).  0; -EAGAIN: it has no room now; or -errno: then the connection
+ * stays the caller's. */
 int slot_hand_over(struct slot *s, int *fd, const struct msg_client *who);
 
 #endif
