@@ -110,12 +110,19 @@ bool notify_valid(const struct notify *n, uint64_t id)
 
 static int answer(struct notify *n, uint64_t id, int64_t value, int error, unsigned flags)
 {
+	int r;
+
 	memset(n->response, 0, n->response_size);
 	n->response->id = id;
 	n->response->val = value;
 	n->response->error = -error;
 	n->response->flags = flags;
-	return ioctl(n->fd, SECCOMP_IOCTL_NOTIF_SEND, n->response) < 0 ? -errno : 0;
+	/* A signal interrupts the wait for the filter's lock alone, before anything is answered;
+	 * the caller would wait for ever.  Unlike ADDFD: see above. */
+	do
+		r = ioctl(n->fd, SECCOMP_IOCTL_NOTIF_SEND, n->response) < 0 ? -errno : 0;
+	while (r == -EINTR);
+	return r;
 }
 
 int notify_return(struct notify *n, uint64_t id, int64_t value)

@@ -291,12 +291,16 @@ static int await_exec(struct spawn *s, int *ret_exec, struct failure *f)
 	int r;
 
 	while (true) {
-		if (poll(polls, 2, -1) < 0 && errno != EINTR)
-			return fail(f, -errno, "cannot wait for the worker's start: %m");
+		r = poll(polls, 2, -1);
 		/* Looked at in turn: the exec may have come between the two looks, and the call
 		 * that waits be the program's own.  So the socket is looked at after the listener.
 		 */
-		if (!polls[0].revents && poll(polls, 1, 0) < 0)
+		if (r >= 0 && !polls[0].revents)
+			r = poll(polls, 1, 0);
+		/* Then it has not said what there is: what it said before is over. */
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
 			return fail(f, -errno, "cannot wait for the worker's start: %m");
 		if (polls[0].revents)
 			break;

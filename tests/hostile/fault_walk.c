@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fault_walk.c - the broker fails, or is killed, at each system call that it serves with.
+ * fault_walk.c - the broker fails, is killed or is interrupted at each system call that it serves
+ * with.
  *
  * A worker takes a dozen steps by both doors.  Once the broker's own calls are listed; then the
  * whole is run again for every one of them, which fails, or at which the broker is killed. Whatever
@@ -287,6 +288,22 @@ static int wrongs(const char *what)
 	return bad;
 }
 
+/* How many steps came otherwise than they do undisturbed: what is granted is done, in the book, and
+ * nothing else is. */
+static int differences(const char *what)
+{
+	int bad = 0;
+
+	for (size_t i = 0; i < N_STEPS; i++) {
+		const struct step *s = &steps[i];
+
+		bad += complain(
+			(result_of(&o, s->name) == 0) == !!s->op && (!s->op || done_in_book(s) > 0),
+			what, s->name);
+	}
+	return bad;
+}
+
 /* ---- the tester: the walk -------------------------------------------------------------------- */
 
 #define CALLS_MAX 128
@@ -357,13 +374,13 @@ static bool is_met(const struct call *c, long n)
 	return !strcmp(c->name, "write") || (at + (geteuid() == 0)) % step == 0;
 }
 
-static int run_with(const char *name, const char *fault, long n)
+static int run_with(const char *name, const char *fault, const char *when)
 {
 	char trace[64], inject[96], line[16384];
 	FILE *f;
 
 	snprintf(trace, sizeof(trace), "trace=%s", name);
-	snprintf(inject, sizeof(inject), "inject=%s:%s:when=%ld", name, fault, n);
+	snprintf(inject, sizeof(inject), "inject=%s:%s:when=%s", name, fault, when);
 	run_traced(trace, inject);
 	runs++;
 	f = fopen(in_top("trace"), "re");
@@ -378,6 +395,14 @@ static int run_with(const char *name, const char *fault, long n)
 	return wrongs(inject);
 }
 
+static int run_with_nth(const char *name, const char *fault, long n)
+{
+	char when[24];
+
+	snprintf(when, sizeof(when), "%ld", n);
+	return run_with(name, fault, when);
+}
+
 /* The control: without a fault all that is granted is done, in the book; and a worker that
  * is in no cell does the rest, too. */
 static void what_the_steps_are_without_a_fault(int listener)
@@ -390,14 +415,7 @@ static void what_the_steps_are_without_a_fault(int listener)
 	/* The policy's text is written beside the ledger the first time alone. */
 	run_traced("trace=none", NULL);
 	run_traced("trace=all", NULL);
-	for (size_t i = 0; i < N_STEPS; i++) {
-		bool granted = steps[i].op;
-
-		if ((result_of(&o, steps[i].name) == 0) != granted ||
-			(granted && done_in_book(&steps[i]) < 1))
-			fail_msg("inside: %s\n%s", steps[i].name, o.out);
-	}
-	assert_int_equal(wrongs("control"), 0);
+	assert_int_equal(wrongs("control") + differences("control"), 0);
 	assert_true(records_with("\"event\":\"deny\"", in_top("b/f")) == 2);
 	assert_true(records_with("\"event\":\"deny\"", "\"op\":\"chmod\"") == 1);
 	assert_true(records_with("\"event\":\"deny\"", "\"op\":\"connect\"") == 1);
@@ -451,6 +469,56 @@ static int prepare(void)
 	return s;
 }
 
+/* What waits, or writes what must not be torn. */
+static bool is_made_again(const char *name)
+{
+	static const char *const names[] = {"poll", "ppoll", "recvmsg", "sendmsg", "read", "write",
+		"wait4", "waitid", "openat2", "fdatasync"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (!strcmp(name, names[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Every third use of a call is interrupted, from the first that the session is served with on, in
+ * three turns that meet all; where it waits, all comes as it does without. */
+static int run_interrupted(const struct call *c)
+{
+	char when[32];
+	int bad = 0;
+
+	for (long n = 1; n <= 3 && c->before + n <= c->until; n++) {
+		snprintf(when, sizeof(when), "%ld+3", c->before + n);
+		bad += run_with(c->name, "error=EINTR:syscall=getpid", when);
+		bad += complain(o.status != 128 + SIGKILL, c->name, "the end: it had to be forced");
+		bad += is_made_again(c->name) ? differences(c->name) : 0;
+	}
+	return bad;
+}
+
+static void an_interrupted_call_is_made_again_or_gives_nothing(void **state)
+{
+	int s = prepare(), bad = 0;
+	bool waits = false;
+
+	for (size_t i = 0; i < n_calls; i++) {
+		const char *name = calls[i].name;
+
+		waits |= is_made_again(name);
+		/* close(2): whatever it says, the descriptor is gone, and here it would not be. */
+		if (returns(name) && strcmp(name, "close") != 0)
+			bad += run_interrupted(&calls[i]);
+	}
+	print_message("%ld runs, %ld with interrupted calls\n", runs, injected);
+	assert_int_equal(bad, 0);
+	assert_true(waits);
+	assert_true(injected > runs * 3 / 4);
+	close(s);
+	tree_remove();
+}
+
 static void each_failing_call_gives_nothing_that_is_not_in_the_book(void **state)
 {
 	int s = prepare(), bad = 0;
@@ -459,7 +527,7 @@ static void each_failing_call_gives_nothing_that_is_not_in_the_book(void **state
 		const struct call *c = &calls[i];
 
 		for (long n = c->before + 1; n <= c->until && returns(c->name); n++)
-			bad += is_met(c, n) ? run_with(c->name, FAILS, n) : 0;
+			bad += is_met(c, n) ? run_with_nth(c->name, FAILS, n) : 0;
 	}
 	print_message("%ld runs, %ld faults\n", runs, injected);
 	assert_int_equal(bad, 0);
@@ -476,7 +544,7 @@ static void wherever_the_broker_is_killed_its_cell_ends(void **state)
 		const struct call *c = &calls[i];
 
 		for (long n = 1; n <= c->until && returns(c->name); n++)
-			bad += is_met(c, n) ? run_with(c->name, "signal=SIGKILL", n) : 0;
+			bad += is_met(c, n) ? run_with_nth(c->name, "signal=SIGKILL", n) : 0;
 	}
 	print_message("%ld runs, %ld deaths\n", runs, injected);
 	assert_int_equal(bad, 0);
@@ -492,6 +560,8 @@ int main(int argc, char **argv)
 			each_failing_call_gives_nothing_that_is_not_in_the_book, begin, fds_after),
 		cmocka_unit_test_setup_teardown(
 			wherever_the_broker_is_killed_its_cell_ends, begin, fds_after),
+		cmocka_unit_test_setup_teardown(
+			an_interrupted_call_is_made_again_or_gives_nothing, begin, fds_after),
 	};
 
 	if (argc > 2 && !strcmp(argv[1], "--steps")) {
