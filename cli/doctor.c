@@ -54,8 +54,11 @@ static int wait_for_true(struct cell *cell)
 	struct notice notice;
 
 	while (!(polls[0].revents & POLLIN)) {
-		if (poll(polls, 2, -1) < 0 && errno != EINTR)
-			return -errno;
+		if (poll(polls, 2, -1) < 0) {
+			if (errno != EINTR)
+				return -errno;
+			continue; /* it has not said what there is */
+		}
 		if ((polls[1].revents & POLLIN) && notify_receive(cell->notify, &notice) == 0)
 			notify_continue(cell->notify, notice.id);
 		if (polls[1].revents & POLLHUP)
