@@ -217,6 +217,7 @@ static int look_up_tree(struct load *l, size_t i)
 		!t->subtree && !t->has_wildcard && (t->rights & (RIGHT_CREATE | RIGHT_BIND));
 	/* Who listens there may come later, and make directories for it. */
 	bool later = t->rights == RIGHT_CONNECT;
+	bool stands; /* or may */
 	struct found f;
 	int r = find_path(t->prefix, &f), e;
 
@@ -226,7 +227,7 @@ static int look_up_tree(struct load *l, size_t i)
 	}
 	/* What cannot be looked up cannot be opened either: to `optional` that is as good as
 	 * missing. */
-	if (r == -ENOTDIR || (r < 0 && r != -ENOMEM && t->optional))
+	if (r == -ENOTDIR || (r < 0 && t->optional))
 		r = -ENOENT;
 	if (r < 0 && r != -ENOENT && !deny && !later) {
 		policy_diag_rule(
@@ -234,16 +235,11 @@ static int look_up_tree(struct load *l, size_t i)
 		found_deinit(&f);
 		return 0;
 	}
+	stands = r == 0 || deny || later ||
+		 (may_make && f.n_missing == 1 && f.is_directory && !f.last_is_link);
 	e = note_links(l, i, &f);
-	if (e == 0 && r == 0)
-		e = policy_tree_resolved(l->p, i, f.path);
-	else if (e == 0 && may_make && !deny && f.n_missing == 1 && f.is_directory &&
-		 !f.last_is_link)
-		e = policy_tree_resolved(l->p, i, f.path);
-	else if (e == 0 && (deny || later))
-		e = policy_tree_resolved(l->p, i, f.path);
-	else if (e == 0)
-		e = policy_tree_resolved(l->p, i, NULL);
+	if (e == 0)
+		e = policy_tree_resolved(l->p, i, stands ? f.path : NULL);
 	if ((e == 0 || e == -EINVAL) && r == 0)
 		e = policy_tree_is_directory(l->p, i, f.is_directory);
 	found_deinit(&f);

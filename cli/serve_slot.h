@@ -40,6 +40,7 @@ struct slot {
 	uint64_t clients; /* handed over, of this worker */
 };
 
+/* Of CLOCK_MONOTONIC, as every time here. */
 long slot_clock_ms(void);
 
 /* An empty slot, due now. */
