@@ -26,9 +26,11 @@
 #define PATIENCE_MS 15000 /* for a lookup, the broker's answers included */
 #define TTL_MAX     300   /* told to the cell; the broker pins for no shorter */
 #define AT_ONCE     16
-#define LENGTH_SIZE 2 /* before each message on TCP: RFC 1035, 4.2.2 */
+#define REST_MS     100 /* of who listens, where no descriptor is left to accept with */
+#define LENGTH_SIZE 2   /* before each message on TCP: RFC 1035, 4.2.2 */
 
 static struct watch udp_socks[SOCKS_MAX], tcp_socks[SOCKS_MAX];
+static uint64_t rest_end_ns = NEVER; /* when all of TCP is listened to again */
 
 static struct client {
 	struct watch w; /* w.fd is owned; -1: free */
@@ -366,13 +368,19 @@ static void on_client(struct watch *w, uint32_t events)
 	client_query(c, c->in_buf + LENGTH_SIZE, want - LENGTH_SIZE);
 }
 
+/* A connection that cannot be accepted stays, and would wake the loop again at once. */
 static void on_tcp(struct watch *w, uint32_t events)
 {
 	struct client *c = clients;
 	autofd fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			watch_set(w, 0);
+			rest_end_ns = clock_ns() + REST_MS * MS_NS;
+		}
 		return;
+	}
 	while (c < clients + CLIENTS_MAX && c->w.fd >= 0)
 		c++;
 	if (c == clients + CLIENTS_MAX)
@@ -410,7 +418,7 @@ int names_start(const int *udp, size_t n_udp, const int *tcp, size_t n_tcp)
 
 uint64_t names_due(void)
 {
-	uint64_t due_ns = NEVER;
+	uint64_t due_ns = rest_end_ns;
 
 	for (size_t i = 0; i < LOOKUPS_MAX; i++) {
 		if (lookups[i].used)
@@ -425,6 +433,14 @@ uint64_t names_due(void)
 
 void names_tick(uint64_t now_ns)
 {
+	if (rest_end_ns <= now_ns) {
+		rest_end_ns = NEVER;
+		for (size_t i = 0; i < SOCKS_MAX && tcp_socks[i].on; i++) {
+			/* Who could not be watched again for the moment is tried again. */
+			if (watch_set(&tcp_socks[i], EPOLLIN) < 0)
+				rest_end_ns = now_ns + REST_MS * MS_NS;
+		}
+	}
 	for (size_t i = 0; i < LOOKUPS_MAX; i++) {
 		if (lookups[i].used && lookups[i].deadline_ns <= now_ns)
 			lookup_code(&lookups[i], DNS_FAILURE);

@@ -5,6 +5,8 @@
  */
 #include "tests/e2e/dialer.h"
 
+#include <sys/resource.h>
+
 /* ---- resolve --------------------------------------------------------------------------------- */
 
 static struct dial_message resolve(const char *name, unsigned families)
@@ -356,6 +358,66 @@ static void more_lookups_than_fit_fail_and_the_next_does_not(void **state)
 	close(fd);
 }
 
+/* In ticks, of which a second of nothing but work has some hundred. */
+static unsigned long worked(pid_t pid)
+{
+	unsigned long user = 0, system = 0;
+	char path[40], text[400] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	autofd fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(read(fd, text, sizeof(text) - 1) > 0);
+	assert_int_equal(
+		sscanf(strrchr(text, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+			&user, &system),
+		2);
+	return user + system;
+}
+
+static rlim_t first_free(pid_t pid)
+{
+	char path[40], text[8];
+
+	for (rlim_t fd = 0;; fd++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%u", (int)pid, (unsigned)fd);
+		if (readlink(path, text, sizeof(text)) < 0) {
+			assert_int_equal(errno, ENOENT);
+			return fd;
+		}
+	}
+}
+
+static void without_a_descriptor_left_it_rests(void **state)
+{
+	NEEDS_NETWORKS();
+	struct rlimit before, none = {0};
+	unsigned long begun;
+	uint8_t buf[512];
+	size_t n;
+	int fd, udp = client_of_names("127.0.0.1", SOCK_DGRAM);
+	unsigned found;
+
+	/* It is up. */
+	assert_int_equal(query_udp(udp, "good.test", 1, &found), 0);
+	close(udp);
+	assert_int_equal(prlimit(broker.pid, RLIMIT_NOFILE, NULL, &before), 0);
+	none.rlim_max = before.rlim_max;
+	none.rlim_cur = first_free(broker.pid);
+	assert_int_equal(prlimit(broker.pid, RLIMIT_NOFILE, &none, NULL), 0);
+	fd = client_of_names("127.0.0.1", SOCK_STREAM);
+	n = make_query(buf + 2, 1, "good.test", 1);
+	buf[0] = (uint8_t)(n >> 8);
+	buf[1] = (uint8_t)n;
+	assert_int_equal(send(fd, buf, n + 2, 0), (ssize_t)n + 2);
+	begun = worked(broker.pid);
+	assert_false(readable(fd, 1000));
+	assert_true(worked(broker.pid) - begun < 30);
+	assert_int_equal(prlimit(broker.pid, RLIMIT_NOFILE, &before, NULL), 0);
+	assert_true(serve_until(fd, PATIENCE_MS));
+	assert_int_equal(recv(fd, buf, 2, MSG_WAITALL), 2);
+	close(fd);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -374,6 +436,7 @@ int main(void)
 		TEST(rubbish_hurts_nobody),
 		TEST(clients_that_hold_every_place_stop_nobody_on_udp),
 		TEST(more_lookups_than_fit_fail_and_the_next_does_not),
+		TEST(without_a_descriptor_left_it_rests),
 	};
 	int r;
 
