@@ -62,6 +62,7 @@ static int open_channels(struct run *run, struct failure *f)
 	return r < 0 ? fail(f, r, "cannot make the worker's channel: %m") : 0;
 }
 
+/* What the session begins with is written by sign_start(), all at once. */
 static int open_ledger(struct run *run, struct failure *f)
 {
 	autofd fd = run->args->ledger_fd;
@@ -81,11 +82,14 @@ static int open_ledger(struct run *run, struct failure *f)
 			"the policy's text is too long for the ledger's first record, which holds "
 			"it "
 			"where the ledger is a descriptor; give --ledger FILE");
-	if (r < 0)
-		return fail(f, r,
-			"cannot write the ledger's first record: %m; nothing is handed "
-			"over unsigned, so the start stops here");
-	return 0;
+	return r < 0 ? fail(f, r, "cannot begin the ledger: %m; the start stops here") : 0;
+}
+
+/* Before the worker is made, so that it has nothing that is not in the book. */
+static int sign_start(struct run *run, struct failure *f)
+{
+	return record_start(
+		run->ledger, &run->plan.spec, run->worker_channel_fd, run->worker_clients_fd, f);
 }
 
 static void init_session(struct run *run)
@@ -142,6 +146,8 @@ static int start(struct run *run, int *ret_status)
 		r = plan_init(&run->plan, run->args, f);
 	if (r == 0)
 		r = open_channels(run, f);
+	if (r == 0)
+		r = sign_start(run, f);
 	if (r < 0)
 		return r;
 	/* The loop's descriptors are made before the cage: it needs no call that makes one. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * events.c - the ledger's records that no request makes: session, spawn, client, exit, end.
+ * events.c - the ledger's records that no request makes: session, spawn, client, exit, end; what
+ * stands between the first two is events_start.c's.
  *
  * Runs in: broker.  Trusts: its own state, and the supervisor for who a client is.
  */
 #include "broker/events.h"
+#include "broker/held.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,37 +30,34 @@ static void join_command(char *const *argv, char *buf, size_t size)
 	}
 }
 
-static int record_command(
-	struct ledger *l, enum ledger_event event, const struct broker_args *a, pid_t pid)
+int record_session(struct ledger *l, const struct broker_args *a)
 {
 	char command[COMMAND_MAX];
-	struct record r = {
-		.event = event,
-		.pid = pid,
+	const struct record r = {
+		.event = EVENT_SESSION,
+		.policy_hash = a->policy_hash,
+		.policy_text = a->policy_text,
+		.policy_size = a->policy_size,
+		.generation = LEDGER_FIRST_GENERATION,
 		.text = command,
 	};
 
-	if (event == EVENT_SESSION) {
-		r.policy_hash = a->policy_hash;
-		r.policy_text = a->policy_text;
-		r.policy_size = a->policy_size;
-	}
 	join_command(a->argv, command, sizeof(command));
-	return ledger_write(l, &r);
-}
-
-int record_session(struct ledger *l, const struct broker_args *a)
-{
-	return record_command(l, EVENT_SESSION, a, 0);
+	return ledger_put(l, &r);
 }
 
 int record_spawn(struct ledger *l, const struct broker_args *a, pid_t worker)
 {
-	return record_command(l, EVENT_SPAWN, a, worker);
+	char command[COMMAND_MAX];
+	const struct record r = {.event = EVENT_SPAWN, .pid = worker, .text = command};
+
+	join_command(a->argv, command, sizeof(command));
+	return ledger_write(l, &r);
 }
 
-int record_client(struct ledger *l, const struct msg_client *client, int error)
+int record_client(struct ledger *l, const struct msg_client *client, int fd, int error)
 {
+	struct held held;
 	struct record r = {
 		.event = EVENT_CLIENT,
 		.has_client = true,
@@ -68,9 +67,11 @@ int record_client(struct ledger *l, const struct msg_client *client, int error)
 		.client_pid = (pid_t)client->pid,
 		.has_fd = error == 0,
 		.error = error,
+		.class = error == 0 ? "accepted" : NULL,
 	};
+	int e = error == 0 ? held_describe(fd, &held, &r) : 0;
 
-	return ledger_write(l, &r);
+	return e < 0 ? e : ledger_write(l, &r);
 }
 
 int record_exit(struct ledger *l, pid_t worker, int status)

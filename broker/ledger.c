@@ -26,6 +26,7 @@
 
 static const char *const event_names[] = {
 	[EVENT_SESSION] = "session",
+	[EVENT_START] = "start",
 	[EVENT_SPAWN] = "spawn",
 	[EVENT_GRANT] = "grant",
 	[EVENT_DENY] = "deny",
@@ -239,6 +240,24 @@ static void put_request(struct jsonl *j, const struct record *r)
 	jsonl_string(j, "rule", r->rule);
 }
 
+/* What the worker has without having asked. */
+static void put_unasked(struct jsonl *j, const struct record *r)
+{
+	put_word(j, "class", r->class);
+	if (r->runtime)
+		jsonl_texts(j, "runtime", r->runtime);
+	else if (r->event == EVENT_START)
+		jsonl_i64(j, "number", r->number);
+	put_word(j, "domain", r->domain);
+}
+
+static void put_policy(struct jsonl *j, const struct record *r)
+{
+	jsonl_string(j, "policy", r->policy_hash);
+	put_number(j, "generation", r->generation);
+	put_bytes(j, "policy_text", r->policy_text, r->policy_size);
+}
+
 /* Who asked, and for what: the same as in the line before, mostly, so that its bytes are kept. */
 static void put_head(struct ledger *l, struct jsonl *j, const struct record *r)
 {
@@ -272,8 +291,8 @@ static void put_head(struct ledger *l, struct jsonl *j, const struct record *r)
 /* Whether something leaves, begins or ends with it: what has to be on disk before. */
 static bool needs_disk(const struct record *r)
 {
-	return r->event == EVENT_GRANT || r->event == EVENT_SESSION || r->event == EVENT_SPAWN ||
-	       r->event == EVENT_END || r->has_fd;
+	return r->event == EVENT_GRANT || r->event == EVENT_SESSION || r->event == EVENT_START ||
+	       r->event == EVENT_SPAWN || r->event == EVENT_END || r->has_fd;
 }
 
 int ledger_add(struct ledger *l, const struct record *r)
@@ -284,19 +303,22 @@ int ledger_add(struct ledger *l, const struct record *r)
 	jsonl_u64(&j, "seq", l->next);
 	put_time(l, &j);
 	put_head(l, &j, r);
+	if (r->class)
+		put_unasked(&j, r);
 	put_request(&j, r);
 	put_error(&j, r->error);
 	jsonl_string(&j, "reason", r->reason);
 	put_number(&j, "of", r->of);
 	put_number(&j, "count", r->count);
-	jsonl_string(&j, "policy", r->policy_hash);
-	put_bytes(&j, "policy_text", r->policy_text, r->policy_size);
+	if (r->policy_hash)
+		put_policy(&j, r);
 	jsonl_string(&j, "text", r->text);
 	if (r->has_fd)
 		jsonl_bool(&j, "fd", true);
 	if (r->has_status)
 		jsonl_i64(&j, "status", r->status);
-	put_number(&j, "us", r->us);
+	if (r->has_us)
+		jsonl_u64(&j, "us", r->us);
 	size = jsonl_end(&j);
 	if (size < 0)
 		return -ENOSPC;
@@ -378,18 +400,21 @@ int ledger_commit(struct ledger *l)
 	return -error;
 }
 
-int ledger_write(struct ledger *l, const struct record *r)
+int ledger_put(struct ledger *l, const struct record *r)
 {
 	int added = ledger_add(l, r);
 
 	if (added == -ENOSPC && l->used > 0) {
-		int committed = ledger_commit(l);
-
-		if (committed < 0)
-			return committed;
-		added = ledger_add(l, r);
+		added = ledger_commit(l);
+		if (added == 0)
+			added = ledger_add(l, r);
 	}
-	if (added == -ENOSPC) /* not the disk's: it fits into no buffer */
-		added = -EMSGSIZE;
+	return added == -ENOSPC ? -EMSGSIZE : added; /* not the disk's: it fits into no buffer */
+}
+
+int ledger_write(struct ledger *l, const struct record *r)
+{
+	int added = ledger_put(l, r);
+
 	return added < 0 ? added : ledger_commit(l);
 }

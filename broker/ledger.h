@@ -23,6 +23,7 @@ enum door { DOOR_NONE, DOOR_ASK, DOOR_TRAP };
 
 enum ledger_event {
 	EVENT_SESSION,
+	EVENT_START, /* what the worker has from its start, without a grant */
 	EVENT_SPAWN,
 	EVENT_GRANT,
 	EVENT_DENY,
@@ -57,10 +58,12 @@ struct record {
 	ino_t ino;
 	const char *type;   /* "file", "directory", "fifo", "char", "block"; of a socket that
 			     * is no file: "tcp", "udp", "unix" */
-	const char *socket; /* of a Unix socket: "stream", "seqpacket", "dgram" */
+	const char *socket; /* of a Unix socket: "stream", "seqpacket", "dgram"; of one that no
+			     * grant explains of any domain, "raw" too */
 	const char *peer;   /* connect, resolve: "93.184.215.14:443", "@name" */
 	const char *local;  /* bind, listen, a TCP connect: the same of this end */
-	const char *name;   /* the name that the peer was found by */
+	const char *name;   /* the name that the peer was found by; of a descriptor that no grant
+			     * explains, what /proc/self/fd says of it */
 	size_t name_size;
 	const char *flags;       /* "O_RDONLY|O_CLOEXEC" */
 	const char *rule;        /* "scan.policy:13" */
@@ -72,14 +75,25 @@ struct record {
 	size_t policy_size;
 	const char *text; /* session, spawn: the command; end: why */
 	bool has_fd;      /* a descriptor leaves with this record */
-	uint64_t of;      /* fail: the number of the grant that came to nothing */
-	uint64_t count;   /* so many like the record before, and this is the last of them */
+	/* What no grant explains: "start", "runtime", "accepted".  A literal. */
+	const char *class;
+	int number;                 /* class "start": of the descriptor, in the worker */
+	const char *domain;         /* of a socket that no grant explains: "unix", "ipv4" */
+	const char *const *runtime; /* class "runtime": its trees, up to a NULL */
+	uint64_t generation;        /* session: of the policy's text */
+	uint64_t of;                /* fail: the number of the grant that came to nothing */
+	uint64_t count; /* so many like the record before, and this is the last of them */
 	bool has_status;
-	int status;  /* exit: the code, or 128 + signal */
+	int status; /* exit: the code, or 128 + signal */
+	bool has_us;
 	uint64_t us; /* latency in microseconds */
 };
 
-#define LEDGER_BUFFER 262144
+#define LEDGER_BUFFER 262144 /* bytes; no line is longer */
+
+/* A session's policy is its first text.  A record that names a rule means the newest generation
+ * that a session record before it tells of. */
+#define LEDGER_FIRST_GENERATION 1
 
 struct ledger {
 	int fd;           /* O_APPEND | O_CLOEXEC */
@@ -115,12 +129,15 @@ void ledger_deinit(struct ledger *l);
 /* Adds a record to what the next commit writes.  0; -ENOSPC where the buffer is full (commit
  * first); never half a record. */
 int ledger_add(struct ledger *l, const struct record *r);
+/* The same, but what was added before is committed where the buffer is full.  0; -EMSGSIZE: the
+ * record alone is too long; or what ledger_commit() says. */
+int ledger_put(struct ledger *l, const struct record *r);
 /* Writes all that was added, and brings it to disk where that is set and something is granted by
  * it. 0; -errno: nothing may be handed over; the lines are dropped and their numbers given again,
  * unless part of them stands in the file and could not be cut off: then the next line begins on a
  * line of its own, and the lines before claim more than was handed over, never less. */
 int ledger_commit(struct ledger *l);
-/* Add and commit.  -EMSGSIZE: the record alone is too long. */
+/* Put and commit. */
 int ledger_write(struct ledger *l, const struct record *r);
 
 #endif

@@ -328,16 +328,16 @@ static void pass_client(struct loop *l, struct session *s, const uint8_t *buf, s
 		dec_end(&d) < 0)
 		return;
 	if (l->clients_fd < 0) {
-		record_client(s->ledger, &client, ESHUTDOWN);
+		record_client(s->ledger, &client, *fd, ESHUTDOWN);
 		return;
 	}
-	if (record_client(s->ledger, &client, 0) < 0)
+	if (record_client(s->ledger, &client, *fd, 0) < 0)
 		return;
 	hurry_begin();
 	r = chan_send(l->clients_fd, buf, size, fd, 1, false);
 	hurry_end();
 	if (r < 0)
-		record_client(s->ledger, &client, -r);
+		record_client(s->ledger, &client, -1, -r);
 }
 
 /* Whether the worker has left so many clients unread that no more fit. */

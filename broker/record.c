@@ -10,161 +10,17 @@
 #include "broker/denial.h"
 #include "broker/slow.h"
 #include "broker/sock.h"
+#include "broker/words.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/inotify.h>
-#include <unistd.h>
-
-#ifndef RENAME_NOREPLACE
-#define RENAME_NOREPLACE (1 << 0)
-#define RENAME_EXCHANGE  (1 << 1)
-#endif
-
-#define NAMES_MAX 256 /* bytes of a text of flags */
 
 #define REPEATS_WRITTEN 16 /* denials of the same thing that are written one by one */
 #define REPEATS_EVERY_NS \
 	1000000000ull /* and after these one in so long, with the count between \
 		       */
-
-struct flag_name {
-	uint32_t bit;
-	const char *name;
-};
-
-static const struct flag_name open_names[] = {
-	{O_APPEND, "O_APPEND"},
-	{O_CREAT, "O_CREAT"},
-	{O_DIRECT, "O_DIRECT"},
-	{O_EXCL, "O_EXCL"},
-	{O_NOATIME, "O_NOATIME"},
-	{O_NOFOLLOW, "O_NOFOLLOW"},
-	{O_NONBLOCK, "O_NONBLOCK"},
-	{O_PATH, "O_PATH"},
-	/* Flags that contain another's bit come before it. */
-	{O_SYNC, "O_SYNC"},
-	{O_DSYNC, "O_DSYNC"},
-	{O_TMPFILE, "O_TMPFILE"},
-	{O_DIRECTORY, "O_DIRECTORY"},
-	{O_TRUNC, "O_TRUNC"},
-	{O_CLOEXEC, "O_CLOEXEC"},
-	{0, NULL},
-};
-
-static const struct flag_name rename_names[] = {
-	{RENAME_NOREPLACE, "RENAME_NOREPLACE"},
-	{RENAME_EXCHANGE, "RENAME_EXCHANGE"},
-	{0, NULL},
-};
-
-static const struct flag_name access_names[] = {
-	{R_OK, "R_OK"},
-	{W_OK, "W_OK"},
-	{X_OK, "X_OK"},
-	{0, NULL},
-};
-
-static const struct flag_name stat_names[] = {
-	{AT_SYMLINK_NOFOLLOW, "AT_SYMLINK_NOFOLLOW"},
-	{0, NULL},
-};
-
-static const struct flag_name watch_names[] = {
-	{IN_ACCESS, "IN_ACCESS"},
-	{IN_MODIFY, "IN_MODIFY"},
-	{IN_ATTRIB, "IN_ATTRIB"},
-	{IN_CLOSE_WRITE, "IN_CLOSE_WRITE"},
-	{IN_CLOSE_NOWRITE, "IN_CLOSE_NOWRITE"},
-	{IN_OPEN, "IN_OPEN"},
-	{IN_MOVED_FROM, "IN_MOVED_FROM"},
-	{IN_MOVED_TO, "IN_MOVED_TO"},
-	{IN_CREATE, "IN_CREATE"},
-	{IN_DELETE, "IN_DELETE"},
-	{IN_DELETE_SELF, "IN_DELETE_SELF"},
-	{IN_MOVE_SELF, "IN_MOVE_SELF"},
-	{IN_ONLYDIR, "IN_ONLYDIR"},
-	{IN_DONT_FOLLOW, "IN_DONT_FOLLOW"},
-	{IN_EXCL_UNLINK, "IN_EXCL_UNLINK"},
-	{IN_ONESHOT, "IN_ONESHOT"},
-	{0, NULL},
-};
-
-static const struct flag_name *const names_of[OP__COUNT] = {
-	[MSG_OPEN] = open_names,
-	[MSG_RENAME] = rename_names,
-	[MSG_ACCESS] = access_names,
-	[MSG_STAT] = stat_names,
-	[MSG_UTIMES] = stat_names,
-	[MSG_WATCH] = watch_names,
-};
-
-static char *append(char *at, char *end, const char *text)
-{
-	size_t n = strlen(text);
-
-	if ((size_t)(end - at) <= n)
-		return at;
-	memcpy(at, text, n + 1);
-	return at + n;
-}
-
-/* With `buf` for what is no single word. */
-static const char *flags_text(const struct request *q, char buf[NAMES_MAX])
-{
-	static const char *const access_mode[] = {"O_RDONLY", "O_WRONLY", "O_RDWR", "O_ACCMODE"};
-	const struct flag_name *name = names_of[q->op];
-	char *at = buf, *end = buf + NAMES_MAX;
-	uint32_t left = q->flags;
-	char rest[16];
-
-	if (!name)
-		return NULL;
-	if (q->op == MSG_OPEN && !(left & ~(uint32_t)O_ACCMODE))
-		return access_mode[left];
-	buf[0] = '\0';
-	if (q->op == MSG_OPEN) {
-		at = append(at, end, access_mode[left & O_ACCMODE]);
-		left &= ~(uint32_t)O_ACCMODE;
-	}
-	for (; name->name && left; name++) {
-		if ((left & name->bit) != name->bit)
-			continue;
-		at = append(at, end, at > buf ? "|" : "");
-		at = append(at, end, name->name);
-		left &= ~name->bit;
-	}
-	if (left) {
-		snprintf(rest, sizeof(rest), "%s%#x", at > buf ? "|" : "", left);
-		append(at, end, rest);
-	}
-	return buf[0] ? buf : NULL;
-}
-
-static const char *type_text(mode_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFREG:
-		return "file";
-	case S_IFDIR:
-		return "directory";
-	case S_IFLNK:
-		return "symlink";
-	case S_IFIFO:
-		return "fifo";
-	case S_IFCHR:
-		return "char";
-	case S_IFBLK:
-		return "block";
-	case S_IFSOCK:
-		return "socket";
-	default:
-		return NULL;
-	}
-}
 
 /* Of a socket that is no file. */
 static const char *socket_text(const struct peer *peer)
@@ -187,16 +43,7 @@ static const char *unix_text(const struct peer *peer)
 {
 	if (peer->kind != PEER_PATH && peer->kind != PEER_ABSTRACT)
 		return NULL;
-	switch (peer->type) {
-	case SOCK_STREAM:
-		return "stream";
-	case SOCK_SEQPACKET:
-		return "seqpacket";
-	case SOCK_DGRAM:
-		return "dgram";
-	default:
-		return NULL;
-	}
+	return words_socket(peer->type);
 }
 
 /* A path stands in `asked`; a name that is looked up has no address yet. */
@@ -240,23 +87,10 @@ static enum ledger_event event_of(const struct request *q)
 	return q->refused ? EVENT_DENY : EVENT_FAIL;
 }
 
-static int add(struct session *s, const struct record *r)
-{
-	int added = ledger_add(s->ledger, r);
-
-	/* The lines of a batch of long names may be more than the buffer holds. */
-	if (added == -ENOSPC) {
-		added = ledger_commit(s->ledger);
-		if (added == 0)
-			added = ledger_add(s->ledger, r);
-	}
-	return added;
-}
-
 static int add_request(struct session *s, const struct request *q, enum ledger_event event)
 {
 	const struct target *t = &q->target, *t2 = &q->target2;
-	char flags[NAMES_MAX], rights[64], peer[PEER_TEXT_SIZE], local[PEER_TEXT_SIZE];
+	char flags[WORDS_FLAGS_SIZE], rights[64], peer[PEER_TEXT_SIZE], local[PEER_TEXT_SIZE];
 	struct record r = {
 		.event = event,
 		.door = q->door,
@@ -273,13 +107,14 @@ static int add_request(struct session *s, const struct request *q, enum ledger_e
 		.has_inode = t->mode != 0,
 		.dev = t->dev,
 		.ino = t->ino,
-		.type = type_text(t->mode),
-		.flags = flags_text(q, flags),
+		.type = words_type(t->mode),
+		.flags = words_flags(q, flags),
 		.rule = q->answer.rule,
 		.error = event == EVENT_GRANT || q->unheard ? 0 : -q->result,
 		.reason = event != EVENT_GRANT && q->reason[0] ? q->reason : NULL,
 		.has_fd = event == EVENT_GRANT && q->fd >= 0,
 		.of = event == EVENT_GRANT ? 0 : q->grant,
+		.has_us = true,
 		.us = (clock_ns() - q->began_ns) / 1000,
 	};
 
@@ -289,7 +124,7 @@ static int add_request(struct session *s, const struct request *q, enum ledger_e
 		r.rights = policy_rights_name(t2->rights, rights, sizeof(rights));
 	put_peer(&r, &q->peer, peer);
 	put_local(&r, q, local);
-	return add(s, &r);
+	return ledger_put(s->ledger, &r);
 }
 
 /* ---- denials that repeat --------------------------------------------------------------------- */
@@ -359,7 +194,7 @@ static int add_count(struct session *s)
 	int added;
 
 	put_peer(&r, &last->peer, peer);
-	added = add(s, &r);
+	added = ledger_put(s->ledger, &r);
 
 	if (added == 0)
 		last->count = 0;
@@ -444,5 +279,6 @@ int record_undelivered(
 		.reason = reason,
 	};
 
-	return s->in_child ? slow_record_undelivered(s, grant, error, reason) : add(s, &r);
+	return s->in_child ? slow_record_undelivered(s, grant, error, reason)
+			   : ledger_put(s->ledger, &r);
 }

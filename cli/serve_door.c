@@ -101,7 +101,10 @@ static int open_ledger(struct serve_door *d, const char *below, const char *path
 {
 	struct ledger_file file = LEDGER_FILE_INIT;
 	char hash[POLICY_HASH_SIZE];
-	struct record r = {.event = EVENT_SESSION, .policy_hash = hash, .text = path};
+	struct record r = {.event = EVENT_SESSION,
+		.policy_hash = hash,
+		.generation = LEDGER_FIRST_GENERATION,
+		.text = path};
 	int e = ledger_file_new(below, "door-", &file, f);
 
 	if (e < 0)

@@ -213,6 +213,48 @@ void jsonl_text(struct jsonl *j, const char *name, size_t name_size, const char 
 	put(j, "_bytes\":true", 12);
 }
 
+/* In one form; false: a text is not UTF-8, and what was written is to be taken back. */
+static bool put_items(struct jsonl *j, const char *const *texts, bool bytes)
+{
+	for (size_t i = 0; texts[i]; i++) {
+		const unsigned char *text = (const unsigned char *)texts[i];
+		size_t size = strlen(texts[i]);
+
+		put(j, ",\"", 2);
+		if (bytes)
+			put_latin1(j, text, size);
+		else if (!put_text(j, text, size))
+			return false;
+		put_char(j, '"');
+	}
+	return true;
+}
+
+void jsonl_texts(struct jsonl *j, const char *name, const char *const *texts)
+{
+	char *start;
+	bool plain;
+
+	jsonl_field(j, name, 0);
+	start = j->at;
+	plain = put_items(j, texts, false);
+	if (!plain) {
+		j->at = start;
+		put_items(j, texts, true);
+	}
+	/* The bracket takes the place of the first comma. */
+	if (!texts[0])
+		put_char(j, '[');
+	else if (!j->overrun)
+		*start = '[';
+	put_char(j, ']');
+	if (plain)
+		return;
+	put(j, ",\"", 2);
+	put(j, name, strlen(name));
+	put(j, "_bytes\":true", 12);
+}
+
 void jsonl_again(struct jsonl *j, const char *text, size_t size)
 {
 	put(j, text, size);

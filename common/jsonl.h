@@ -116,6 +116,8 @@ JSONL_INLINE void jsonl_bool(struct jsonl *j, const char *name, bool v)
 		memcpy(at, v ? "true" : "false", v ? 4 : 5);
 }
 
+/* An array of texts, up to a NULL.  Where one of them is not UTF-8, NAME_bytes is said of all. */
+void jsonl_texts(struct jsonl *j, const char *name, const char *const *texts);
 /* Whole fields as they stand in another line, of which they were not the first. */
 void jsonl_again(struct jsonl *j, const char *text, size_t size);
 /* An object as a field's value; ended by jsonl_close(). */

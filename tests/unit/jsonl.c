@@ -212,6 +212,47 @@ static void a_line_that_does_not_fit_is_never_cut(void **state)
 	assert_int_equal(jsonl_end(&j), n);
 }
 
+/* The line of a field `x` of these texts; -EMSGSIZE. */
+static long put_texts(char *line, size_t room, const char *const *texts)
+{
+	struct jsonl j = jsonl_begin(line, room);
+
+	jsonl_texts(&j, "x", texts);
+	jsonl_u64(&j, "y", 1);
+	return jsonl_end(&j);
+}
+
+static void an_array_has_one_form_for_all_its_texts(void **state)
+{
+	static const char *const none[] = {NULL}, *const one[] = {"/usr", NULL},
+				 *const text[] = {"/caf\xc3\xa9", "a\n\"b", "", NULL},
+				 *const bytes[] = {"/caf\xc3\xa9", "\xff\033", NULL};
+	static const struct {
+		const char *const *texts;
+		const char *line;
+	} cases[] = {
+		{none, "{\"x\":[],\"y\":1}\n"},
+		{one, "{\"x\":[\"/usr\"],\"y\":1}\n"},
+		{text, "{\"x\":[\"/caf\xc3\xa9\",\"a\\u000a\\\"b\",\"\"],\"y\":1}\n"},
+		{bytes, "{\"x\":[\"/caf\\u00c3\\u00a9\",\"\\u00ff\\u001b\"],\"x_bytes\":true,"
+			"\"y\":1}\n"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t n = strlen(cases[i].line);
+		char line[256];
+
+		assert_int_equal(put_texts(line, sizeof(line), cases[i].texts), (long)n);
+		assert_memory_equal(line, cases[i].line, n);
+		for (size_t room = 1; room < n; room++) {
+			char *exact = malloc(room);
+
+			assert_int_equal(put_texts(exact, room, cases[i].texts), -EMSGSIZE);
+			free(exact);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +263,7 @@ int main(void)
 		cmocka_unit_test(numbers_are_exact),
 		cmocka_unit_test(numbers_of_every_length_are_exact),
 		cmocka_unit_test(a_line_that_does_not_fit_is_never_cut),
+		cmocka_unit_test(an_array_has_one_form_for_all_its_texts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

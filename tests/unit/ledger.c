@@ -103,6 +103,7 @@ static const struct record grant = {
 	.rule = "scan.policy:13",
 	.rights = "read",
 	.has_fd = true,
+	.has_us = true,
 	.us = 12,
 };
 
@@ -281,6 +282,68 @@ static void errors_are_named_and_clients_are_objects(void **state)
 	json_decref(all);
 }
 
+static void what_no_grant_explains_has_a_class(void **state)
+{
+	static const char *const trees[] = {"/usr", "/etc/java-*", NULL};
+	struct book *b = *state;
+	const struct record start = {.event = EVENT_START,
+		.class = "start",
+		.type = "unix",
+		.socket = "stream",
+		.domain = "unix",
+		.name = "socket:[\n]",
+		.name_size = 10};
+	const struct record runtime = {.event = EVENT_START, .class = "runtime", .runtime = trees};
+	const struct record session = {
+		.event = EVENT_SESSION, .policy_hash = "aa", .generation = LEDGER_FIRST_GENERATION};
+	json_t *all, *o;
+
+	assert_int_equal(ledger_put(b->l, &session), 0);
+	assert_int_equal(ledger_put(b->l, &start), 0);
+	assert_int_equal(ledger_put(b->l, &runtime), 0);
+	assert_int_equal(ledger_write(b->l, &grant), 0);
+	all = lines(b);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_array_get(all, 0), "generation")), 1);
+	o = json_array_get(all, 1);
+	assert_text(o, "event", "start");
+	assert_text(o, "class", "start");
+	assert_true(json_is_integer(json_object_get(o, "number")));
+	assert_text(o, "domain", "unix");
+	assert_text(o, "name", "socket:[\n]");
+	assert_null(json_object_get(o, "generation"));
+	o = json_array_get(all, 2);
+	assert_text(o, "class", "runtime");
+	assert_null(json_object_get(o, "number"));
+	assert_int_equal(json_array_size(json_object_get(o, "runtime")), 2);
+	assert_text(json_array_get(all, 3), "class", NULL);
+	json_decref(all);
+}
+
+static void what_does_not_fit_any_more_goes_into_the_next_write(void **state)
+{
+	struct book *b = *state;
+	struct record r = grant;
+	char path[4095];
+	size_t n = 0;
+
+	memset(path, 1, sizeof(path));
+	r.asked = r.reached = path;
+	r.asked_size = r.reached_size = sizeof(path);
+	for (; count_lines(b) == 0; n++)
+		assert_int_equal(ledger_put(b->l, &r), 0);
+	assert_int_equal(count_lines(b), n - 1);
+	assert_int_equal(ledger_commit(b->l), 0);
+	assert_int_equal(count_lines(b), n);
+	r.policy_hash = "aa";
+	r.policy_size = LEDGER_BUFFER;
+	r.policy_text = calloc(1, LEDGER_BUFFER);
+	assert_int_equal(ledger_put(b->l, &r), -EMSGSIZE);
+	free((void *)(uintptr_t)r.policy_text);
+	assert_int_equal(ledger_commit(b->l), 0);
+	assert_int_equal(count_lines(b), n);
+}
+
 /* H1 */
 static void hostile_names_stay_on_one_line(void **state)
 {
@@ -445,6 +508,8 @@ int main(void)
 		T(a_path_that_was_reached_reads_as_it_is),
 		T(the_time_is_the_clocks),
 		T(errors_are_named_and_clients_are_objects),
+		T(what_no_grant_explains_has_a_class),
+		T(what_does_not_fit_any_more_goes_into_the_next_write),
 		T(hostile_names_stay_on_one_line),
 		T(a_full_buffer_never_takes_half_a_record),
 		T(a_disk_that_is_full_is_an_error_and_leaves_no_number_out),

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # protocol.sh - every row of the message table has its paragraph in docs/protocol.md, its handler and
-# its stub, under its number and with its count.
+# its stub, under its number and with its count; and what the ledger holds, its paragraph too.
 #
 # RUN_ONCE: it reads the tree alone.
 set -u
@@ -30,4 +30,20 @@ while read -r name most; do
 done <<ROWS
 $rows
 ROWS
+
+# And each event and field of the ledger's, in both places that tell of them.
+events=$(sed -nE 's/^\t\[EVENT_[A-Z]+\] = "([a-z]+)",/\1/p' broker/ledger.c)
+fields=$(grep -oE '(put_[a-z]+|jsonl_[a-z0-9]+)\(&?j, "[a-z0-9_]+"' broker/ledger.c |
+	sed 's/.*"\(.*\)"/\1/' | sort -u)
+check "the events are read" [ "$(echo "$events" | wc -l)" -ge 9 ]
+check "the fields are read" [ "$(echo "$fields" | wc -l)" -ge 35 ]
+for name in $events; do
+	check "event $name stands there" grep -q "^| \`$name\` |" docs/protocol.md
+	check "event $name stands in the manual" grep -qx ".It Li $name" docs/man/warder-ledger.1
+done
+for name in $fields; do
+	check "field $name stands there" grep -qE "^\| [^|]*\`$name\`[^|]* \| [a-z ]+ \||\| object \|.*\`$name\`" \
+		docs/protocol.md
+	check "field $name stands in the manual" grep -qE "^\.(It )?Va .*\b$name\b" docs/man/warder-ledger.1
+done
 exit $bad
