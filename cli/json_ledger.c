@@ -4,9 +4,10 @@
  *
  * Runs in: command line.  Trusts: nothing in the file.
  *
- * Also says what is wrong with a book: a line that is no record, a last line that was torn off, a
- * number that is missing.
+ * Also says what is wrong with a book, and where: a line that is no record, one that was torn off
+ * or converted, a number that is missing.
  */
+#include "broker/ledger.h"
 #include "cli/json.h"
 #include "cli/options.h"
 #include "cli/say.h"
@@ -30,7 +31,7 @@ static const char more[] = "Without FILE it is the newest of your own `warder ru
 
 static const struct option_row rows[] = {
 	{"denied", 'd', NULL, "only what was denied or failed"},
-	{"event", 'e', "EVENT", "only grant, deny, client, session, ..."},
+	{"event", 'e', "EVENT", "only grant, deny, start, client, ..."},
 	{"rule", 'r', "RULE", "only what rests on this rule, as in scan.policy:13"},
 	{"summary", 's', NULL, "only the counts"},
 	{"json", 0, NULL, "the records as they are, or with -s the counts, as JSON Lines"},
@@ -56,8 +57,8 @@ struct show {
 /* An event that no ledger holds would show an empty table. */
 static int check_event(const struct options *o, const char *event)
 {
-	static const char *const events[] = {
-		"session", "spawn", "grant", "deny", "fail", "client", "exit", "end", NULL};
+	static const char *const events[] = {"session", "start", "spawn", "grant", "deny", "fail",
+		"client", "exit", "end", NULL};
 	const char *near = nearest_word(event, strlen(event), events);
 	char shown[128];
 
@@ -69,7 +70,7 @@ static int check_event(const struct options *o, const char *event)
 		options_wrong(o, "unknown event \"%s\"; did you mean \"%s\"?", shown, near);
 	else
 		options_wrong(o,
-			"unknown event \"%s\"; there are session, spawn, grant, deny, fail, "
+			"unknown event \"%s\"; there are session, start, spawn, grant, deny, fail, "
 			"client, exit and end",
 			shown);
 	return -EINVAL;
@@ -129,11 +130,19 @@ static size_t to_bytes(const char *text, size_t size, char *buf, size_t room)
 	return n;
 }
 
-char *json_show(const json_t *record, const char *field, char *buf, size_t size)
+/* Whether the texts of a field stand for bytes. */
+static bool is_bytes(const json_t *record, const char *field)
 {
-	const json_t *value = json_object_get(record, field);
+	char flag[64];
+
+	snprintf(flag, sizeof(flag), "%s_bytes", field);
+	return json_is_true(json_object_get(record, flag));
+}
+
+static char *show_value(const json_t *value, bool is_bytes, char *buf, size_t size)
+{
 	const char *text = json_string_value(value);
-	char flag[64], bytes[8192];
+	char bytes[8192];
 	size_t n = json_string_length(value);
 
 	if (json_is_integer(value))
@@ -142,11 +151,15 @@ char *json_show(const json_t *record, const char *field, char *buf, size_t size)
 		buf[0] = '\0';
 	if (!text)
 		return buf;
-	snprintf(flag, sizeof(flag), "%s_bytes", field);
-	if (!json_is_true(json_object_get(record, flag)))
+	if (!is_bytes)
 		return say_escape(buf, size, text, n);
 	n = to_bytes(text, n, bytes, sizeof(bytes));
 	return say_escape(buf, size, bytes, n);
+}
+
+char *json_show(const json_t *record, const char *field, char *buf, size_t size)
+{
+	return show_value(json_object_get(record, field), is_bytes(record, field), buf, size);
 }
 
 /* ---- one record ------------------------------------------------------------------------------ */
@@ -155,7 +168,7 @@ static void fault(struct chain *c, const char *fmt, ...) __attribute__((format(p
 
 static void fault(struct chain *c, const char *fmt, ...)
 {
-	char text[256];
+	char text[512];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -232,13 +245,49 @@ static void print_socket(const json_t *record)
 	json_show(record, "peer", peer, sizeof(peer));
 	json_show(record, "local", local, sizeof(local));
 	json_show(record, "name", name, sizeof(name));
-	fputs(peer, stdout);
-	if (*name && !*peer && !*local)
+	if (*peer)
+		fputs(peer, stdout);
+	else if (*local)
+		printf("at %s", local);
+	else
 		fputs(name, stdout);
-	else if (*name && strncmp(peer, name, strlen(name)) != 0)
+	if (*name && (*peer || *local) && strncmp(peer, name, strlen(name)) != 0)
 		printf(" (%s)", name);
-	if (*local)
-		printf("%s %s", *peer ? " from" : "at", local);
+	if (*peer && *local)
+		printf(" from %s", local);
+}
+
+static void print_runtime(const json_t *record)
+{
+	const json_t *trees = json_object_get(record, "runtime");
+	bool bytes = is_bytes(record, "runtime");
+	char text[4 * 4096 + 8];
+
+	for (size_t i = 0; i < json_array_size(trees); i++)
+		printf("%s%s", i > 0 ? ", " : "",
+			show_value(json_array_get(trees, i), bytes, text, sizeof(text)));
+}
+
+/* What the worker had from its start: a descriptor's type, name, flags, and what it is for. */
+static void print_start(const json_t *record)
+{
+	char type[64], kind[64], domain[64], flags[512], text[128];
+
+	if (json_object_get(record, "runtime")) {
+		print_runtime(record);
+		return;
+	}
+	json_show(record, "type", type, sizeof(type));
+	json_show(record, "socket", kind, sizeof(kind));
+	json_show(record, "domain", domain, sizeof(domain));
+	fputs(strcmp(type, "socket") == 0 && *domain ? domain : type, stdout);
+	if (*kind)
+		printf(" %s", kind);
+	putchar(' ');
+	print_socket(record);
+	printf("  %s", json_show(record, "flags", flags, sizeof(flags)));
+	if (*json_show(record, "text", text, sizeof(text)))
+		printf("  %s", text);
 }
 
 /* What a record that is not about a path says. */
@@ -260,6 +309,36 @@ static void print_other(const json_t *record)
 		printf("status %s", json_show(record, "status", text, sizeof(text)));
 }
 
+/* What an event is about stands where a request has its operation. */
+static char *subject(const json_t *record, char *buf, size_t size)
+{
+	if (!is_event(record, "start"))
+		return json_show(record, "op", buf, size);
+	if (json_object_get(record, "number"))
+		snprintf(buf, size, "fd %lld",
+			(long long)json_integer_value(json_object_get(record, "number")));
+	else
+		json_show(record, "class", buf, size);
+	return buf;
+}
+
+/* Between the operation and the rule. */
+static void print_body(const json_t *record)
+{
+	if (is_event(record, "start")) {
+		print_start(record);
+		return;
+	}
+	if (!json_object_get(record, "asked"))
+		print_other(record);
+	print_socket(record);
+	print_path(record, "asked", "reached");
+	if (json_object_get(record, "asked2")) {
+		fputs(" , ", stdout);
+		print_path(record, "asked2", "reached2");
+	}
+}
+
 static void print_record(const struct show *s, const json_t *record)
 {
 	bool denied = was_denied(record);
@@ -273,15 +352,8 @@ static void print_record(const struct show *s, const json_t *record)
 	}
 	printf("%s  %s%-7s%s %-9s ", time, denied && s->colour ? "\033[31m" : "",
 		json_show(record, "event", event, sizeof(event)),
-		denied && s->colour ? "\033[m" : "", json_show(record, "op", op, sizeof(op)));
-	if (!json_object_get(record, "asked"))
-		print_other(record);
-	print_socket(record);
-	print_path(record, "asked", "reached");
-	if (json_object_get(record, "asked2")) {
-		fputs(" , ", stdout);
-		print_path(record, "asked2", "reached2");
-	}
+		denied && s->colour ? "\033[m" : "", subject(record, op, sizeof(op)));
+	print_body(record);
 	if (*json_show(record, "rule", text, sizeof(text)))
 		printf("  [%s]", text);
 	if (*json_show(record, "error", text, sizeof(text)))
@@ -293,44 +365,111 @@ static void print_record(const struct show *s, const json_t *record)
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
+/* Why a line is no record.  The parser's words may hold some of the line. */
+static void fault_line(struct chain *c, const char *line, size_t size, const json_error_t *where)
+{
+	char shown[4 * JSON_ERROR_TEXT_LENGTH];
+
+	if (size == 0)
+		fault(c, "no record: the line is empty");
+	else if (json_error_code(where) == json_error_premature_end_of_input)
+		fault(c, "no record: cut off after byte %zu", size);
+	else if (where->position <= 0)
+		fault(c, "no record: not a JSON object");
+	else
+		fault(c, "no record: byte %d: %s", where->position,
+			say_escape(shown, sizeof(shown), where->text, strlen(where->text)));
+}
+
+static int show_record(struct show *s, const json_t *record, const char *line, size_t size)
+{
+	int r;
+
+	check_chain(&s->chain, record);
+	if (!wanted(s, record))
+		return 0;
+	r = tally_add(&s->tally, record);
+	if (s->json && !s->summary)
+		fwrite(line, 1, size, stdout);
+	else if (!s->summary)
+		print_record(s, record);
+	return r;
+}
+
+/* Where another record begins in the midst of a line, which was cut off there and added to: no
+ * string of a record holds a quote as it is.  NULL: nowhere. */
+static const char *second_record(const char *line, size_t size)
+{
+	static const char begin[] = "{\"seq\":";
+
+	return size > 1 ? memmem(line + 1, size - 1, begin, sizeof(begin) - 1) : NULL;
+}
+
 static int show_line(struct show *s, const char *line, size_t size)
 {
+	const char *second;
+	size_t text = size - 1; /* without its end */
 	json_error_t where;
-	json_t *record = NULL;
+	json_t *record;
 	int r = 0;
 
-	s->chain.line++;
-	if (line[size - 1] != '\n') {
-		fault(&s->chain, "the last record is torn off: it has no end");
+	while ((second = second_record(line, size))) {
+		fault(&s->chain, "no record: cut off after byte %zu, where another begins",
+			(size_t)(second - line));
+		size -= (size_t)(second - line);
+		text = size - 1;
+		line = second;
+	}
+	if (line[text] != '\n') {
+		fault(&s->chain, "the last record is torn off: it has no end after byte %zu", size);
 		return 0;
 	}
-	record = json_loadb(line, size - 1, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &where);
-	if (!json_is_object(record)) {
-		fault(&s->chain, "no record: not a JSON object");
-		json_decref(record);
-		return 0;
+	if (text > 0 && line[text - 1] == '\r') {
+		fault(&s->chain, "byte %zu: it ends in CR LF: the file was converted", text);
+		text--;
 	}
-	check_chain(&s->chain, record);
-	if (wanted(s, record)) {
-		r = tally_add(&s->tally, record);
-		if (s->json && !s->summary)
-			fwrite(line, 1, size, stdout);
-		else if (!s->summary)
-			print_record(s, record);
+	record = json_loadb(line, text, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &where);
+	if (json_is_object(record)) {
+		r = show_record(s, record, line, size);
+	} else {
+		if (record) /* of another kind: nothing was wrong with it as JSON */
+			where.position = 0;
+		fault_line(&s->chain, line, text, &where);
 	}
 	json_decref(record);
 	return r;
 }
 
+/* One line with its end, of which the first `room` bytes are kept; its size, 0 at the end. */
+static size_t read_line(FILE *file, char *line, size_t room)
+{
+	size_t n = 0;
+	int c;
+
+	while ((c = getc_unlocked(file)) != EOF) {
+		if (n < room)
+			line[n] = (char)c;
+		n++;
+		if (c == '\n')
+			break;
+	}
+	return n;
+}
+
 static int show_file(struct show *s, FILE *file)
 {
-	autofree char *line = NULL;
-	size_t capacity = 0;
-	ssize_t n;
-	int r = 0;
+	autofree char *line = malloc(LEDGER_BUFFER);
+	size_t n;
+	int r = line ? 0 : -ENOMEM;
 
-	while (r == 0 && (n = getline(&line, &capacity, file)) > 0)
-		r = show_line(s, line, (size_t)n);
+	while (r == 0 && (n = read_line(file, line, LEDGER_BUFFER)) > 0) {
+		s->chain.line++;
+		if (n > LEDGER_BUFFER)
+			fault(&s->chain, "no record: it has %zu bytes, and none has more than %d",
+				n, LEDGER_BUFFER);
+		else
+			r = show_line(s, line, n);
+	}
 	return r < 0 ? r : ferror(file) ? -EIO : 0;
 }
 

@@ -51,7 +51,7 @@ expect_status "a mistyped event gets the nearest" 2 show -e grnat whole.jsonl
 expect_text "by name" 'did you mean "grant"?'
 check "and no empty table" test ! -s out
 expect_status "an event that is like none gets the list" 2 show -e x whole.jsonl
-expect_text "of all" "session, spawn, grant"
+expect_text "of all" "session, start, spawn, grant"
 expect_status "options may stand after the file" 0 show whole.jsonl -s --json
 expect_text "and count" '"granted":3' out
 : >-s
@@ -77,6 +77,27 @@ expect_text "or their own address" "listen    at 127.0.0.1:80  [x:2]" out
 expect_text "a name that was looked up is told" "resolve   h.example  [x:1]" out
 expect_text "and once" "connect   o.example:443  EACCES: no" out
 expect_text "none steers the terminal" '@a\x1b[2J' out
+
+{
+	record 1 start ',"class":"start","number":0,"dev":6,"ino":3,"type":"char","name":"/dev/null","flags":"O_RDWR","reason":"in place of a directory"'
+	record 2 start ',"class":"start","number":3,"domain":"unix","type":"unix","socket":"seqpacket","name":"socket:[7]","flags":"O_RDWR","text":"WARDER_FD"'
+	record 3 start ',"class":"start","number":4,"domain":"ipv4","type":"tcp","socket":"stream","peer":"192.0.2.7:443","name":"socket:[8]","local":"10.0.0.2:41000","flags":"O_RDWR"'
+	record 4 start ',"class":"start","number":5,"domain":"netlink","type":"socket","socket":"raw","name":"socket:[9]","flags":"O_RDWR"'
+	record 5 start ',"class":"start","number":6,"type":"file","name":"/a\n\u001b[2J\u00ff","name_bytes":true,"flags":"O_RDONLY"'
+	record 6 start ',"class":"runtime","runtime":["/usr","/o\u001bpt/\u00e9"],"runtime_bytes":true'
+	record 7 client ',"class":"accepted","client":{"number":1,"uid":0,"gid":0,"pid":7},"domain":"unix","type":"unix","socket":"stream","local":"/run/t.sock","fd":true'
+} >start.jsonl
+expect_status "a start" 0 show start.jsonl
+expect_text "has its descriptors" "start   fd 0      char /dev/null  O_RDWR: in place of a directory" out
+expect_text "what they are for" "start   fd 3      unix seqpacket socket:[7]  O_RDWR  WARDER_FD" out
+expect_text "where they lead" "fd 4      tcp stream 192.0.2.7:443 (socket:[8]) from 10.0.0.2:41000  O_RDWR" out
+expect_text "of other domains too" "fd 5      netlink raw socket:[9]" out
+expect_text "by names that do no harm" 'fd 6      file /a\x0a\x1b[2J\xff  O_RDONLY' out
+expect_text "and its runtime" 'start   runtime   /usr, /o\x1bpt/\xe9' out
+expect_text "a client has its socket" "client 1, uid 0, pid 7 at /run/t.sock" out
+check "none of them is a grant" grep -qE '^all +0 +0 +0' out
+expect_status "the start alone" 0 show -e start --json start.jsonl
+check "is six records" test "$(wc -l <out)" -eq 6
 
 expect_status "a whole ledger" 0 show whole.jsonl
 expect_text "has its times" "2026-01-02 03:04:05.000  grant" out
@@ -142,6 +163,28 @@ expect_text "as what it is" "line 10: the last record is torn off"
 { head -n 3 whole.jsonl; echo 'nonsense'; tail -n +4 whole.jsonl; } >noise.jsonl
 expect_status "a line that is no record is told" 1 show noise.jsonl
 expect_text "with its number" "line 4: no record"
+expect_text "and its cause" "byte 8: '[' or '{' expected near 'nonsense'"
+sed 's/$/\r/' whole.jsonl >crlf.jsonl
+expect_status "one that was converted is told" 1 show crlf.jsonl
+expect_text "line by line" "line 10: byte 80: it ends in CR LF"
+expect_text "and shown all the same" "/srv/l -> /srv/a" out
+{ head -c 700 whole.jsonl; cat whole.jsonl; } >amidst.jsonl
+expect_status "one that was cut off and added to is told" 1 show amidst.jsonl
+whole=$(head -c 700 whole.jsonl | wc -l)
+expect_text "with the place of the cut" "line $((whole + 1)): no record: cut off after byte $(head -c 700 whole.jsonl | tail -n 1 | wc -c), where another begins"
+expect_no_text "and the other is none the less read" "is missing"
+{ head -n 3 whole.jsonl; head -n 4 whole.jsonl | tail -n 1 | head -c 50; echo; tail -n +5 whole.jsonl; } >cut.jsonl
+expect_status "a line that was cut off is told" 1 show cut.jsonl
+expect_text "with its length" "line 4: no record: cut off after byte 50"
+{ head -n 3 whole.jsonl; head -c 300000 /dev/zero | tr '\0' '{'; echo; tail -n +4 whole.jsonl; } >huge.jsonl
+expect_status "a huge line is told" 1 show huge.jsonl
+expect_text "with its size" "line 4: no record: it has 300001 bytes, and none has more than 262144"
+check "and no other" test "$(wc -l <err)" -eq 1
+printf '{"a":"\033[2J\n' >foreign.jsonl
+expect_status "a foreign line" 1 show foreign.jsonl
+check "does not steer the terminal either" sh -c '! grep -q "$(printf "\033")" err'
+yes '{"seq":' | head -n 30000 | tr -d '\n' >deep.jsonl
+expect_status "many cuts in one line do no harm" 1 show deep.jsonl
 printf '[1]\n{}\n\n' >other.jsonl
 expect_status "other JSON is no ledger" 1 show other.jsonl
 { cat whole.jsonl; session=bb record 1 session ''; session=bb record 2 end ''; } >two.jsonl
