@@ -66,7 +66,7 @@ dialer_of() { # broker
 }
 until_ended() { # pid
 	i=0
-	while [ -s "/proc/$1/cmdline" ] && [ $i -lt 100 ]; do
+	while [ -s "/proc/$1/cmdline" ] && [ $i -lt 1200 ]; do
 		sleep 0.05
 		i=$((i + 1))
 	done
