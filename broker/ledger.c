@@ -160,6 +160,8 @@ static void put_time(struct ledger *l, struct jsonl *j)
 
 /* So that the lengths of the fields' names are the compiler's work. */
 #define INLINE inline __attribute__((always_inline))
+/* And what few lines have stays out of the way of the others. */
+#define NOINLINE __attribute__((noinline, cold))
 
 /* A word of warder's own. */
 static INLINE void put_word(struct jsonl *j, const char *name, const char *word)
@@ -241,7 +243,7 @@ static void put_request(struct jsonl *j, const struct record *r)
 }
 
 /* What the worker has without having asked. */
-static void put_unasked(struct jsonl *j, const struct record *r)
+static NOINLINE void put_unasked(struct jsonl *j, const struct record *r)
 {
 	put_word(j, "class", r->class);
 	if (r->runtime)
@@ -251,7 +253,7 @@ static void put_unasked(struct jsonl *j, const struct record *r)
 	put_word(j, "domain", r->domain);
 }
 
-static void put_policy(struct jsonl *j, const struct record *r)
+static NOINLINE void put_policy(struct jsonl *j, const struct record *r)
 {
 	jsonl_string(j, "policy", r->policy_hash);
 	put_number(j, "generation", r->generation);

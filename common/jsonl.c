@@ -80,7 +80,7 @@ static bool are_plain(uint64_t v)
 }
 
 /* How many of the next bytes are plain. */
-static size_t plain_run(const unsigned char *p, size_t size)
+JSONL_INLINE size_t plain_run(const unsigned char *p, size_t size)
 {
 	uint64_t v;
 	size_t n = 0;
@@ -155,8 +155,9 @@ static void put_character(struct jsonl *j, const unsigned char *p, size_t n, uns
 	}
 }
 
-/* Writes the text; false: it is not UTF-8, and what was written is to be taken back. */
-static bool put_text(struct jsonl *j, const unsigned char *p, size_t size)
+/* Writes the text; false: it is not UTF-8, and what was written is to be taken back.  Part of its
+ * callers: one of them is called for each path of a line. */
+JSONL_INLINE bool put_text(struct jsonl *j, const unsigned char *p, size_t size)
 {
 	size_t i = 0;
 
