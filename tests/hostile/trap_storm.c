@@ -6,6 +6,7 @@
  * RUN_ALONE: its storms are as many as one machine stands.
  */
 #include "tests/hostile/trap_inside.h"
+#include "sandbox/warder.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -82,10 +83,19 @@ static void calm(void)
 		r_; \
 	})
 
-static void storm_round(const char *name, int flags)
+/* Outside there is no other door. */
+static bool ask_for(struct warder *broker, const char *path)
+{
+	int fd = broker ? warder_open(broker, path, O_RDONLY, 0) : open(path, O_RDONLY);
+
+	close(fd);
+	return fd >= 0;
+}
+
+static void storm_round(struct warder *broker, const char *name, int flags)
 {
 	char a[PATH_MAX + 64], b[PATH_MAX + 64], c[PATH_MAX + 64];
-	long n = amount("STORM", 400), good = 0, interrupted = 0, twice = 0;
+	long n = amount("STORM", 400), good = 0, interrupted = 0, twice = 0, asked = 0;
 
 	signals = 0;
 	for (long i = 0; i < n; i++) {
@@ -103,16 +113,19 @@ static void storm_round(const char *name, int flags)
 		close(fd);
 		AGAIN(unlink(c));
 		AGAIN(rmdir(b));
+		asked += ask_for(broker, in_top("a/f"));
 		calm();
 	}
-	printf("%s good=%ld interrupted=%ld twice=%ld signals=%ld\n", name, good, interrupted,
-		twice, (long)signals);
+	printf("%s good=%ld interrupted=%ld twice=%ld signals=%ld asked=%ld\n", name, good,
+		interrupted, twice, (long)signals, asked);
 }
 
 static int storms(void)
 {
-	storm_round("restarting", SA_RESTART);
-	storm_round("interrupting", 0);
+	struct warder *broker = in_cell() ? warder_attach() : NULL;
+
+	storm_round(broker, "restarting", SA_RESTART);
+	storm_round(broker, "interrupting", 0);
 	return 0;
 }
 
@@ -243,12 +256,10 @@ static void *hammer(void *ret)
 	return NULL;
 }
 
-static int crowd(void)
+/* How many threads there are. */
+static int start_crowd(pthread_t threads[THREADS])
 {
 	pthread_attr_t attr;
-	pthread_t threads[THREADS];
-	const char *made = in_top("w/crowd");
-	long starved = 0, mine = 0;
 	int n = 0;
 
 	hammered = in_top("a/f");
@@ -256,19 +267,41 @@ static int crowd(void)
 	pthread_attr_setstacksize(&attr, 65536);
 	while (n < THREADS && pthread_create(&threads[n], &attr, hammer, &served[n]) == 0)
 		n++;
+	return n;
+}
+
+static int crowd(void)
+{
+	pthread_t threads[THREADS];
+	const char *made = in_top("w/crowd");
+	struct warder *broker = in_cell() ? warder_attach() : NULL;
+	long starved = 0, mine = 0, asked = 0;
+	int n = start_crowd(threads);
+
 	/* Until everybody was served; the test's own limit is the only one in time. */
 	for (bool all = false; !all;) {
 		all = true;
 		for (int i = 0; i < n; i++)
 			all = all && *(volatile long *)&served[i] > 0;
 		mine += mkdir(made, 0755) == 0 && rmdir(made) == 0;
+		asked += ask_for(broker, hammered);
 	}
 	over = true;
 	for (int i = 0; i < n; i++) {
 		pthread_join(threads[i], NULL);
 		starved += served[i] == 0;
 	}
-	printf("crowd threads=%d starved=%ld mine=%ld\n", n, starved, mine);
+	printf("crowd threads=%d starved=%ld mine=%ld asked=%ld\n", n, starved, mine, asked);
+	return 0;
+}
+
+/* Until somebody ends it. */
+static int crowd_without_end(void)
+{
+	pthread_t threads[THREADS];
+
+	start_crowd(threads);
+	hammer(&served[0]);
 	return 0;
 }
 
@@ -304,7 +337,7 @@ static const struct {
 	const char *option;
 	int (*run)(void);
 } scenarios[] = {{"--emfile", emfile}, {"--storms", storms}, {"--tables", tables},
-	{"--crowd", crowd}, {"--killed", killed}};
+	{"--crowd", crowd}, {"--endless", crowd_without_end}, {"--killed", killed}};
 
 static struct outcome outside = OUTCOME_INIT, inside = OUTCOME_INIT;
 
@@ -354,6 +387,8 @@ static void a_storm_of_signals_does_nothing_twice(void **state)
 		if (number_of(&inside, names[i], "twice") != 0)
 			fail_msg("%s", inside.out);
 		same_number(names[i], "good");
+		same_number(names[i], "asked");
+		assert_int_equal(number_of(&inside, names[i], "asked"), amount("STORM", 400));
 		made += number_of(&inside, names[i], "good") / 5;
 	}
 	assert_int_equal(records_with("\"event\":\"grant\"", "\"op\":\"mkdir\""), made);
@@ -377,7 +412,23 @@ static void among_two_hundred_threads_each_is_served(void **state)
 	assert_int_equal(number_of(&inside, "crowd", "threads"), THREADS);
 	assert_int_equal(number_of(&inside, "crowd", "starved"), 0);
 	assert_true(number_of(&inside, "crowd", "mine") > 0);
+	assert_true(number_of(&inside, "crowd", "asked") > 0);
 	assert_true(records_with("\"event\":\"grant\"", "\"door\":\"trap\"") >= THREADS);
+	assert_int_equal(records_with("\"event\":\"grant\"", "\"door\":\"ask\""),
+		number_of(&inside, "crowd", "asked"));
+	tree_remove();
+}
+
+/* The broker is never without a call to serve, and does what else it has to all the same.  How many
+ * threads there are by then is nobody's to say. */
+static void threads_without_end_meet_the_time_limit(void **state)
+{
+	tree_make();
+	run_cell(&inside, NULL, "time 3s", "--endless");
+	if (inside.status != 128 + SIGKILL)
+		fail_msg("status %d:\n%s", inside.status, inside.out);
+	assert_true(records_with("\"event\":\"grant\"", "\"door\":\"trap\"") > 0);
+	assert_int_equal(records_with("\"event\":\"end\"", "the time limit was reached"), 1);
 	tree_remove();
 }
 
@@ -402,6 +453,8 @@ int main(int argc, char **argv)
 			every_thread_has_its_own_table_and_directory, fds_before, fds_after),
 		cmocka_unit_test_setup_teardown(
 			among_two_hundred_threads_each_is_served, fds_before, fds_after),
+		cmocka_unit_test_setup_teardown(
+			threads_without_end_meet_the_time_limit, fds_before, fds_after),
 		cmocka_unit_test_setup_teardown(
 			callers_killed_while_they_open_leave_nothing, fds_before, fds_after),
 	};
