@@ -7,8 +7,10 @@
  * refuses by its arguments has no record.
  */
 #include "tests/hostile/inside.h"
+#include "broker/socket_options.h"
 
 #include <arpa/inet.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
@@ -175,6 +177,64 @@ static int rewrite_a_connection(void)
 	return option(IPPROTO_TCP, TCP_REPAIR, &(int){1}, sizeof(int));
 }
 
+static int be_any_address(void)
+{
+	return option(IPPROTO_IP, IP_TRANSPARENT, &(int){1}, sizeof(int));
+}
+
+static int join_a_group(void)
+{
+	const struct ip_mreqn group = {.imr_multiaddr.s_addr = htonl(0xe0000171), .imr_ifindex = 1};
+
+	return option(IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group));
+}
+
+static int attach_a_filter(void)
+{
+	struct sock_filter all[] = {{BPF_RET | BPF_K, 0, 0, 0xffff}};
+	const struct sock_fprog program = {1, all};
+
+	return option(SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
+}
+
+static bool may_be_set(int level, int name)
+{
+	size_t n;
+	const struct socket_option *o = socket_options(&n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (o[i].level == level && o[i].option == name)
+			return true;
+	}
+	return false;
+}
+
+/* Each option that the table of those which may be set has not, of each kind of socket. */
+static int set_what_is_in_no_table(void)
+{
+	static const int levels[] = {SOL_SOCKET, IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_IPV6,
+		IPPROTO_RAW, SOL_NETLINK};
+	static const int kinds[][2] = {{AF_INET, SOCK_STREAM}, {AF_INET6, SOCK_STREAM},
+		{AF_INET, SOCK_DGRAM}, {AF_UNIX, SOCK_STREAM}, {AF_NETLINK, SOCK_RAW}};
+	int why = ENOTSUP;
+
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(*kinds); k++) {
+		int s = socket(kinds[k][0], kinds[k][1], 0);
+
+		for (size_t l = 0; s >= 0 && l < sizeof(levels) / sizeof(*levels); l++) {
+			for (int name = 0; name < 256; name++) {
+				if (may_be_set(levels[l], name))
+					continue;
+				if (setsockopt(s, levels[l], name, &(int){1}, sizeof(int)) == 0)
+					return 0;
+				why = errno;
+			}
+		}
+		close(s);
+	}
+	return why;
+}
+
 /* What the tester's own UDP socket is sent: inside, the same address is the cell's, and nobody is
  * there to say so; a connected socket is told. */
 static int send_udp_to_the_tester(void)
@@ -244,6 +304,10 @@ static const struct attack attacks[] = {
 	{"choose_the_interface", choose_the_interface, WORKS_NOWHERE},
 	{"mark_packets", mark_packets, WORKS_AS_ROOT},
 	{"rewrite_a_connection", rewrite_a_connection, WORKS_AS_ROOT},
+	{"be_any_address", be_any_address, WORKS_AS_ROOT},
+	{"join_a_group", join_a_group, WORKS_NOWHERE},
+	{"attach_a_filter", attach_a_filter, WORKS_AS_ROOT},
+	{"set_what_is_in_no_table", set_what_is_in_no_table, WORKS},
 	{"send_udp_to_the_tester", send_udp_to_the_tester, WORKS},
 	{"reach_unix_listener", reach_unix_listener, WORKS},
 	{"reach_abstract_listener", reach_abstract_listener, WORKS},

@@ -79,13 +79,40 @@ echo "# $runs failing calls tried"
 check "a_failing_call_never_loosens_the_cell" is $held_all 1
 check "faults_were_injected" test $runs -gt 30
 
+# Who has this test's directory among his arguments: broker, init and worker have.  The word stands in
+# a file, so that who looks for it is none of them.
+echo "$dir/" >"$dir/word"
+somebody_left() {
+	cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -qFf "$dir/word"
+}
+nobody_left() {
+	i=0
+	while somebody_left; do
+		[ $i -lt 200 ] || return 1
+		sleep 0.05
+		i=$((i + 1))
+	done
+}
+sh -c 'while :; do sleep 1; done' "$dir/" &
+other=$!
+i=0
+while ! somebody_left && [ $i -lt 200 ]; do # it may not be the shell yet
+	sleep 0.05
+	i=$((i + 1))
+done
+check "control_who_is_left_is_found" somebody_left
+kill $other
+wait $other 2>/dev/null
+
 # The broker's own death at each use of the calls that write and send.
-held_all=1
+held_all=1 ended_all=1
 for call in write sendmsg recvmsg openat2 recvfrom sendto writev; do
 	for n in 1 2 3; do
 		run -e trace=$call -e inject=$call:signal=SIGKILL:when=$n
 		held || { echo "# killed at $call, use $n"; held_all=0; }
+		nobody_left || { echo "# killed at $call, use $n, somebody is left"; ended_all=0; }
 	done
 done
 check "a_killed_process_grants_nothing_unrecorded" is $held_all 1
+check "nobody_of_its_cell_is_left" is $ended_all 1
 finish

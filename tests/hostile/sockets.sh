@@ -14,6 +14,7 @@ import os, socket, threading
 t = socket.socket(); t.bind(("127.0.0.1", 0)); t.listen(1000)
 f = socket.socket(); f.bind(("127.0.0.1", 0)); free = f.getsockname()[1]; f.close()
 d = socket.socket(socket.AF_UNIX); d.bind("data/dead.sock"); os.chmod("data/dead.sock", 0o777); d.close()
+l = socket.socket(socket.AF_UNIX); l.bind("data/live.sock"); os.chmod("data/live.sock", 0o777); l.listen(1000)
 with open("ports.new", "w") as out: out.write("tcp=%d free=%d\n" % (t.getsockname()[1], free))
 os.rename("ports.new", "ports")
 held = []
@@ -63,6 +64,13 @@ elif what == "bind":
     print(said(s.listen, 5))
 elif what == "again":
     s = new(); s.bind(("127.0.0.1", free)); beside(s, plainly, connect)
+elif what == "peer": # a descriptor of the process that listens, and what that is good for
+    libc = ctypes.CDLL(None, use_errno=True)
+    s = socket.socket(socket.AF_UNIX); s.connect("live.sock")
+    def call(*args): return "done" if libc.syscall(*args) >= 0 else errno.errorcode[ctypes.get_errno()]
+    try: fd = int.from_bytes(s.getsockopt(1, 77, 4), "little") # SO_PEERPIDFD, Linux 6.5
+    except OSError as e: fd = -1
+    print("peer", fd >= 0, call(424, fd, 0, None, 0), call(438, fd, 0, 0)) # pidfd_send_signal, pidfd_getfd
 elif what == "abstract":
     l = socket.socket(socket.AF_UNIX); s = socket.socket(socket.AF_UNIX)
     beside(s, plainly, lambda: said(s.connect, "\0" + sys.argv[4]))
@@ -185,6 +193,11 @@ denials "which is in the book" 1 '"op":"connect".*"reason":"another process hold
 natively abstract "child done .*" "$abstract"
 in_cell abstract "parent EACCES" "nor one to an abstract name" "$abstract"
 denials "which is in the book" 1 '"op":"connect".*"reason":"another process holds the socket too'
+natively peer "peer True done done\|peer False EBADF EBADF"
+rules "allow connect $dir/data/live.sock"
+in_cell peer "peer [TF][a-z]* E[A-Z]* EPERM" "who listens is not reached by a descriptor of its process"
+check "whose connection is one grant" test "$(grep -c '"event":"grant".*"op":"connect"' "$ledger")" -eq 1
+rules "allow connect 127.0.0.1:$tcp @$abstract" "allow bind 127.0.0.1:$free"
 for how in undumpable thread; do
 	natively $how "child done .*"
 	in_cell $how "child done .*" "$how: who cannot be looked into is connected too"
