@@ -219,6 +219,27 @@ static int signal_the_tester(void)
 	return TRY(kill(atoi(env("TESTER_PID")), 0));
 }
 
+static int signal_a_thread_of_the_tester(void)
+{
+	int pid = atoi(env("TESTER_PID"));
+
+	return TRY(syscall(SYS_tgkill, pid, pid, 0));
+}
+
+static int queue_a_signal_to_the_tester(void)
+{
+	const union sigval value = {0};
+
+	return TRY(sigqueue(atoi(env("TESTER_PID")), 0, value));
+}
+
+static int signal_the_tester_by_descriptor(void)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, atoi(env("TESTER_PID")), 0);
+
+	return pidfd < 0 ? errno : TRY(syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0));
+}
+
 static int read_memory_of_tester(void)
 {
 	char path[64];
@@ -307,6 +328,9 @@ static const struct attack attacks[] = {
 	{"read_memory_of_child", read_memory_of_child, WORKS},
 	{"steal_descriptor_of_child", steal_descriptor_of_child, WORKS},
 	{"signal_the_tester", signal_the_tester, WORKS},
+	{"signal_a_thread_of_the_tester", signal_a_thread_of_the_tester, WORKS},
+	{"queue_a_signal_to_the_tester", queue_a_signal_to_the_tester, WORKS},
+	{"signal_the_tester_by_descriptor", signal_the_tester_by_descriptor, WORKS},
 	{"read_memory_of_tester", read_memory_of_tester, WORKS},
 	{"priority_of_tester", priority_of_tester, WORKS},
 	{"load_bpf", load_bpf, WORKS_AS_ROOT},

@@ -3,6 +3,7 @@
 # lifecycle.sh - whoever dies, nobody is left over and nothing is granted.
 # shellcheck source=tests/hostile/lib.sh
 . "$TOP/tests/hostile/lib.sh"
+mkfifo "$dir/end"
 
 # How many processes have this word as an argument: the word is this test's own.
 alive() { # word
@@ -135,6 +136,40 @@ done
 check "thirty_cells_end_as_they_should" is $i "${CELLS:-30}"
 check "thirty_cells_leave_no_process" until_alive $word 0
 check "and_none_that_nobody_has_waited_for" is "$(children)" "$before"
+
+# No name leads to the broker, nor to another of its cell: none of their sockets has one.  Root alone is
+# told which they are.
+names_of() { # pid: of its sockets
+	for f in /proc/$1/fd/*; do
+		inode=$(readlink "$f" | sed -n 's/^socket:\[\(.*\)\]$/\1/p')
+		[ -z "$inode" ] || awk -v "inode=$inode" '$7 == inode && NF > 7 { print $8 }' /proc/net/unix
+	done
+}
+sockets_of() { # pid: how many
+	for f in /proc/$1/fd/*; do readlink "$f"; done | grep -c '^socket:'
+}
+if [ "$(id -u)" = 0 ]; then
+	word=98765$$.8
+	start $word
+	cell=$(cat "/proc/$broker/task/$broker/children")
+	check "control_the_broker_has_sockets" test "$(sockets_of $broker)" -gt 1
+	check "no_name_leads_to_the_broker" is "$(for p in $broker $cell; do names_of "$p"; done)" ""
+	kill $broker
+	wait $broker 2>/dev/null
+	python3 -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(1)
+print("bound", flush=True); sys.stdin.read()' "$dir/named" <"$dir/end" >"$dir/said" 2>&1 &
+	named=$!
+	exec 9>"$dir/end"
+	i=0
+	until grep -q bound "$dir/said" || [ $i -ge 200 ]; do
+		sleep 0.05
+		i=$((i + 1))
+	done
+	check "control_one_that_has_a_name_is_found" is "$(names_of $named)" "$dir/named"
+	exec 9>&-
+	wait $named
+fi
 
 # Poor starts: whatever is too little, it either runs in its cell or says why not.
 secret=$dir/secret

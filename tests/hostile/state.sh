@@ -62,6 +62,10 @@ check "no_variable_of_the_loader_and_no_secret" is \
 # Arguments arrive byte by byte: no shell, no option parsing on the way.
 inside printf '%s|' -e '$(id)' '`id`' '--' 'a b' '*' '-rf'
 check "arguments_arrive_as_they_are" is "$(cat "$dir/out")" '-e|$(id)|`id`|--|a b|*|-rf|'
+inside printf '<%s>' 'a
+b' '' "$(printf '\033[2J')"
+check "and_so_do_lines_and_nothing_and_what_steers_a_terminal" is "$(cat "$dir/out")" "<a
+b><>$(printf '<\033[2J>')"
 
 # Bombs.
 options="--tasks 24"
