@@ -352,8 +352,14 @@ static void root_opens_as_the_workers_user_unless_the_rule_says(void **state)
 	assert_int_equal(chmod(at(w, "/closed"), 0700), 0);
 	put_file(w, "/data/private", "private");
 	put_file(w, "/data/public", "public");
+	put_file(w, "/data/group", "group");
+	put_file(w, "/data/others", "others");
 	put_file(w, "/spool/private", "spool");
 	put_link(w, "private", "/spool/link");
+	assert_int_equal(chown(at(w, "/data/group"), 0, 65534), 0);
+	assert_int_equal(chown(at(w, "/data/others"), 0, 1234), 0);
+	assert_int_equal(chmod(at(w, "/data/group"), 0640), 0);
+	assert_int_equal(chmod(at(w, "/data/others"), 0640), 0);
 	assert_int_equal(chmod(at(w, "/data/private"), 0600), 0);
 	assert_int_equal(chmod(at(w, "/spool/private"), 0600), 0);
 	assert_int_equal(chmod(at(w, "/spool"), 0700), 0);
@@ -365,6 +371,10 @@ static void root_opens_as_the_workers_user_unless_the_rule_says(void **state)
 	assert_int_equal(ask_open(w, "/data/private", O_RDONLY), -EACCES);
 	assert_last(w, "reason",
 		"mode 0600, owner 0:0, and the worker is 65534:65534; add \"as broker\"");
+	assert_int_equal(ask_open(w, "/data/group", O_RDONLY), 0);
+	assert_int_equal(ask_open(w, "/data/others", O_RDONLY), -EACCES);
+	assert_last(w, "reason",
+		"mode 0640, owner 0:1234, and the worker is 65534:65534; add \"as broker\"");
 	assert_int_equal(ask_open(w, "/closed/f", O_RDONLY), -EACCES);
 	assert_last(w, "reason",
 		"a directory on the way is closed to 65534:65534, the worker; add \"as broker\"");
