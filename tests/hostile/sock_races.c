@@ -228,8 +228,16 @@ static int say_nonsense(const struct sockets *f)
 static void what_is_no_address_is_refused_as_the_kernel_would(void **state)
 {
 	struct sockets f;
+	int status;
+	pid_t pid;
 
 	sockets_begin(&f, "allow connect 127.0.0.1:PORT\n");
+	/* The control: without a cell the kernel says the same. */
+	pid = fork();
+	if (pid == 0)
+		_exit(say_nonsense(&f));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 	assert_int_equal(run_worker(&f, say_nonsense), 0);
 	assert_int_equal(f.asked[DIAL_TCP], 0);
 	assert_int_equal(lines_with(&f, "\"grant\"", NULL), 0);
@@ -277,6 +285,8 @@ static void a_connection_that_never_comes_about_delays_no_other(void **state)
 	assert_int_equal(run_worker(&f, go_on_beside), 0);
 	assert_int_equal(f.asked[DIAL_TCP], 1);
 	assert_int_equal(dial_waiting(f.w->s.dial), 0);
+	assert_int_equal(lines_with(&f, "\"grant\"", NULL), 0);
+	assert_int_equal(lines_with(&f, "\"deny\"", NULL), 0);
 	sockets_end(&f);
 }
 
@@ -313,6 +323,7 @@ static void a_full_backlog_makes_its_caller_wait_and_nobody_else(void **state)
 	sockets_begin(&f, "allow connect 127.0.0.1:PORT\n");
 	assert_int_equal(run_worker(&f, fill_the_backlog), 0);
 	assert_int_equal(inside_waiting(f.w->s.socket_waits), 0);
+	assert_int_equal(lines_with(&f, "\"deny\"", NULL), 0);
 	sockets_end(&f);
 }
 

@@ -87,6 +87,10 @@ static void input_cannot_be_pushed_into_the_terminal(void **state)
 	assert_int_equal(pushed(slave), 0);
 	compare(attacks, N_ATTACKS, &outside, &inside);
 	assert_int_equal(result_of(&inside, "push"), EPERM);
+	assert_int_equal(inside.status, 0);
+	assert_int_equal(ledger_count(inside.ledger, "session", NULL, NULL), 1);
+	assert_int_equal(ledger_count(inside.ledger, "grant", NULL, NULL), 0);
+	assert_int_equal(ledger_count(inside.ledger, "exit", NULL, NULL), 1);
 	outcome_free(&inside);
 	close(TERMINAL);
 	close(slave);
