@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <linux/filter.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -43,6 +44,30 @@ static int diag_socket(void)
 static int uevent_socket(void)
 {
 	return socket_of(AF_NETLINK, SOCK_DGRAM, NETLINK_KOBJECT_UEVENT);
+}
+
+/* The loopback is to be up, as it is: who may say so may say more. */
+static int configure_the_loopback(void)
+{
+	struct {
+		struct nlmsghdr head;
+		struct ifinfomsg info;
+	} ask = {.head = {.nlmsg_len = sizeof(ask),
+			 .nlmsg_type = RTM_NEWLINK,
+			 .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
+		.info = {.ifi_index = (int)if_nametoindex("lo"),
+			.ifi_flags = IFF_UP,
+			.ifi_change = IFF_UP}};
+	struct {
+		struct nlmsghdr head;
+		struct nlmsgerr said;
+		char rest[512];
+	} answer;
+	int s = socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE);
+
+	if (s < 0 || send(s, &ask, sizeof(ask), 0) < 0 || recv(s, &answer, sizeof(answer), 0) < 0)
+		return errno;
+	return answer.head.nlmsg_type == NLMSG_ERROR ? -answer.said.error : EPROTO;
 }
 
 /* An interface that the host has and the cell has not. */
@@ -286,6 +311,7 @@ static int name_a_datagram_peer(void)
 static const struct attack attacks[] = {
 	{"diag_socket", diag_socket, WORKS},
 	{"uevent_socket", uevent_socket, WORKS},
+	{"configure_the_loopback", configure_the_loopback, WORKS_AS_ROOT},
 	{"see_an_interface_of_the_host", see_an_interface_of_the_host, WORKS_NOWHERE},
 	{"mptcp_socket", mptcp_socket, WORKS_NOWHERE},
 	{"sctp_socket", sctp_socket, WORKS_NOWHERE},

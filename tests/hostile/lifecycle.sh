@@ -213,6 +213,14 @@ if [ "$(id -u)" != 0 ]; then
 	check "control_an_ordinary_process_is_readable" test -r /proc/$plain/environ
 	check "broker_is_not_readable_for_its_own_user" sh -c "! cat /proc/$broker/environ 2>/dev/null"
 	check "broker_descriptors_are_not_either" sh -c "! ls /proc/$broker/fd/ 2>/dev/null"
+	# A child may be traced wherever a stranger may not.
+	seize='import ctypes, os, signal, sys
+pid = int(sys.argv[1]) or os.fork()
+if pid == 0: signal.pause()
+print(ctypes.CDLL(None).ptrace(0x4206, pid, None, None)) # PTRACE_SEIZE
+if sys.argv[1] == "0": os.kill(pid, 9)'
+	check "control_an_ordinary_process_is_traced" is "$(python3 -c "$seize" 0)" 0
+	check "broker_is_not_traced" is "$(python3 -c "$seize" $broker)" -1
 	kill $plain $broker
 	wait
 fi
