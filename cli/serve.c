@@ -169,10 +169,12 @@ static void reap(struct serve *s)
 	int wait_status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &wait_status, WNOHANG)) > 0)
-		for (size_t i = 0; i < s->n_slots; i++)
+	do {
+		pid = waitpid(-1, &wait_status, WNOHANG);
+		for (size_t i = 0; pid > 0 && i < s->n_slots; i++)
 			if (s->slots[i].pid == pid)
 				note_end(s, &s->slots[i], wait_status);
+	} while (pid > 0 || (pid < 0 && errno == EINTR));
 }
 
 static void push(struct serve *s, int signal)
