@@ -50,6 +50,8 @@ int host_rules(const struct cell_spec *spec, const struct rules *rules, struct f
 
 /* ---- view.c, view_runtime.c, view_tree.c ----------------------------------------------------- */
 
+#define VIEW_TEXT_SIZE (8 * 1024)
+
 struct view {
 	const struct cell_spec *spec;
 	const struct cell_prep *prep;
@@ -61,6 +63,7 @@ struct view {
 	int shm_fd;
 	const char *home; /* where the private home stands; NULL: none */
 	const char *tmp;
+	char text[VIEW_TEXT_SIZE]; /* a path, or a small file: one buffer, cleared once */
 };
 
 /* Builds the view, puts the process into it and fills in `parts`.  The old root is gone after. */

@@ -17,6 +17,7 @@
 #include <arpa/inet.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -278,6 +279,13 @@ static int lead_out(const struct cell_spec *spec, struct cell_net *net, struct f
 		     : 0;
 }
 
+/* The namespace of a socket, without the walk through /proc; a kernel without IPv4 has none. */
+static int open_namespace(int fd)
+{
+	return fd >= 0 ? ioctl(fd, SIOCGSKNS)
+		       : open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+}
+
 int cell_network(const struct cell_spec *spec, const struct cell_prep *prep, struct cell_ns *ns,
 	struct cell_net *net, struct failure *f)
 {
@@ -300,7 +308,7 @@ int cell_network(const struct cell_spec *spec, const struct cell_prep *prep, str
 		r = lead_out(spec, net, f);
 	if (r < 0)
 		return r;
-	ns->fds[CELL_NS_NET] = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	ns->fds[CELL_NS_NET] = open_namespace(fd);
 	if (ns->fds[CELL_NS_NET] < 0)
 		return fail(f, -errno, "the cell's network: cannot open its namespace: %m");
 	return 0;

@@ -53,16 +53,15 @@ static int entry_place(const struct corner *c, const char *name, bool is_dir)
 
 /* Without a descriptor of the mount, for which there is no rule to make: one call instead of
  * three. */
-static int bind_entry(const struct corner *c, const char *name, bool is_dir)
+static int bind_entry(struct view *v, const struct corner *c, const char *name, bool is_dir)
 {
-	char from[PATH_MAX];
 	int made = entry_place(c, name, is_dir);
 	int r;
 
-	snprintf(from, sizeof(from), "%s/%s", c->path, name);
+	snprintf(v->text, sizeof(v->text), "%s/%s", c->path, name);
 	if (made < 0)
 		return made;
-	if (fchdir(c->view_fd) == 0 && mount(from, name, NULL, MS_BIND | MS_REC, NULL) == 0)
+	if (fchdir(c->view_fd) == 0 && mount(v->text, name, NULL, MS_BIND | MS_REC, NULL) == 0)
 		return 0;
 	r = -errno;
 	if (made == 0)
@@ -77,7 +76,7 @@ static int mount_entry(struct view *v, const struct corner *c, const char *name,
 	int r;
 
 	if (!c->use)
-		return bind_entry(c, name, is_dir);
+		return bind_entry(v, c, name, is_dir);
 	fd = abi_open_tree(c->host_fd, name, CLONE_TREE);
 	if (fd < 0)
 		return -errno;
@@ -90,26 +89,25 @@ static int mount_entry(struct view *v, const struct corner *c, const char *name,
 }
 
 /* A mount costs what the copy of a file of some kilobytes does, whatever the file's size. */
-#define COPY_MAX (8 * 1024)
+#define COPY_MAX VIEW_TEXT_SIZE
 
 static int copy_entry(struct view *v, const struct corner *c, const char *name, size_t size)
 {
 	autofd from_fd = openat(c->host_fd, name, O_RDONLY | O_CLOEXEC);
 	autofd fd = -1;
 	autofd path_fd = -1;
-	char text[COPY_MAX];
 	long n;
 	int r;
 
 	if (from_fd < 0)
 		return -errno;
-	n = fd_read_all(from_fd, text, size);
+	n = fd_read_all(from_fd, v->text, size);
 	if (n < 0)
 		return (int)n;
 	fd = openat(c->view_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
 	if (fd < 0)
 		return -errno;
-	r = fd_write_all(fd, text, (size_t)n);
+	r = fd_write_all(fd, v->text, (size_t)n);
 	if (r < 0 || !c->use)
 		return r;
 	path_fd = openat(c->view_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -125,20 +123,28 @@ static bool link_holds(const char *target, int depth)
 	return depth == 0 || (depth == 1 && strncmp(target, "../usr/", 7) == 0);
 }
 
+/* 1: the link is to be followed. */
+static int place_link(struct view *v, const struct corner *c, const char *name, int depth)
+{
+	ssize_t n = readlinkat(c->host_fd, name, v->text, sizeof(v->text) - 1);
+
+	v->text[n > 0 ? n : 0] = '\0';
+	if (n <= 0 || !link_holds(v->text, depth))
+		return 1;
+	return symlinkat(v->text, c->view_fd, name) < 0 && errno != EEXIST ? -errno : 0;
+}
+
 static int place_entry(struct view *v, const struct corner *c, const char *name, int depth)
 {
-	char target[PATH_MAX];
 	struct stat st;
+	int r;
 
 	if (fstatat(c->host_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return c->named ? -errno : 0;
 	if (S_ISLNK(st.st_mode)) {
-		ssize_t n = readlinkat(c->host_fd, name, target, sizeof(target) - 1);
-
-		target[n > 0 ? n : 0] = '\0';
-		if (n > 0 && link_holds(target, depth))
-			return symlinkat(target, c->view_fd, name) < 0 && errno != EEXIST ? -errno
-											  : 0;
+		r = place_link(v, c, name, depth);
+		if (r <= 0)
+			return r;
 		if (fstatat(c->host_fd, name, &st, 0) < 0)
 			return c->named ? -errno : 0;
 	}
@@ -155,40 +161,44 @@ static int place_entry(struct view *v, const struct corner *c, const char *name,
 	return mount_entry(v, c, name, false);
 }
 
-/* One entry of the runtime, a path.  What this host lacks, or what not everyone may read, is
- * passed over; what the policy names is brought in, and its absence stops the start. */
-static int runtime_entry(
-	struct view *v, const struct corner *near, const char *path, bool named, struct failure *f)
+/* What is in neither of the directories at hand, the root and /etc: its own is opened. */
+static int far_entry(struct view *v, const struct corner *near, const char *path, bool named,
+	int depth, struct failure *f)
 {
 	const char *slash = strrchr(path, '/');
-	const char *first = near ? strchr(path + 1, '/') + 1 : NULL;
+	const size_t above = near ? strlen(near->path) : 0;
 	char parent[PATH_MAX];
 	autofd host_fd = -1, view_fd = -1;
 	struct corner far = {parent, -1, -1, near ? near->use : RULES_READ | RULES_RUN, named};
-	int depth = 0;
 	int r;
+
+	snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
+	host_fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (host_fd < 0)
+		return named ? fail(f, -errno, "the cell's runtime: cannot open %s: %m", parent)
+			     : 0;
+	r = view_place(near ? near->view_fd : v->root_fd, parent + above, true, &view_fd);
+	far.host_fd = host_fd;
+	far.view_fd = view_fd;
+	return r < 0 ? r : place_entry(v, &far, slash + 1, depth);
+}
+
+/* One entry of the runtime, a path, in /etc where there is something `near`.  What this host lacks,
+ * or what not everyone may read, is passed over; what the policy names is brought in, and its
+ * absence stops the start. */
+static int runtime_entry(
+	struct view *v, const struct corner *near, const char *path, bool named, struct failure *f)
+{
+	const struct corner root = {"", v->host_fd, v->root_fd, RULES_READ | RULES_RUN, named};
+	const char *first = near ? path + strlen(near->path) + 1 : path + 1;
+	int depth = 0, r;
 
 	for (const char *p = path + 1; *p; p++)
 		depth += *p == '/';
-	snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
-	if (near && slash + 1 == first) {
-		r = place_entry(v, near, first, depth);
-	} else if (slash == path) {
-		far.host_fd = v->host_fd;
-		far.view_fd = v->root_fd;
-		r = place_entry(v, &far, slash + 1, depth);
-	} else {
-		host_fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (host_fd < 0)
-			return named ? fail(f, -errno, "the cell's runtime: cannot open %s: %m",
-					       parent)
-				     : 0;
-		r = view_place(v->root_fd, parent, true, &view_fd);
-		far.host_fd = host_fd;
-		far.view_fd = view_fd;
-		if (r == 0)
-			r = place_entry(v, &far, slash + 1, depth);
-	}
+	if (strchr(first, '/'))
+		r = far_entry(v, near, path, named, depth, f);
+	else
+		r = place_entry(v, near ? near : &root, first, depth);
 	return r < 0 ? fail(f, r, "the cell's runtime: cannot bring in %s: %m", path) : 0;
 }
 
@@ -203,15 +213,30 @@ static bool matches(const char *pattern, const char *name)
 	return *pattern == '*';
 }
 
+static int pattern_entry(struct view *v, const struct corner *c, const char *const *patterns,
+	size_t n, const char *name, struct failure *f)
+{
+	char path[sizeof("/etc/") + NAME_MAX];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (!matches(patterns[i], name))
+			continue;
+		snprintf(path, sizeof(path), "/etc/%s", name);
+		r = runtime_entry(v, c, path, false, f);
+	}
+	return r;
+}
+
 /* The entries that names with '*' stand for. */
 static int runtime_patterns(struct view *v, const struct corner *c, struct failure *f)
 {
+	_Alignas(struct dirent64) char buf[8192];
 	const char *patterns[PATTERNS_MAX];
-	char path[sizeof("/etc/") + NAME_MAX];
-	struct dirent *e;
+	autofd fd = openat(c->host_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	size_t n = 0;
+	long size;
 	int r = 0;
-	DIR *dir = opendir("/etc");
 
 	for (size_t i = 0; runtime_etc[i]; i++) {
 		if (strchr(runtime_etc[i], '*') && n == PATTERNS_MAX)
@@ -219,16 +244,14 @@ static int runtime_patterns(struct view *v, const struct corner *c, struct failu
 		else if (strchr(runtime_etc[i], '*'))
 			patterns[n++] = runtime_etc[i];
 	}
-	while (dir && r == 0 && (e = readdir(dir))) {
-		for (size_t i = 0; r == 0 && i < n; i++) {
-			if (!matches(patterns[i], e->d_name))
-				continue;
-			snprintf(path, sizeof(path), "/etc/%s", e->d_name);
-			r = runtime_entry(v, c, path, false, f);
+	while (fd >= 0 && r == 0 && (size = syscall(SYS_getdents64, fd, buf, sizeof(buf))) > 0) {
+		for (long i = 0; i < size && r == 0;) {
+			const struct dirent64 *d = (const void *)(buf + i);
+
+			i += d->d_reclen;
+			r = pattern_entry(v, c, patterns, n, d->d_name, f);
 		}
 	}
-	if (dir)
-		closedir(dir);
 	return r;
 }
 
