@@ -15,7 +15,8 @@ struct inherited {
 	size_t n;
 };
 
-/* Notes those that are open.  Before anything is opened; 0 or -errno with the sentence. */
+/* Notes those that are open.  The standard three are (fd_fill_standard()), and nothing has been
+ * opened yet; 0 or -errno with the sentence. */
 int inherited_note(struct inherited *in, struct failure *f);
 /* Closes them all but those to keep, and frees the list. */
 void inherited_close(struct inherited *in, const int *keep, size_t n_keep);
