@@ -133,6 +133,19 @@ static int open_sockets(struct run *run, struct failure *f)
 	return r < 0 ? fail(f, r, "cannot make room for connections that wait: %m") : 0;
 }
 
+/* While the worker goes its last steps: its first call is not to wait for this. */
+static int begin_session(void *ctx, struct failure *f)
+{
+	struct run *run = ctx;
+	int r;
+
+	init_session(run);
+	r = ask_init(&run->session);
+	if (r == 0)
+		r = trap_init(&run->session);
+	return r < 0 ? fail(f, r, "cannot make room for the worker's requests: %m") : 0;
+}
+
 /* Steps 1 to 5 of the order of start. */
 static int start(struct run *run, int *ret_status)
 {
@@ -163,18 +176,15 @@ static int start(struct run *run, int *ret_status)
 	cage = (struct cage_spec){
 		.ledger_fd = run->ledger->fd,
 		.as_broker = run->plan.as_broker,
+		.caged = begin_session,
+		.ctx = run,
 	};
 	r = spawn_cell(&run->plan.spec, &cage, &run->cell, ret_status, f);
 	if (r < 0)
 		return r;
 	fd_close(&run->worker_channel_fd);
 	fd_close(&run->worker_clients_fd);
-	init_session(run);
-	r = ask_init(&run->session);
-	if (r == 0)
-		r = trap_init(&run->session);
-	if (r == 0)
-		r = record_spawn(run->ledger, run->args, run->cell.worker_pid);
+	r = record_spawn(run->ledger, run->args, run->cell.worker_pid);
 	if (r < 0) {
 		*ret_status = 125;
 		return fail(f, r,
@@ -215,12 +225,14 @@ static void finish(struct run *run, const char *why)
 	if (run->session.policy)
 		umask(run->session.umask);
 	slow_free(&run->session);
+	cell_end_begin(&run->cell); /* it takes its time, in which the rest is put away */
 	run->session.dial = dial_free(run->session.dial);
 	run->session.standins = standins_free(run->session.standins);
 	run->session.socket_waits = inside_free(run->session.socket_waits);
 	run->session.names = names_free(run->session.names);
 	trap_deinit(&run->session);
 	ask_deinit(&run->session);
+	loop_stop(&run->loop);
 	end_cell(run);
 	if (run->ledger) {
 		record_end(run->ledger, why);
@@ -245,6 +257,16 @@ static bool ended_by_cpu(const struct broker_result *r, const struct cell *cell,
 	       cell->cpu_ms >= limit_ms / 2;
 }
 
+/* Field by field: the table of denials is large, and what no denial was put into is not touched. */
+static void init_result(struct broker_result *r)
+{
+	r->status = 125;
+	r->granted = r->denied = r->limited = r->closed = r->oom_killed = 0;
+	r->timed_out = r->cpu_ended = false;
+	r->n_denials = 0;
+	r->failure = (struct failure)FAILURE_INIT;
+}
+
 void broker_run(const struct broker_args *a, struct broker_result *ret)
 {
 	struct run run = {
@@ -260,7 +282,7 @@ void broker_run(const struct broker_args *a, struct broker_result *ret)
 	sigset_t before;
 	int status;
 
-	*ret = (struct broker_result){.status = 125};
+	init_result(ret);
 	block_signals(&before);
 	if (start(&run, &status) < 0) {
 		ret->status = status;

@@ -86,7 +86,8 @@ struct broker_result {
  * limits that want one and the host lets it (sandbox/cgroup.c); else it does nothing. */
 void broker_make_room(const struct policy *policy);
 
-/* Starts the cell, becomes its broker and serves until the worker ends. */
+/* Starts the cell, becomes its broker and serves until the worker ends.  Of ret->denials those from
+ * ret->n_denials on are left as they were. */
 void broker_run(const struct broker_args *a, struct broker_result *ret);
 
 #endif

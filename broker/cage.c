@@ -12,10 +12,28 @@
 #include "broker/cage.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+int cage_groups(const struct cell_spec *spec, struct failure *f)
+{
+	if (geteuid() != 0)
+		return 0;
+	if (setgroups(spec->n_groups, spec->groups) == 0)
+		return 0;
+	/* Root of a user namespace in which groups cannot be set, and the worker is that root. */
+	if (errno == EPERM && spec->uid == 0)
+		return 0;
+	if (errno == EPERM)
+		return fail(f, -errno,
+			"cannot take the groups of the worker's user: this root may not change "
+			"groups (a "
+			"user namespace?); say `user root`, or start warder as an ordinary user");
+	return fail(f, -errno, "cannot take the groups of the worker's user: %m");
+}
 
 static int take_identity(const struct cell_spec *spec, struct failure *f)
 {

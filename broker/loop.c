@@ -106,12 +106,17 @@ int loop_init(struct loop *l, const struct broker_args *a, uint64_t time_ms)
 	return r;
 }
 
-void loop_deinit(struct loop *l)
+void loop_stop(struct loop *l)
 {
 	affinity_deinit(&l->affinity);
 	fd_close(&l->epoll_fd);
 	fd_close(&l->signal_fd);
 	fd_close(&l->timer_fd);
+}
+
+void loop_deinit(struct loop *l)
+{
+	loop_stop(l);
 	fd_close_hurried(&l->clients_fd);
 }
 

@@ -44,6 +44,10 @@ struct loop {
 /* Makes the loop's descriptors, before the cage; `time_ms` runs from loop_run() on.
  * 0 or -errno. */
 int loop_init(struct loop *l, const struct broker_args *a, uint64_t time_ms);
+/* Once it has run: lets go of the CPUs and closes what it waited with.  The channel of clients
+ * stays open, since who is still in the cell would see it end. */
+void loop_stop(struct loop *l);
+/* Closes all that is left. */
 void loop_deinit(struct loop *l);
 
 /* Serves until the worker has ended, or the session must.  Returns why, for the last record; what

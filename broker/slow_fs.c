@@ -15,6 +15,7 @@
 #include "common/path.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,23 +129,46 @@ static int add_line(struct slow_fs *m, char *line)
 	return m->paths[m->n++] ? 0 : -ENOMEM;
 }
 
+#define TEXT_STEP 16384 /* a read(2) of it gives a page at most, and asks about each mount once */
+
+/* The whole table, a text that the caller frees. */
+static int read_text(int fd, char **ret_text)
+{
+	autofree char *text = NULL;
+	size_t size = 0, room = 0;
+	ssize_t n = 1;
+
+	while (n > 0) {
+		if (room - size < TEXT_STEP / 2) {
+			char *grown = realloc(text, room += TEXT_STEP);
+
+			if (!grown)
+				return -ENOMEM;
+			text = grown;
+		}
+		n = read(fd, text + size, room - size - 1);
+		size += n > 0 ? (size_t)n : 0;
+	}
+	if (n < 0)
+		return -errno;
+	text[size] = '\0';
+	*ret_text = text;
+	text = NULL;
+	return 0;
+}
+
 int slow_fs_read(int *mountinfo_fd, struct slow_fs **ret)
 {
 	struct slow_fs *m = calloc(1, sizeof(*m));
-	FILE *f = m ? fdopen(*mountinfo_fd, "r") : NULL;
-	char *line = NULL;
-	size_t size = 0;
-	int r = f ? 0 : -errno;
+	autofree char *text = NULL;
+	int r = m ? read_text(*mountinfo_fd, &text) : -ENOMEM;
+	char *next = text;
 
-	if (f)
-		*mountinfo_fd = -1;
-	while (r == 0 && getline(&line, &size, f) > 0)
+	while (r == 0 && next && *next) {
+		char *line = strsep(&next, "\n");
+
 		r = add_line(m, line);
-	if (r == 0 && ferror(f))
-		r = -EIO;
-	free(line);
-	if (f)
-		fclose(f);
+	}
 	fd_close(mountinfo_fd);
 	if (r < 0)
 		slow_fs_free(m);
@@ -181,11 +205,14 @@ bool slow_fs_hold(const struct slow_fs *m, const char *path, size_t size)
 
 int slow_host_new(int *mountinfo_fd, struct slow_host **ret)
 {
-	struct slow_host *h = calloc(1, sizeof(*h));
+	struct slow_host *h =
+		malloc(sizeof(*h)); /* its buffers are not touched before they are read */
 
 	if (!h)
 		return -ENOMEM;
 	h->fd = fd_take(mountinfo_fd);
+	h->is_read = h->is_whole = h->any = false;
+	h->size = 0;
 	*ret = h;
 	return 0;
 }
@@ -196,6 +223,22 @@ struct slow_host *slow_host_free(struct slow_host *h)
 		fd_close(&h->fd);
 	free(h);
 	return NULL;
+}
+
+int slow_fs_open(pid_t init, int *ret_view_fd, struct slow_host **ret, struct failure *f)
+{
+	char path[40];
+	autofd view_fd = -1, fd = -1;
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/mountinfo", (int)(init ? init : getpid()));
+	view_fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = view_fd < 0 ? -1 : open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	r = fd < 0 ? -errno : slow_host_new(&fd, ret);
+	if (r < 0)
+		return fail(f, r, "cannot open %s: %m; warder needs /proc", path);
+	*ret_view_fd = fd_take(&view_fd);
+	return 0;
 }
 
 static void note_line(struct slow_host *h, char *line)

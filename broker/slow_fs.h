@@ -6,8 +6,11 @@
 #ifndef WARDER_SLOW_FS_H
 #define WARDER_SLOW_FS_H
 
+#include "common/failure.h"
+
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct slow_fs;
 
@@ -26,6 +29,11 @@ struct slow_host;
 /* Takes an open mountinfo.  Owned by the caller; 0 or -ENOMEM. */
 int slow_host_new(int *mountinfo_fd, struct slow_host **ret);
 struct slow_host *slow_host_free(struct slow_host *h);
+
+/* Before the domain, in which no file of the host's /proc can be opened: the view's table, that of
+ * `init` (0: of the caller), in *ret_view_fd for slow_fs_read(), and the host's as by
+ * slow_host_new(). 0 or -errno with the sentence. */
+int slow_fs_open(pid_t init, int *ret_view_fd, struct slow_host **ret, struct failure *f);
 
 /* As slow_fs_any(), now, but for /proc; true too where it cannot be told.  NULL: none. */
 bool slow_host_any(struct slow_host *h);

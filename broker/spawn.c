@@ -24,7 +24,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -50,6 +49,7 @@ struct spawn {
 	struct cell_cgroup cgroup;
 	struct cell *cell;
 	int status_fd[2]; /* the worker's report: its end closes on exec */
+	int mounts_fd;    /* the view's mountinfo, until it is read */
 };
 
 static int wait_pid(pid_t pid, int *ret_status)
@@ -63,24 +63,6 @@ static int wait_pid(pid_t pid, int *ret_status)
 }
 
 /* ---- 1 and 2: init ------------------------------------------------------------------------- */
-
-/* The worker's supplementary groups, inherited by all: in the cell nobody may set them. */
-static int take_groups(const struct cell_spec *spec, struct failure *f)
-{
-	if (geteuid() != 0)
-		return 0;
-	if (setgroups(spec->n_groups, spec->groups) == 0)
-		return 0;
-	/* Root of a user namespace in which groups cannot be set, and the worker is that root. */
-	if (errno == EPERM && spec->uid == 0)
-		return 0;
-	if (errno == EPERM)
-		return fail(f, -errno,
-			"cannot take the groups of the worker's user: this root may not change "
-			"groups (a "
-			"user namespace?); say `user root`, or start warder as an ordinary user");
-	return fail(f, -errno, "cannot take the groups of the worker's user: %m");
-}
 
 static int fork_init(struct spawn *s, uint64_t namespaces, struct failure *f)
 {
@@ -337,22 +319,12 @@ static int find_worker(struct cell *c, struct failure *f)
 
 /* ---- the order ------------------------------------------------------------------------------- */
 
-/* Before the domain, in which no file of the host's /proc can be opened. */
-static int note_mounts(struct cell *c, struct failure *f)
+/* The kernel asks about each mount anew, and the worker need not wait for that. */
+static int read_mounts(struct spawn *s, struct failure *f)
 {
-	char path[40];
-	autofd fd = -1;
-	int r;
+	int r = slow_fs_read(&s->mounts_fd, &s->cell->slow);
 
-	snprintf(path, sizeof(path), "/proc/%d/mountinfo",
-		(int)(c->init_pid ? c->init_pid : getpid()));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	r = fd < 0 ? -errno : slow_fs_read(&fd, &c->slow);
-	if (r == 0) {
-		fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
-		r = fd < 0 ? -errno : slow_host_new(&fd, &c->slow_host);
-	}
-	return r < 0 ? fail(f, r, "cannot read %s: %m; warder needs /proc", path) : 0;
+	return r < 0 ? fail(f, r, "cannot read the cell's mountinfo: %m") : 0;
 }
 
 static int start_cell(struct spawn *s, struct failure *f)
@@ -367,7 +339,7 @@ static int start_cell(struct spawn *s, struct failure *f)
 	if (r == 0)
 		r = await_init(s, f);
 	if (r == 0)
-		r = note_mounts(s->cell, f);
+		r = slow_fs_open(s->cell->init_pid, &s->mounts_fd, &s->cell->slow_host, f);
 	if (r == 0)
 		r = cell_restrict(s->parts.broker_rules_fd, f);
 	return r < 0 ? r : start_worker(s, f);
@@ -384,7 +356,7 @@ static int start_host(struct spawn *s, struct failure *f)
 
 	s->cell->is_host = true;
 	if (r == 0)
-		r = note_mounts(s->cell, f);
+		r = slow_fs_open(s->cell->init_pid, &s->mounts_fd, &s->cell->slow_host, f);
 	if (r == 0)
 		r = start_dialer(s, f);
 	if (r == 0)
@@ -409,7 +381,7 @@ static int start_host(struct spawn *s, struct failure *f)
 
 static int start(struct spawn *s, int *ret_exec, struct failure *f)
 {
-	int r = take_groups(s->spec, f);
+	int r = cage_groups(s->spec, f);
 
 	if (r == 0)
 		r = cell_prepare(s->spec, &s->prep, f);
@@ -438,7 +410,11 @@ static int start(struct spawn *s, int *ret_exec, struct failure *f)
 	s->cell->oom_fd = fd_take(&s->cgroup.events_fd);
 	/* While the worker goes its last steps. */
 	if (r == 0)
+		r = read_mounts(s, f);
+	if (r == 0)
 		r = cage_broker(s->spec, s->cage, f);
+	if (r == 0 && s->cage->caged)
+		r = s->cage->caged(s->cage->ctx, f);
 	if (r == 0)
 		r = take_dialer(s, f);
 	if (r == 0)
@@ -460,6 +436,7 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
 		.cgroup = CELL_CGROUP_INIT,
 		.cell = ret,
 		.status_fd = {-1, -1},
+		.mounts_fd = -1,
 	};
 	int r;
 
@@ -475,6 +452,7 @@ int spawn_cell(const struct cell_spec *spec, const struct cage_spec *cage, struc
 	fd_close(&s.cgroup.procs_fd);
 	fd_close(&s.cgroup.events_fd);
 	fd_close_many(s.status_fd, 2);
+	fd_close(&s.mounts_fd);
 	fd_close(&s.parts.view_fd);
 	fd_close(&s.parts.twin_fd);
 	fd_close(&s.parts.broker_rules_fd);
@@ -565,13 +543,18 @@ int cell_wait(struct cell *cell)
 	return r < 0 ? r : shell_status(status);
 }
 
+/* Init meets end-of-file and exits; the kernel kills what is left in the cell, and init itself is
+ * done only when each of them has been reaped: the worker by us. */
+void cell_end_begin(struct cell *cell)
+{
+	fd_close(&cell->init_fd);
+}
+
 void cell_end(struct cell *cell)
 {
 	int status;
 
-	/* Init meets end-of-file and exits; the kernel kills what is left in the cell, and init
-	 * itself is done only when each of them has been reaped: the worker by us. */
-	fd_close(&cell->init_fd);
+	cell_end_begin(cell);
 	/* The twin's mounts go here while the view's go there. */
 	fd_close(&cell->twin_fd);
 	fd_close(&cell->view_fd);

@@ -50,6 +50,10 @@ struct cell {
 struct cage_spec {
 	int ledger_fd;  /* appended to; opened before; -1: none */
 	bool as_broker; /* a rule says so: keep CAP_DAC_*, CHOWN, FOWNER */
+	/* Called once, with ctx, in the cage and before the worker's exec is answered.  0 or -errno
+	 * with the sentence; NULL: nothing is to be done. */
+	int (*caged)(void *ctx, struct failure *f);
+	void *ctx;
 };
 
 /*
@@ -82,6 +86,8 @@ int spawn_reap(pid_t pid);
 /* Reaps one if it has ended: it may hang in the kernel. */
 bool spawn_reap_ended(pid_t pid);
 
+/* Begins that: all in the cell is killed, while the caller does something else. */
+void cell_end_begin(struct cell *cell);
 /* Ends the cell: closes init's socket, reaps worker and init.  Safe to call twice.  Waits at most
  * until the kernel has killed the cell. */
 void cell_end(struct cell *cell);

@@ -352,7 +352,7 @@ static int give_up(struct run *run, int code, const struct failure *f)
 
 static int run_command(struct run *run, char **command)
 {
-	struct broker_result result = {0};
+	static struct broker_result result; /* no stack that is cleared page by page */
 	struct failure f = FAILURE_INIT;
 	bool colour = say_colour(STDERR_FILENO);
 	bool summary = run->verbose || (!run->quiet && isatty(STDERR_FILENO));

@@ -77,6 +77,29 @@ static void without_any_nothing_waits(void **state)
 	assert_false(hold(NULL, "/a"));
 }
 
+/* Whatever a read(2) gives, and however long the table is. */
+static void the_last_of_many_mounts_is_found(void **state)
+{
+	static const char line[] = "22 1 8:1 / /mnt rw,relatime shared:1 - ext4 /dev/sda1 rw\n";
+	static const char last[] = "30 22 0:50 / /srv/net ro - nfs4 host:/ rw,addr=::1\n";
+	static char text[100000];
+	struct slow_fs *m;
+	size_t n = 0;
+
+	while (n + sizeof(line) + sizeof(last) < sizeof(text)) {
+		memcpy(text + n, line, sizeof(line) - 1);
+		n += sizeof(line) - 1;
+	}
+	m = read_text(text);
+	assert_false(slow_fs_any(m));
+	slow_fs_free(m);
+	memcpy(text + n, last, sizeof(last));
+	m = read_text(text);
+	assert_true(hold(m, "/srv/net/a"));
+	assert_false(hold(m, "/mnt/a"));
+	slow_fs_free(m);
+}
+
 static struct slow_host *host_of(const char *text, size_t size)
 {
 	struct slow_host *h = NULL;
@@ -157,6 +180,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_told_may_wait),
 		cmocka_unit_test(a_root_that_may_wait_holds_all),
 		cmocka_unit_test(without_any_nothing_waits),
+		cmocka_unit_test(the_last_of_many_mounts_is_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
