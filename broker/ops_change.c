@@ -142,7 +142,7 @@ int handle_mkdir(struct session *s, struct request *q, uint8_t *data)
 		r = change_begin(s, q);
 	if (r < 0)
 		return r;
-	mode_max = q->own ? 01777 : q->answer.mode_max & 0777;
+	mode_max = (q->own ? 0777 : q->answer.mode_max & 0777) | S_ISVTX;
 	return change_end(s, q, mkdirat(t->fd, t->name, q->mode & mode_max), t);
 }
 
@@ -223,6 +223,15 @@ int handle_symlink(struct session *s, struct request *q, uint8_t *data)
 
 /* ---- moves and links: one inode, two names --------------------------------------------------- */
 
+/* Between the cell's own /tmp and a tree of the policy, for one: there the kernel says EXDEV
+ * whatever the rules are, and no rule is to blame. */
+static bool on_two_mounts(const struct target *from, const struct target *to)
+{
+	struct stat a, b;
+
+	return fd_stat(from->fd, &a) == 0 && fd_stat(to->fd, &b) == 0 && a.st_dev != b.st_dev;
+}
+
 /* Whether the inode at `from` may stand at `to` without gaining a right there. */
 static int check_widening(
 	struct session *s, struct request *q, const struct target *from, const struct target *to)
@@ -232,6 +241,8 @@ static int check_widening(
 
 	if (!more)
 		return 0;
+	if (on_two_mounts(from, to))
+		return -EXDEV;
 	policy_rights_name(more, rights, sizeof(rights));
 	if (more & ~decide_rights(s, from, RIGHTS_CONTENT))
 		return refuse(q, EXDEV, "the new name would give %s on it; copy instead", rights);
@@ -252,7 +263,10 @@ static int check_move(
 	int r = check_widening(s, q, from, to);
 
 	if (r == 0 && !decide_may_move(s, from, to, RIGHTS_CONTENT))
-		return refuse(q, EXDEV, "rules beneath the two names differ; copy instead");
+		return on_two_mounts(from, to)
+			       ? -EXDEV
+			       : refuse(q, EXDEV,
+					 "rules beneath the two names differ; copy instead");
 	return r;
 }
 
@@ -355,6 +369,21 @@ int handle_rename(struct session *s, struct request *q, uint8_t *data)
 	return r < 0 ? r : note_moved(s, q);
 }
 
+/*
+ * What may be linked: a file, and as fs.protected_hardlinks has it a symlink of the worker's user's
+ * alone.  The way that a link leads is not gone here, nor is a file linked that has no name.
+ */
+static int check_linked(const struct session *s, struct request *q, const struct target *from)
+{
+	if (S_ISREG(from->mode))
+		return 0;
+	if (!S_ISLNK(from->mode))
+		return refuse(q, EPERM, "only files and symlinks are linked");
+	if (q->flags & AT_SYMLINK_FOLLOW)
+		return refuse(q, EPERM, "a symlink is not followed to what is to be linked");
+	return from->uid == s->uid ? 0 : refuse(q, EPERM, "somebody else's symlink is not linked");
+}
+
 int handle_link(struct session *s, struct request *q, uint8_t *data)
 {
 	struct target *from = &q->target, *to = &q->target2;
@@ -373,9 +402,9 @@ int handle_link(struct session *s, struct request *q, uint8_t *data)
 		return -EEXIST;
 	if (to->must_be_directory)
 		return -ENOENT;
-	if (!S_ISREG(from->mode))
-		return refuse(q, EPERM, "only regular files are linked");
-	r = check_widening(s, q, from, to);
+	r = check_linked(s, q, from);
+	if (r == 0)
+		r = check_widening(s, q, from, to);
 	if (r == 0)
 		r = change_begin(s, q);
 	if (r < 0)

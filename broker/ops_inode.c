@@ -150,21 +150,17 @@ int handle_truncate(struct session *s, struct request *q, uint8_t *data)
 int handle_chmod(struct session *s, struct request *q, uint8_t *data)
 {
 	struct target *t = &q->target;
-	/* In its own /tmp a worker makes directories as it likes. */
-	bool own = t->trapped && owner_of(s, t->asked, t->asked_size) == OWNER_WORKER;
-	mode_t mode_max = own ? 01777 : 0777;
 	char name[16];
 	int r;
 
-	if (q->mode & ~mode_max)
-		return refuse(q, EPERM, "mode %#o: neither setuid, setgid nor sticky is given",
+	if (q->mode & ~(mode_t)01777)
+		return refuse(q, EPERM, "mode %#o: neither setuid nor setgid is given",
 			(unsigned)q->mode);
 	r = reach_inode(s, q, true);
-	if (r == 0 && (q->mode & S_ISVTX) && !q->own)
-		r = refuse(q, EPERM, "mode %#o: sticky is not given there", (unsigned)q->mode);
 	if (r == 0)
 		r = decide_inode(s, q, t, t->fd);
-	if (r == 0 && !q->own && (q->mode & ~q->answer.mode_max))
+	/* Sticky takes away who may remove what is in a directory: no rule has to give it. */
+	if (r == 0 && !q->own && (q->mode & ~(q->answer.mode_max | S_ISVTX)))
 		r = refuse(q, EPERM, "mode %#o is more than %s has with \"mode %#o\"",
 			(unsigned)q->mode, q->answer.rule, (unsigned)q->answer.mode_max);
 	if (r == 0)

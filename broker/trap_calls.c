@@ -235,9 +235,10 @@ int take_linkat(const struct session *s, struct trap *t)
 {
 	const uint64_t *a = t->notice.args;
 
-	/* A file without a name gets none here, and a link that is followed is no regular file. */
+	/* A file without a name gets none here. */
 	if (arg_int(t, 4) & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
+	t->q.flags = (uint32_t)arg_int(t, 4) & AT_SYMLINK_FOLLOW;
 	return two_at(s, t, MSG_LINK, arg_int(t, 0), a[1], arg_int(t, 2), a[3]);
 }
 

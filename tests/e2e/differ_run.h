@@ -106,7 +106,7 @@ static inline bool creates_through_link(const struct request *q)
 
 static inline bool sets_high_bits(const struct request *q)
 {
-	return q->op == OP_CHMOD && (q->mode & ~(mode_t)0777);
+	return q->op == OP_CHMOD && (q->mode & (S_ISUID | S_ISGID));
 }
 
 /* A FIFO where a name is free: mknod(2) makes one, and a door to it is no file. */
@@ -205,7 +205,8 @@ static inline bool links_no_file(const struct request *q)
 {
 	struct stat st;
 
-	if (q->op != OP_LINK || lstat(q->path, &st) < 0 || S_ISREG(st.st_mode))
+	if (q->op != OP_LINK || lstat(q->path, &st) < 0 || S_ISREG(st.st_mode) ||
+		(S_ISLNK(st.st_mode) && st.st_uid == geteuid()))
 		return false;
 	if (link(q->root, q->path2) == 0)
 		errx(2, "a directory was linked");
@@ -222,9 +223,10 @@ static const struct difference differences[] = {
 		"O_RDONLY|O_TRUNC is undefined in POSIX, and cuts"},
 	{true, true, creates_through_link, ELOOP,
 		"what a dangling symlink names was not asked for"},
-	{true, true, links_no_file, EPERM, "a hard link pins what it names; only a file's is made"},
+	{true, true, links_no_file, EPERM,
+		"a hard link pins what it names: a file, or one's own symlink"},
 	{true, true, creates_through_slash, 0, "what stat(2) says; the kernel says EISDIR"},
-	{true, true, sets_high_bits, EPERM, "no setuid, setgid or sticky file is made from a cell"},
+	{true, true, sets_high_bits, EPERM, "no setuid or setgid bit is set from a cell"},
 	{false, true, makes_fifo, EPERM, "a FIFO or a device is made in a tree by no right"},
 	{true, true, whites_out, EINVAL, "RENAME_WHITEOUT makes a device node"},
 };
@@ -244,9 +246,9 @@ static inline bool is_recorded(enum way way, const struct request *q)
 
 static inline bool differs(struct run *run, struct request *q)
 {
-	/* Setuid, setgid and sticky are taken off what is made, where chmod is refused them. */
+	/* Setuid and setgid are taken off what is made, and sticky off a file. */
 	if (q->op == OP_OPEN || q->op == OP_MKDIR || q->op == OP_MKNOD)
-		q->mode &= 0777;
+		q->mode &= q->op == OP_MKDIR ? 01777 : 0777;
 	/* The kernel's own answer; but of an open the broker takes the path before it lets go on.
 	 */
 	if (run->model == TRAP && !is_recorded(TRAP, q)) {

@@ -30,6 +30,8 @@ find . -path ./r -prune -o -name 't?' -print | sort; find . -name t3 -delete; ls
 chown "$(id -u):$(id -g)" t2; chown 1:1 t2; mkdir d; rmdir d; rm d; cat none; ln t2 d; mv d t2
 flock t1 true; mktemp -p . >/dev/null && rm tmp.*; (umask 077; mkdir um; >um/f); stat -c %a um um/f
 cd d/e && rm -r ../../um && cat ../e/f && cd ../..
+cp -al d dl; ln -P d/e/s sl; stat -c '%h %F' d/e/s dl/e/f; rm -r dl sl; mkdir -m 1777 st; stat -c %a st; chmod 755 st
+truncate -s 3M sp; cp --sparse=always sp sp2; cp --reflink=auto sp sp3; stat -c '%s' sp2 sp3; rm sp*
 echo "== archives"
 tar -c -z -f d.tgz d && tar -t -f d.tgz && mkdir x && tar -x -C x -f d.tgz && diff -r d x/d
 python3 -m zipfile -c d.zip d && unzip -q -o d.zip -d y && diff d/e/f y/d/e/f

@@ -223,9 +223,14 @@ static void chmod_gives_no_bit_beyond_the_rule(void **state)
 	assert_int_equal(st.st_mode & 07777, 0751);
 	assert_int_equal(ask(w, MSG_CHMOD, request("/work/f", 0, 04755)), -EPERM);
 	assert_int_equal(ask(w, MSG_CHMOD, request("/work/f", 0, 02755)), -EPERM);
-	assert_int_equal(ask(w, MSG_CHMOD, request("/work/f", 0, 01755)), -EPERM);
+	/* Sticky is no right, in a rule's `mode` or not. */
+	assert_int_equal(ask(w, MSG_CHMOD, request("/work/sub", 0, 01755)), 0);
+	assert_int_equal(stat(at(w, "/work/sub"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 01755);
+	assert_int_equal(ask(w, MSG_CHMOD, request("/masked/m", 0, 01600)), 0);
 	assert_int_equal(ask(w, MSG_CHMOD, request("/masked/m", 0, 0600)), 0);
 	assert_int_equal(ask(w, MSG_CHMOD, request("/masked/m", 0, 0644)), -EPERM);
+	assert_int_equal(ask(w, MSG_CHMOD, request("/masked/m", 0, 01644)), -EPERM);
 	assert_int_equal(ask(w, MSG_CHMOD, request("/data/a", 0, 0600)), -EACCES);
 	assert_int_equal(ask(w, MSG_CHMOD, request("/work/out/x", 0, 0600)), -ENOENT);
 	assert_int_equal(stat(at(w, "/outside/x"), &st), 0);

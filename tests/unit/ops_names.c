@@ -18,7 +18,7 @@ static void directories_are_made_and_removed(void **state)
 
 	assert_int_equal(ask(w, MSG_MKDIR, request("/work/d", 0, 07777)), 0);
 	assert_int_equal(stat(at(w, "/work/d"), &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0777);
+	assert_int_equal(st.st_mode & 07777, 01777);
 	assert_last(w, "event", "grant");
 	assert_last(w, "rights", "create");
 	assert_int_equal(ask(w, MSG_MKDIR, request("/masked/d/", 0, 0777)), 0);
@@ -257,7 +257,7 @@ static void a_socket_is_not_moved_to_where_it_may_be_connected(void **state)
 	world_free(w);
 }
 
-static void links_are_made_of_regular_files_one_could_write(void **state)
+static void links_are_made_of_files_one_could_write_and_own_symlinks(void **state)
 {
 	struct world *w = *state;
 	struct stat st;
@@ -267,8 +267,13 @@ static void links_are_made_of_regular_files_one_could_write(void **state)
 	assert_int_equal(st.st_nlink, 2);
 	assert_int_equal(ask(w, MSG_LINK, request2("/work/f", "/work/g", 0)), -EEXIST);
 	assert_int_equal(ask(w, MSG_LINK, request2("/work/sub", "/work/sub2", 0)), -EPERM);
-	/* The link itself, not the file that it leads to. */
-	assert_int_equal(ask(w, MSG_LINK, request2("/work/out", "/work/out2", 0)), -EPERM);
+	/* The link itself, not what it leads to; and not somebody else's. */
+	assert_int_equal(ask(w, MSG_LINK, request2("/work/out", "/work/out2", 0)), 0);
+	assert_int_equal(lstat(at(w, "/work/out2"), &st), 0);
+	assert_true(S_ISLNK(st.st_mode) && st.st_nlink == 2);
+	w->s.uid++;
+	assert_int_equal(ask(w, MSG_LINK, request2("/work/out", "/work/out3", 0)), -EPERM);
+	w->s.uid--;
 	assert_int_equal(ask(w, MSG_LINK, request2("/work/out/x", "/work/x", 0)), -ENOENT);
 	assert_int_equal(ask(w, MSG_LINK, request2("/work/none", "/work/x", 0)), -ENOENT);
 	/* What is asked for is looked at in the order of link(2). */
@@ -311,7 +316,7 @@ int main(void)
 		T(a_move_gains_neither_authority_nor_types),
 		T(an_exception_holds_only_what_leads_to_it),
 		T(a_socket_is_not_moved_to_where_it_may_be_connected),
-		T(links_are_made_of_regular_files_one_could_write),
+		T(links_are_made_of_files_one_could_write_and_own_symlinks),
 		T(symlinks_hold_any_text_and_grant_nothing),
 	};
 
