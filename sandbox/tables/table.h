@@ -119,6 +119,10 @@ struct table {
 	{ \
 #call, SCMP_SYS(call), error, 0, 1, {a }, why \
 	}
+#define REFUSE_IF_IN(cell, error, call, a, why) \
+	{ \
+#call, SCMP_SYS(call), error, cell, 1, {a }, why \
+	}
 #define REFUSE_IF2(error, call, a, b, why) \
 	{ \
 #call, SCMP_SYS(call), error, 0, 2, {a, b }, why \

@@ -28,6 +28,8 @@
 /* Values of the kernel's that the C library's headers lack or hide; they are ABI. */
 #define RWF_NOAPPEND_        0x20 /* Linux 6.9 */
 #define FALLOC_FL_KEEP_SIZE_ 0x01
+#define FALLOC_FL_PUNCH_HOLE_ 0x02
+#define FALLOC_FL_ZERO_RANGE_ 0x10
 #define F_DUPFD_QUERY_       1027 /* Linux 6.10 */
 #define PR_SET_VMA_          0x53564d41
 #define TCGETS2_             0x802c542a
@@ -97,7 +99,10 @@ static const struct table_row rows[] = {
 	ALLOW(fadvise64, "hints"),
 	ALLOW(readahead, "hints"),
 	ALLOW_IN(CELL_MAY_TRUNCATE, ftruncate, "Landlock keeps TRUNCATE from append grants where no rule gives write"),
-	ALLOW_IF(fallocate, ONLY(1, FALLOC_FL_KEEP_SIZE_), "space; the modes that change data would pass O_APPEND"),
+	ALLOW_IN(CELL_NO_APPENDS, fallocate, "space, holes and zeros of a file that it may write"),
+	ALLOW_IF_IN(CELL_APPENDS, fallocate, ONLY(1, FALLOC_FL_KEEP_SIZE_), "space; the modes that change data know no O_APPEND"),
+	REFUSE_IF_IN(CELL_APPENDS, EOPNOTSUPP, fallocate, HAS(1, FALLOC_FL_PUNCH_HOLE_), "as where a file system has none: callers write zeros"),
+	REFUSE_IF_IN(CELL_APPENDS, EOPNOTSUPP, fallocate, HAS(1, FALLOC_FL_ZERO_RANGE_), "the same"),
 	ALLOW(inotify_init, "an empty inotify; the broker fills it"),
 	ALLOW(inotify_init1, "an empty inotify; the broker fills it"),
 	ALLOW(inotify_rm_watch, "an empty inotify; the broker fills it"),
@@ -536,6 +541,8 @@ static const struct table_row rows[] = {
 	ALLOW_IF(ioctl, IS(1, FIONCLEX), "close-on-exec"),
 	ALLOW_IF(ioctl, IS(1, FS_IOC_GETFLAGS), "reading"),
 	ALLOW_IF(ioctl, IS(1, FIGETBSZ), "reading"),
+	ALLOW_IF(ioctl, IS(1, FICLONE), "from one held descriptor to another; refuses O_APPEND itself"),
+	ALLOW_IF(ioctl, IS(1, FICLONERANGE), "the same"),
 
 	/* what programs probe for, and do without */
 	REFUSE(ENOSYS, io_uring_setup, "would act past this filter"),

@@ -235,9 +235,35 @@ print(attempt(socket.socket, socket.AF_UNIX, socket.SOCK_DGRAM),
 python "fchmod, fchown and the like of a pipe or a socket are EPERM" EPERM \
 	'r, w = os.pipe(); print(attempt(os.fchmod, w, 0o600))'
 
+if below=$(mktemp -d /tmp/e2e.XXXXXX 2>/dev/null); then
+	chmod 755 "$below" && [ "$(id -u)" != 0 ] || chown 65534:65534 "$below"
+	"$warder" run -q -C "$below" -e 'allow rwx ./' python3 -c 'import os, tempfile
+tempfile.TemporaryFile().close(); print(tempfile.gettempdir() != "/tmp")
+try: open("/tmp/new", "w")
+except FileNotFoundError: print("not there")' >out 2>err
+	check "with a tree below /tmp it is TMPDIR that is private" test "$(tr '\n' ' ' <out)" = "True not there "
+	rm -rf "$below"
+else
+	skip "with a tree below /tmp it is TMPDIR that is private" "nothing can be made in /tmp"
+fi
+
 # ---- changing ----------------------------------------------------------------------------------------
 
+mkdir log && { [ "$(id -u)" != 0 ] || chown 65534:65534 log; }
+python "no hole and no zeros where a rule gives append alone" "True True" '
+f = open("hole", "w"); f.write("x" * 9000); f.flush()
+nr = {"x86_64": 285, "aarch64": 47}[platform.machine()]
+print(*(call(nr, f.fileno(), mode, ctypes.c_long(0), ctypes.c_long(4096)) == errno.errorcode[errno.EOPNOTSUPP]
+    for mode in (3, 0x11)))' \
+	"allow append $dir/log/"
 python "an owner is not given away" EPERM 'open("o", "w").close(); print(attempt(os.chown, "o", 1, 1))'
+python "what has no name gets none: not by its descriptor, and not through a symlink" "ENOENT ENOENT EPERM ok" '
+fd = os.open(".", os.O_RDWR | os.O_TMPFILE, 0o600); os.symlink("file", "tofile"); d = os.open(".", os.O_RDONLY)
+link = {"x86_64": 265, "aarch64": 37}[platform.machine()]
+print(attempt(os.link, "/proc/self/fd/%d" % fd, "named", src_dir_fd=d, follow_symlinks=True),
+    call(link, fd, b"", -100, b"named", 0x1000), call(link, -100, b"tofile", -100, b"named", 0x400),
+    attempt(os.link, "tofile", "named", follow_symlinks=False))
+os.unlink("named"); os.unlink("tofile")'
 python "attributes are user.* alone" "EPERM" \
 	'open("x", "w").close(); print(attempt(os.setxattr, "x", "trusted.a", b"1"))'
 python "locks hold between processes of the cell" "ok EAGAIN ok EAGAIN" '
