@@ -16,7 +16,9 @@
 
 const char *const runtime_trees[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
 	"/nix/store", "/gnu/store",
-	"/var/cache/fontconfig", /* what fontconfig knows of the fonts in /usr */
+	"/var/cache/fontconfig",      /* what fontconfig knows of the fonts in /usr */
+	"/var/lib/ghostscript/fonts", /* and what Debian's Ghostscript does */
+	"/var/lib/texmf", /* TeX's formats and lists of files, without which it does not start */
 	NULL};
 
 const char *const runtime_etc[] = {
@@ -67,6 +69,13 @@ const char *const runtime_etc[] = {
 	"/etc/default/locale",  /* the same, Debian */
 	"/etc/python3*",        /* Debian's interpreters read their settings there */
 	"/etc/perl",            /* sitecustomize and Net::LocalCfg */
+	"/etc/php",             /* which modules PHP loads: Debian */
+	"/etc/php.d",           /* the same: Fedora */
+	"/etc/php.ini",         /* the same */
+	"/etc/emacs",           /* Debian's emacs does not start without site-start.d */
+	"/etc/texmf",           /* nor TeX without its search paths */
+	"/etc/ghostscript",     /* its lists of fonts */
+	"/etc/mercurial",       /* Mercurial's system-wide settings */
 	"/etc/java-*",          /* a JVM does not start without its security files */
 	NULL,
 };

@@ -56,6 +56,12 @@ else
 	skip "the settings of ssh are part of the runtime" "no /etc/ssh/ssh_config"
 fi
 
+# What a program does not start without, or not as it does outside, where it is installed.
+for part in /etc/emacs /etc/php /etc/texmf /var/lib/texmf /etc/ghostscript /var/lib/ghostscript/fonts \
+	/etc/mercurial; do
+	[ ! -d $part ] || in_cell "$part is part of the runtime" 0 "ls $part"
+done
+
 # Where the host shares its mounts, as under systemd, each of the cell's is parted from them.
 shared="unshare --mount --propagation shared"
 [ "$(id -u)" = 0 ] || shared="unshare --user --map-current-user --mount --propagation shared"
