@@ -33,7 +33,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define DISTURBED_MAX   32   /* openat2(2): EAGAIN when a rename raced with "..": tries */
+/* openat2(2): EAGAIN when a rename anywhere on the host raced with "..": tries, some 60 us each
+ * where the way has as many links with ".." as the kernel follows. */
+#define DISTURBED_MAX   1000
 #define RESOLVE_CACHED_ 0x20 /* Linux 5.12 */
 
 /* Those that F_SETFL would clear if they were not named again; fcntl(2). */
