@@ -13,6 +13,7 @@
 #include "broker/sock.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static void copy_cut(char *to, size_t size, const char *from, size_t n)
@@ -142,6 +143,28 @@ void denial_note(struct session *s, const struct request *q)
 		note_other(s, q, t == &q->target ? &q->target2 : &q->target);
 }
 
+/*
+ * Whether it is a program that was looked for along PATH, where the worker's user cannot look on
+ * the host either, and that stands where all programs do: root's PATH often begins in root's home.
+ */
+static bool found_elsewhere(struct session *s, const struct broker_denial *d)
+{
+	static const char *const dirs[] = {
+		"/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin"};
+	const char *name = strrchr(d->path, '/');
+	char path[sizeof(d->path) + 16];
+	mode_t mode;
+
+	if (!d->outside || d->rights != RIGHT_EXEC || d->absent != EACCES || !name)
+		return false;
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++) {
+		snprintf(path, sizeof(path), "%s%s", dirs[i], name);
+		if (host_look(s, path, &mode) == 0)
+			return true;
+	}
+	return false;
+}
+
 void denial_look(struct session *s)
 {
 	for (size_t i = 0; s->result && i < s->result->n_denials; i++) {
@@ -151,6 +174,7 @@ void denial_look(struct session *s)
 		/* One that was cut is another. */
 		if (d->path[0] == '/' && strlen(d->path) + 1 < sizeof(d->path))
 			d->absent = -host_look(s, d->path, &d->mode);
+		d->elsewhere = found_elsewhere(s, d);
 	}
 }
 

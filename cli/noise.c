@@ -15,14 +15,17 @@
 
 #define RIGHTS_LOOKING (RIGHT_READ | RIGHT_LIST | RIGHT_EXEC | RIGHT_CONNECT)
 
-/* What allocators, interpreters and build tools size themselves by.  The number of CPUs they also
- * have by sched_getaffinity(2). */
+/* What allocators, interpreters and build tools size themselves by, and who is logged in since
+ * when. The number of CPUs they also have by sched_getaffinity(2). */
 static const char *const adapted_to[] = {
 	"/sys/devices/system/cpu",
 	"/sys/devices/system/node",
 	"/sys/fs/cgroup",
 	"/sys/kernel/mm/hugepages",
 	"/sys/kernel/mm/transparent_hugepage",
+	"/run/utmp",
+	"/var/run/utmp",
+	"/var/log/wtmp",
 	NULL,
 };
 
@@ -39,5 +42,6 @@ bool denial_is_noise(const struct broker_denial *d)
 {
 	if (!d->outside || d->remedy != REMEDY_ALLOW || (d->rights & ~(unsigned)RIGHTS_LOOKING))
 		return false;
-	return is_adapted_to(d->path) || d->absent == ENOENT || d->absent == ENOTDIR;
+	return is_adapted_to(d->path) || d->absent == ENOENT || d->absent == ENOTDIR ||
+	       d->elsewhere;
 }

@@ -22,6 +22,17 @@ expect_no_text "what the host does not have either is not" "nowhere"
 expect_text "it is counted" "41 denials of what is missing on the host too"
 check "and stands in the ledger" test "$(grep -c 'nowhere' "$ledger")" -ge 41
 
+# Nor is what was looked for along PATH where the worker's user cannot look, and found behind.
+mkdir closed && chmod 000 closed
+run "PATH=$dir/closed:/usr/bin:/bin; export PATH; env ls >/dev/null; exec 2>/dev/null
+env not-installed"
+expect_no_text "a program that is in another directory of PATH is not listed" "closed/ls"
+expect_text "but counted" "1 denial of what is missing on the host too, or done without"
+check "and stands in the ledger" grep -q "\"deny\".*closed/ls" "$ledger"
+expect_text "one that is nowhere is listed" "denied exec $dir/closed/not-installed"
+run "exec /bin/sh -c 'exec $dir/closed/apart' 2>/dev/null"
+expect_text "so is one that was asked for by its path" "denied exec $dir/closed/apart"
+
 # What programs size themselves by.
 seen=/sys/devices/system/cpu/online
 if [ -r $seen ]; then
@@ -65,6 +76,12 @@ if [ -x /usr/bin/python3 ]; then
 else
 	skip "a list of access control" "python3 is missing; install it"
 fi
+
+# From the cell's own /tmp into a tree: the kernel says EXDEV there, whatever the rules are, and mv copies.
+run 'echo x >"${TMPDIR:-/tmp}/moved" && mv "${TMPDIR:-/tmp}/moved" moved && cat moved'
+check "a file goes from the private /tmp to a tree" grep -qx x out
+expect_text "without a denial" ", 0 denied"
+check "and in the book stands the move that was none" grep -q '"fail".*"op":"rename".*"EXDEV"' "$ledger"
 
 # The fonts are part of the runtime, and so is what fontconfig knows of them.
 if [ -d /var/cache/fontconfig ]; then
