@@ -40,7 +40,9 @@ static bool is_adapted_to(const char *path)
 
 bool denial_is_noise(const struct broker_denial *d)
 {
-	if (!d->outside || d->remedy != REMEDY_ALLOW || (d->rights & ~(unsigned)RIGHTS_LOOKING))
+	/* A deny of everything, as the preset convert has it, names nothing either. */
+	if (!d->outside || (d->remedy != REMEDY_ALLOW && d->remedy != REMEDY_EXCEPT) ||
+		(d->rights & ~(unsigned)RIGHTS_LOOKING))
 		return false;
 	return is_adapted_to(d->path) || d->absent == ENOENT || d->absent == ENOTDIR ||
 	       d->elsewhere;

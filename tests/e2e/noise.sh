@@ -40,6 +40,9 @@ if [ -r $seen ]; then
 	expect_no_text "the CPUs of /sys are not listed" "denied"" read $seen"
 	expect_text "but counted" "1 denial of what is missing on the host too, or done without"
 	check "and stand in the ledger" grep -q "\"deny\".*$seen" "$ledger"
+	"$warder" run -v -p convert --ledger "$dir/all" -- cat $seen /etc/shadow >out 2>err
+	expect_no_text "nor are they where everything is denied" "denied"" read $seen"
+	expect_text "which hides no other denial" "denied read /etc/shadow"
 else
 	skip "the CPUs of /sys" "$seen is missing"
 fi
