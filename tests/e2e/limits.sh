@@ -291,9 +291,13 @@ python "chmod and touch in /tmp" "ok ok 0o640" '
 p = os.environ.get("TMPDIR", "/tmp") + "/own"
 open(p, "w").close()
 print(attempt(os.chmod, p, 0o640), attempt(os.utime, p, (1, 1)), oct(os.stat(p).st_mode & 0o777))'
-python "the way up from a directory that was removed" ENOENT '
+python "the way up from a directory that was removed, and the directory" "ENOENT ENOENT" '
 os.mkdir("gone"); os.chdir("gone"); os.rmdir("../gone")
-print(attempt(open, "../file"))'
+print(attempt(open, "../file"), attempt(os.listdir, "."))'
+python "a file that has no name any more is not opened by its descriptor, but in the private /tmp" "ENOENT ok" '
+import tempfile
+files = [tempfile.TemporaryFile(dir=d) for d in (".", None)]
+print(*(attempt(open, "/proc/self/fd/%d" % f.fileno()) for f in files))'
 python "what is created with no descriptor left is there" "EMFILE True" '
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
