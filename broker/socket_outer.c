@@ -255,6 +255,20 @@ static int check_udp(const struct session *s, struct dialled *d)
 	return 0;
 }
 
+/* Every address is the cell's, but of IPv6 only one that a device has is bound without this;
+ * ipv6(7).
+ */
+static int bind_anywhere(int fd, const struct sockaddr_storage *address, socklen_t size)
+{
+	int on = 1, r;
+
+	setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof(on));
+	r = bind(fd, (const void *)address, size) < 0 ? -errno : 0;
+	on = 0;
+	setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof(on));
+	return r;
+}
+
 /* Its record, then its place inside; without that nobody is there for what the dialer holds. */
 static int finish_udp(struct session *s, struct dialled *d, const char **ret_why)
 {
@@ -270,7 +284,7 @@ static int finish_udp(struct session *s, struct dialled *d, const char **ret_why
 		r = record_change(s, &d->q);
 	if (r == 0) {
 		size = sock_address(&w->sock, &d->q.peer, &address);
-		r = bind(w->sock.fd, (void *)&address, size) < 0 ? -errno : 0;
+		r = bind_anywhere(w->sock.fd, &address, size);
 	}
 	if (d->result == 0)
 		dial_follow(s, d, r == 0 ? DIAL_HEAR : DIAL_CANCEL);

@@ -11,11 +11,14 @@
  * hears the peer, and what it answers to that address arrives there and goes out, to that peer
  * alone.  To anyone else nobody is there.
  *
- * Strangers may write as much as they like: one who was not answered gives way after a second, one
- * who was after ten, and where nobody does the newcomer's datagram is lost.
+ * Strangers may write as much as they like: where there is no room, who has been silent longest
+ * gives way, after a tenth of a second, and who has written again after an answer after ten, and
+ * last. Where nobody does, the newcomer's datagram is lost.  A peer that has given way comes in
+ * again by its next datagram, and nothing but what the server has sent meanwhile is lost.
  *
  * Where nobody is bound inside any more, the next datagram is refused there (ICMP), and the socket
- * outside is closed.  The broker says when a server has been bound, since it asks before.
+ * outside is closed; so it is where another server needs its place.  The broker says when a server
+ * has been bound, since it asks before.
  */
 #include "broker/dialer/dialer.h"
 #include "common/chan.h"
@@ -24,12 +27,14 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/time.h>
 
 #define BOUND_MAX   32
 #define PEERS_MAX   256
 #define IDLE_MS     60000
-#define ANSWERED_MS 10000
-#define STRANGER_MS 1000
+#define TALKS_MS    10000
+#define STRANGER_MS 100
+#define MAKER_MS    1000
 #define AT_ONCE     16
 #define DATAGRAM    65536
 #define LOOPBACK    1 /* the first device of a namespace: the scope of link-local addresses inside */
@@ -56,10 +61,17 @@ static struct peer {
 	struct dial_address address, own; /* the peer's, and where it has written to last */
 	uint32_t scope;
 	bool answered;
+	bool talks; /* has written after that: its address is no other's */
 	uint64_t used_ns;
 } peers[PEERS_MAX];
 
-static int maker_fd = -1; /* borrowed */
+static void on_maker(struct watch *w, uint32_t events);
+
+static struct watch maker = {.fd = -1, .on = on_maker}; /* fd is borrowed */
+static struct spare {
+	int fd; /* owned; -1: none */
+	int family;
+} spare = {-1, AF_UNSPEC};
 static uint8_t datagram[DATAGRAM];
 
 /* ---- the kernel's side ----------------------------------------------------------------------- */
@@ -113,33 +125,58 @@ static ssize_t receive(int fd, struct sockaddr_storage *name, struct dial_addres
 	return n;
 }
 
-/* A new socket of the cell's network and its family.  A descriptor or -errno. */
-static int new_inside(int *ret_family)
+static void prepare(int fd)
+{
+	const int on = 1;
+
+	/* Of an IPv6 socket both hold, each for its packets.  The errors: somebody is there or not.
+	 */
+	setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on));
+}
+
+/* A socket of the cell's network is in hand.  0; -EAGAIN: the maker is behind, `wait`: MAKER_MS
+ * long; or -errno. */
+static int have_spare(bool wait)
 {
 	struct sockaddr_storage own = {.ss_family = AF_UNSPEC};
 	socklen_t size = sizeof(own);
 	autofd fd = -1;
 	size_t n = 0;
 	char byte;
-	long r = maker_fd < 0 ? -ENOTCONN
-			      : chan_recv(maker_fd, &byte, sizeof(byte), &fd, 1, &n, false);
+	long r;
 
+	if (spare.fd >= 0)
+		return 0;
+	r = maker.fd < 0 ? -ENOTCONN : chan_recv(maker.fd, &byte, sizeof(byte), &fd, 1, &n, wait);
 	if (r <= 0 || n != 1)
 		return r < 0 ? (int)r : -ENOTCONN;
 	if (getsockname(fd, (struct sockaddr *)&own, &size) < 0)
 		return -errno;
-	*ret_family = own.ss_family;
-	return fd_take(&fd);
+	prepare(fd);
+	spare.family = own.ss_family;
+	spare.fd = fd_take(&fd);
+	return 0;
 }
 
-static int bind_inside(int fd, int family, const struct dial_address *a)
+/* The one in hand, bound there.  A descriptor, or -errno, and it is in hand as before. */
+static int bind_inside(const struct dial_address *a, int *ret_family)
 {
 	struct sockaddr_storage at;
-	socklen_t size = put_inside(a, family, &at);
+	socklen_t size;
+	int r = have_spare(false);
 
-	if (family == AF_INET && !address_is_v4(a) && !address_is_any(a))
+	if (r < 0)
+		return r;
+	if (spare.family == AF_INET && !address_is_v4(a) && !address_is_any(a))
 		return -EAFNOSUPPORT;
-	return bind(fd, (struct sockaddr *)&at, size) < 0 ? -errno : 0;
+	size = put_inside(a, spare.family, &at);
+	if (bind(spare.fd, (struct sockaddr *)&at, size) < 0)
+		return -errno;
+	*ret_family = spare.family;
+	return fd_take(&spare.fd);
 }
 
 /* ---- who is there ---------------------------------------------------------------------------- */
@@ -166,18 +203,22 @@ static void bound_end(struct bound *b)
 	b->outer.on = NULL;
 }
 
-/* Nobody took a datagram: whether nobody is bound there any more shows where that can be had. */
+/* Whether nobody is bound there any more shows where that can be had. */
+static bool is_left(const struct bound *b)
+{
+	int family;
+	autofd fd = b->n_awaited > 0 ? -EBUSY : bind_inside(&b->at, &family);
+
+	return fd >= 0;
+}
+
+/* Nobody took a datagram. */
 static void refused(struct peer *p)
 {
 	struct bound *b = p->of;
-	int family;
-	autofd fd = -1;
 
 	peer_end(p);
-	if (b->n_awaited > 0)
-		return;
-	fd = new_inside(&family);
-	if (fd >= 0 && bind_inside(fd, family, &b->at) == 0)
+	if (is_left(b))
 		bound_end(b);
 }
 
@@ -250,11 +291,10 @@ static struct peer *find(const struct bound *b, const struct dial_address *addre
 
 static bool gives_way(const struct peer *p, uint64_t now_ns)
 {
-	return p->used_ns + (p->answered ? ANSWERED_MS : STRANGER_MS) * MS_NS <= now_ns;
+	return p->used_ns + (p->talks ? TALKS_MS : STRANGER_MS) * MS_NS <= now_ns;
 }
 
-/* A free one; else, of those that give way, one that was not answered and was not used for longest.
- */
+/* A free one; else, of those that give way, one that does not talk and was not used for longest. */
 static struct peer *room_for_one(uint64_t now_ns)
 {
 	struct peer *least = NULL;
@@ -266,25 +306,13 @@ static struct peer *room_for_one(uint64_t now_ns)
 			return p;
 		if (!gives_way(p, now_ns))
 			continue;
-		if (!least || (least->answered && !p->answered) ||
-			(least->answered == p->answered && p->used_ns < least->used_ns))
+		if (!least || (least->talks && !p->talks) ||
+			(least->talks == p->talks && p->used_ns < least->used_ns))
 			least = p;
 	}
 	if (least)
 		peer_end(least);
 	return least;
-}
-
-static void prepare(int fd)
-{
-	const int on = 1;
-
-	/* Of an IPv6 socket both hold, each for its packets.  The errors: somebody is there or not.
-	 */
-	setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on));
 }
 
 /* NULL: there is no room, or its address and port are somebody's inside. */
@@ -293,15 +321,12 @@ static struct peer *peer_new(struct bound *b, const struct dial_address *address
 {
 	int family = AF_UNSPEC;
 	autofd fd = -1;
-	struct peer *p = room_for_one(now_ns);
+	struct peer *p = have_spare(false) < 0 ? NULL : room_for_one(now_ns);
 
 	if (!p)
 		return NULL;
-	fd = new_inside(&family);
+	fd = bind_inside(address, &family);
 	if (fd < 0)
-		return NULL;
-	prepare(fd);
-	if (bind_inside(fd, family, address) < 0)
 		return NULL;
 	*p = (struct peer){.family = family, .name = *name, .address = *address};
 	p->scope = scope_of(name);
@@ -329,6 +354,7 @@ static void carry(struct bound *b, const struct sockaddr_storage *name,
 		p = peer_new(b, &from, name, now_ns);
 	if (!p)
 		return;
+	p->talks |= p->answered;
 	p->used_ns = now_ns;
 	p->own = *own;
 	p->own.port = b->at.port;
@@ -339,6 +365,24 @@ static void carry(struct bound *b, const struct sockaddr_storage *name,
 		refused(p);
 }
 
+/* A datagram stays in its queue until there is a socket for who has sent it, who may be a new one.
+ */
+static void hear_all(bool hear)
+{
+	for (size_t i = 0; i < BOUND_MAX; i++) {
+		struct bound *b = &bound[i];
+
+		if (b->outer.on && b->heard && watch_set(&b->outer, hear ? EPOLLIN : 0) < 0)
+			bound_end(b);
+	}
+}
+
+static void on_maker(struct watch *w, uint32_t events)
+{
+	watch_set(w, 0);
+	hear_all(true);
+}
+
 static void on_outer(struct watch *w, uint32_t events)
 {
 	struct bound *b = w->of;
@@ -346,8 +390,13 @@ static void on_outer(struct watch *w, uint32_t events)
 	for (int i = 0; i < AT_ONCE && w->fd >= 0; i++) {
 		struct sockaddr_storage name;
 		struct dial_address own = {.port = 0};
-		ssize_t n = receive(w->fd, &name, &own);
+		ssize_t n;
 
+		if (have_spare(false) == -EAGAIN && watch_set(&maker, EPOLLIN) == 0) {
+			hear_all(false);
+			return;
+		}
+		n = receive(w->fd, &name, &own);
 		if (n == -EAGAIN)
 			return;
 		if (n >= 0)
@@ -384,16 +433,33 @@ static struct bound *find_bound(const struct dial_message *m)
 	return NULL;
 }
 
+/* A free one; else one whose server is gone, to which nobody has written since.  NULL: none. */
+static struct bound *room_for_server(void)
+{
+	for (size_t i = 0; i < BOUND_MAX; i++) {
+		if (!bound[i].outer.on)
+			return &bound[i];
+	}
+	/* The one time that the dialer waits for anything but events: for a process of its own, and
+	 * for one socket. */
+	have_spare(true);
+	for (size_t i = 0; i < BOUND_MAX; i++) {
+		if (is_left(&bound[i])) {
+			bound_end(&bound[i]);
+			return &bound[i];
+		}
+	}
+	return NULL;
+}
+
 static int bound_new(const struct dial_message *m, struct bound **ret)
 {
-	struct bound *b = bound;
+	struct bound *b = room_for_server();
 	struct sockaddr_storage own = {.ss_family = AF_UNSPEC};
 	socklen_t size = sizeof(own);
 	autofd fd = -1;
 
-	while (b < bound + BOUND_MAX && b->outer.on)
-		b++;
-	if (b == bound + BOUND_MAX)
+	if (!b)
 		return -ENOBUFS;
 	fd = sockets_udp_bound(m);
 	if (fd < 0)
@@ -468,7 +534,11 @@ void bound_cancel(uint32_t id)
 
 void bound_start(int fd)
 {
-	maker_fd = fd;
+	const struct timeval patience = {.tv_sec = MAKER_MS / 1000};
+
+	maker.fd = fd;
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 }
 
 uint64_t bound_due(void)

@@ -58,12 +58,43 @@ g.send(b"twice")
 is_("where nobody has written meanwhile", c("heard(s)"), (5, g.getsockname()))
 c("(k := select.epoll()).register(s, select.EPOLLIN)"); g.send(b"event")
 is_("epoll tells of it", c("[e for _, e in k.poll(20)]"), [select.EPOLLIN])
+h = [udp(("127.0.1.%d" % (i + 1), 40000)) for i in range(200)]
+for x in h: x.sendto(b"at once", ("127.0.0.1", 7000))
+is_("two hundred who come at once are all heard", c("len({heard(s) for _ in range(200)})"), 200)
 is_("the worker ends", c.end(), 0)
 is_("each bind stands in the book", c.records(event="grant", op="bind", type="udp", local="udp 127.0.0.1:7000"), 3)
 is_("with the rule that gave it", c.records(event="grant", op="bind", local="udp 0.0.0.0:7001", rule=c.policy + ":1"), 1)
 is_("and the port that it had", c.records(event="grant", op="bind", local="udp 127.0.0.1:%d" % port), 1)
 
-c = Cell("allow bind udp [::1]:7000 udp [::]:7001")
+# One client after the other, each of whom asks once and is gone, as those of a name server's.
+c = Cell("allow bind udp 127.0.0.1:7000")
+c("(s := bound(('127.0.0.1', 7000))).settimeout(0)")
+def asks():
+    p = udp(); p.settimeout(0.5); p.connect(("127.0.0.1", 7000))
+    for _ in range(10): # where there is no room the question is lost, as datagrams may be
+        p.send(b"question")
+        select.select([], [], [], 0.001)
+        c("[s.sendto(b'answer', s.recvfrom(99)[1]) for _ in range(9)]")
+        if error(p.recv, 99) is None: return True
+is_("more clients than there is room for are answered, one after the other", [i for i in range(600) if not asks()], [])
+is_("the worker ends", c.end(), 0)
+is_("by one record", c.records(event="grant", op="bind"), 1)
+
+c = Cell("allow bind udp 127.0.0.1:0")
+is_("servers that come and go find room", c("[bound(('127.0.0.1', 0)).close() for _ in range(100)][0]"), None)
+is_("as many as may be at once", c("len(all_ := [bound(('127.0.0.1', 0)) for _ in range(32)])"), 32)
+is_("and no more", c("bound(('127.0.0.1', 0))"), "ENOBUFS")
+ports = c("[x.getsockname()[1] for x in all_]")
+is_("until one is closed", c("[all_.pop(7).close(), all_.append(bound(('127.0.0.1', 0)))][0]"), None)
+f = udp(("127.0.0.1", ports[7])); f.close()
+is_("whose port is free then", f.fileno(), -1)
+g = udp(); g.sendto(b"hello", ("127.0.0.1", ports[8]))
+is_("another keeps its own", c("heard(all_[7])"), (5, ("127.0.0.1", g.getsockname()[1])))
+is_("the worker ends", c.end(), 0)
+is_("each of them stands in the book", c.records(event="grant", op="bind", type="udp"), 100 + 32 + 1)
+is_("and the one that was not had", c.records(event="fail", op="bind", error="ENOBUFS"), 1)
+
+c = Cell("allow bind udp [::1]:7000 udp [::]:7001 udp [2001:db8::7]:7002")
 if c("(s := bound(('::1', 7000), socket.AF_INET6)).getsockname()[:2]") == ("::1", 7000):
     a = udp(("::1", 40001), AF_INET6); a.connect(("::1", 7000)); a.send(b"hello")
     is_("by IPv6 it is the same", c("heard(s)"), (5, ("::1", 40001)))
@@ -74,6 +105,13 @@ if c("(s := bound(('::1', 7000), socket.AF_INET6)).getsockname()[:2]") == ("::1"
     c("w.sendto(b'answer', ('::ffff:127.0.0.5', 40001))"); is_("and answers by it", a.recv(99), b"answer")
     a = udp(None, AF_INET6); a.connect(("::1", 7001)); a.send(b"hello")
     is_("and IPv6", c("heard(w)"), (5, a.getsockname()[:2]))
+    is_("an address of the host's that is not the loopback's is bound", c("(x := bound(('2001:db8::7', 7002), socket.AF_INET6)).getsockname()[:2]"), ("2001:db8::7", 7002))
+    a = udp(("2001:db8::7", 40003), AF_INET6); a.connect(("2001:db8::7", 7002)); a.send(b"hello")
+    is_("and served", c("heard(x)"), (5, ("2001:db8::7", 40003)))
+    c("x.sendto(b'answer', ('2001:db8::7', 40003))"); is_("from there", a.recv(99), b"answer")
+    c("x.close()"); is_("its port is free when it is closed and the next one has written", until_refused(a), "ECONNREFUSED")
+    c.end()
+    is_("it stands in the book", c.records(event="grant", op="bind", type="udp", local="udp [2001:db8::7]:7002"), 1)
 else:
     print("ok %d - IPv6 # SKIP this kernel has none" % (n + 1)); import cell; cell.n += 1
 c.end()
