@@ -55,9 +55,11 @@ static int reach_linked(struct session *s, struct request *q, struct target *t)
 	return t->mode == 0 ? -ENOENT : 0;
 }
 
+#define NO_NAME 1
+
 /*
- * Decides on each name, resolves its parent, decides on what that reached, charges.  -EBUSY: one of
- * them is no name; then its `name` is NULL.
+ * Decides on each name, resolves its parent, decides on what that reached, charges.  NO_NAME: one
+ * of them is none; then its `name` is NULL.
  */
 static int reach_names(struct session *s, struct request *q, struct target *a, struct target *b)
 {
@@ -77,7 +79,7 @@ static int reach_names(struct session *s, struct request *q, struct target *a, s
 	if (decide(s, q) != VERDICT_ALLOW)
 		return decide_refuse(s, q);
 	if ((!a->name && q->op != MSG_LINK) || (b && !b->name))
-		return -EBUSY;
+		return NO_NAME;
 	r = charge(s, q, false);
 	if (r == 0)
 		r = check_parent(s, q, a);
@@ -123,7 +125,7 @@ static int reach_new(struct session *s, struct request *q, struct target *t)
 
 	t->rights = RIGHT_CREATE;
 	r = reach_names(s, q, t, NULL);
-	if (r == -EBUSY) /* "/", "." and ".." are there */
+	if (r == NO_NAME) /* "/", "." and ".." are there */
 		return -EEXIST;
 	if (r < 0)
 		return refuse_new(s, q, t, r);
@@ -182,7 +184,7 @@ static int remove_name(struct session *s, struct request *q, int flags)
 
 	t->rights = RIGHT_DELETE;
 	r = reach_names(s, q, t, NULL);
-	if (r == -EBUSY)
+	if (r == NO_NAME)
 		return flags & AT_REMOVEDIR ? rmdir_no_name(t) : -EISDIR;
 	if (r < 0)
 		return r;
@@ -350,8 +352,8 @@ int handle_rename(struct session *s, struct request *q, uint8_t *data)
 
 	if (r == 0)
 		r = reach_names(s, q, from, to);
-	if (r == -EBUSY && from->name && (q->flags & RENAME_NOREPLACE))
-		r = -EEXIST;
+	if (r == NO_NAME)
+		r = from->name && (q->flags & RENAME_NOREPLACE) ? -EEXIST : -EBUSY;
 	if (r == 0)
 		r = check_ends(q);
 	if (r == 0)
@@ -394,7 +396,7 @@ int handle_link(struct session *s, struct request *q, uint8_t *data)
 	from->rights = RIGHT_READ | RIGHT_WRITE;
 	to->rights = RIGHT_CREATE;
 	r = reach_names(s, q, from, to);
-	if (r == -EBUSY)
+	if (r == NO_NAME)
 		return -EEXIST;
 	if (r < 0)
 		return r;

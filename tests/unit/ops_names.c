@@ -47,6 +47,31 @@ static void directories_are_made_and_removed(void **state)
 	assert_int_equal(ask_path(w, MSG_RMDIR, "/"), -EACCES);
 }
 
+/* As if it were there, or a directory: that is what programs would go on with. */
+static void a_change_over_the_limit_is_busy_and_nothing_else(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(ask(w, MSG_MKDIR, request("/work/d", 0, 0755)), 0);
+	assert_int_equal(ask_path(w, MSG_RMDIR, "/work/d"), 0);
+	w->s.charge.per_second = 1;
+	w->s.charge.last_ns = UINT64_MAX; /* no time passes, so that there is none to come */
+	assert_int_equal(ask(w, MSG_MKDIR, request("/work/d", 0, 0755)), -EBUSY);
+	assert_last(w, "event", "deny");
+	assert_last(w, "error", "EBUSY");
+	assert_last(w, "reason", "over \"limit requests 1\"");
+	assert_int_equal(ask_path(w, MSG_UNLINK, "/work/g"), -EBUSY);
+	assert_int_equal(ask_path(w, MSG_RMDIR, "/work/sub"), -EBUSY);
+	assert_int_equal(ask(w, MSG_SYMLINK, request2("text", "/work/l", 0)), -EBUSY);
+	assert_int_equal(ask(w, MSG_LINK, request2("/work/f", "/work/l", 0)), -EBUSY);
+	assert_int_equal(
+		ask(w, MSG_RENAME, request2("/work/f", "/work/l", RENAME_NOREPLACE)), -EBUSY);
+	assert_int_equal(ask(w, MSG_RENAME, request2("/work/f", "/work/g", 0)), -EBUSY);
+	assert_int_equal(w->s.tally.limited, 7);
+	assert_true(holds(w, "/work/g", "other"));
+	assert_false(there(w, "/work/d") || there(w, "/work/l"));
+}
+
 static void unlink_takes_the_name_and_not_where_it_leads(void **state)
 {
 	struct world *w = *state;
@@ -308,6 +333,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(directories_are_made_and_removed),
+		T(a_change_over_the_limit_is_busy_and_nothing_else),
 		T(unlink_takes_the_name_and_not_where_it_leads),
 		T(a_rename_needs_both_ends),
 		T(an_exchange_swaps_and_needs_all_of_both),
