@@ -5,6 +5,9 @@
  */
 #include "tests/unit/ops_world.h"
 
+#include <pthread.h>
+#include <sys/syscall.h>
+
 #ifndef RENAME_NOREPLACE
 #define RENAME_NOREPLACE (1 << 0)
 #define RENAME_EXCHANGE  (1 << 1)
@@ -145,6 +148,98 @@ static void a_rename_needs_both_ends(void **state)
 	assert_true(holds(w, "/work/g", "s"));
 	assert_true(holds(w, "/outside/x", "outside"));
 	assert_false(there(w, "/outside/f"));
+}
+
+/*
+ * A book that stops the broker between its look at a name and the call: a full pipe.  Somebody
+ * makes a file of the new name then, and reads on.
+ */
+struct stopper {
+	pid_t broker; /* its thread */
+	int fd;
+	const char *path;
+	bool stopped, made;
+	char book[1 << 18]; /* what was written, behind what filled the pipe */
+	size_t size, filled;
+};
+
+static bool is_in_write(pid_t thread)
+{
+	char path[64], text[128] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", thread);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	if (fd >= 0)
+		close(fd);
+	return text[0] != '\0' && strtol(text, NULL, 10) == SYS_write;
+}
+
+static void *make_it_between(void *arg)
+{
+	struct stopper *p = arg;
+	ssize_t n;
+	int fd;
+
+	for (int i = 0; i < 20000 && !p->stopped; i++) {
+		p->stopped = is_in_write(p->broker);
+		usleep(1000);
+	}
+	fd = open(p->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	p->made = fd >= 0 && write(fd, "kept", 4) == 4;
+	close(fd);
+	do {
+		n = read(p->fd, p->book + p->size, sizeof(p->book) - 1 - p->size);
+		p->size += n > 0 ? (size_t)n : 0;
+	} while (n > 0);
+	return NULL;
+}
+
+/* The result of a rename at whose new name a file is made meanwhile.  *p is what the book said. */
+static int rename_between(struct world *w, const char *from, const char *to, struct stopper *p)
+{
+	struct ledger *book = w->s.ledger;
+	static struct ledger slow;
+	pthread_t thread;
+	int fds[2], r;
+
+	memset(p, 0, sizeof(*p));
+	assert_int_equal(pipe2(fds, O_CLOEXEC | O_NONBLOCK), 0);
+	while (write(fds[1], "x", 1) == 1)
+		p->filled++;
+	assert_int_equal(fcntl(fds[0], F_SETFL, 0) | fcntl(fds[1], F_SETFL, 0), 0);
+	p->broker = gettid();
+	p->fd = fds[0];
+	p->path = at(w, to);
+	assert_int_equal(ledger_init(&slow, &fds[1]), 0);
+	w->s.ledger = &slow;
+	assert_int_equal(pthread_create(&thread, NULL, make_it_between, p), 0);
+	r = ask(w, MSG_RENAME, request2(from, to, 0));
+	w->s.ledger = book;
+	ledger_deinit(&slow);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	close(fds[0]);
+	assert_true(p->stopped && p->made);
+	return r;
+}
+
+static void what_comes_to_the_new_name_meanwhile_is_lost_only_where_it_may_be(void **state)
+{
+	static struct stopper p;
+	struct world *w = *state;
+
+	/* Where it may be deleted it is replaced: so much can come between. */
+	assert_int_equal(rename_between(w, "/work/f", "/work/n", &p), 0);
+	assert_true(holds(w, "/work/n", "work"));
+	assert_non_null(strstr(p.book + p.filled, "\"event\":\"grant\""));
+	assert_null(strstr(p.book + p.filled, "\"event\":\"fail\""));
+	assert_int_equal(rename_between(w, "/work/g", "/drop/n", &p), -EEXIST);
+	assert_true(holds(w, "/drop/n", "kept"));
+	assert_true(holds(w, "/work/g", "other"));
+	assert_non_null(strstr(p.book + p.filled, "\"event\":\"grant\""));
+	assert_non_null(strstr(p.book + p.filled, "\"error\":\"EEXIST\",\"of\":1"));
 }
 
 static void an_exchange_swaps_and_needs_all_of_both(void **state)
@@ -336,6 +431,7 @@ int main(void)
 		T(a_change_over_the_limit_is_busy_and_nothing_else),
 		T(unlink_takes_the_name_and_not_where_it_leads),
 		T(a_rename_needs_both_ends),
+		T(what_comes_to_the_new_name_meanwhile_is_lost_only_where_it_may_be),
 		T(an_exchange_swaps_and_needs_all_of_both),
 		T(no_move_or_link_widens_what_may_be_done),
 		T(a_directory_with_rules_beneath_stays_where_it_is),
