@@ -144,6 +144,10 @@ says "in the rule as well" 'allow connect [::ffff:127.0.0.1]:7001' "pong loopbac
 says "a deny of it holds for both" "allow connect [::]/0:* 0.0.0.0/0:*
 deny connect 127.0.0.1:7001" PermissionError peer ::ffff:7f00:1 7001
 says "no address is this host" 'allow connect [::1]:7001' "pong loopback6 ::1" peer :: 7001
+booked "which stands there as what it is" grant '"op":"connect","type":"tcp","peer":"\[::1\]:7001"'
+says "so that a deny of that holds" "allow connect [::]/0:*
+deny connect [::1]:*" PermissionError peer :: 7001
+booked "and stands there so too" deny '"peer":"\[::1\]:7001"'
 says "the cell's loopback is its own" 'allow connect [2001:db8::7]:7001' within inside ::1 0
 says "without any rule too" "" within inside :: 0
 says "where nobody listens" '' ConnectionRefusedError tcp ::1 7001

@@ -14,8 +14,9 @@ export PYTHONPATH PYTHONDONTWRITEBYTECODE warder
 cd "$dir" || exit 2
 cat >cases.py <<'END'
 from cell import *
-from socket import AF_UNIX, SOCK_STREAM, socket
-import threading
+from socket import AF_UNIX, SOCK_STREAM, SOL_SOCKET, socket
+import ctypes, os, threading
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 # ---- UDP: whom a worker can write to --------------------------------------------------------------
 
@@ -89,6 +90,44 @@ is_("a_servers_socket_that_is_connected_to_one_keeps_its_place", seen, b"still m
 is_("the_worker_ends", c.end(), 0)
 is_("of_all_this_there_are_two_records_of_bind", c.records(event="grant", op="bind", type="udp"), 2)
 is_("and_none_of_a_datagram", c.records(event="grant", op="send"), 0)
+
+# ---- where the dialer's sockets are ---------------------------------------------------------------
+
+# Of every internet socket of a process: whose network it is of.
+def networks(pid):
+    process, seen = os.pidfd_open(pid), []
+    for fd in os.listdir("/proc/%d/fd" % pid):
+        copy = LIBC.syscall(438, process, int(fd), 0) # pidfd_getfd
+        if copy < 0: raise PermissionError(ctypes.get_errno(), "pidfd_getfd")
+        if not os.readlink("/proc/self/fd/%d" % copy).startswith("socket:"):
+            os.close(copy); continue
+        with socket(fileno=copy) as s:
+            if s.family != AF_UNIX: seen.append(s.getsockopt(SOL_SOCKET, 71, 8)) # SO_NETNS_COOKIE
+    os.close(process)
+    return seen
+def dialer_of(broker):
+    for pid in open("/proc/%d/task/%d/children" % (broker, broker)).read().split():
+        with open("/proc/%s/cmdline" % pid) as f:
+            if f.read().startswith("warder-dialer"): return int(pid)
+
+own = udp().getsockopt(SOL_SOCKET, 71, 8)
+c = Cell("allow bind udp 127.0.0.1:7000", "allow connect udp 10.9.8.7:7300 h.test.example:443 127.0.0.1:7100")
+inside = c("new().getsockopt(socket.SOL_SOCKET, 71, 8)")
+try: seen = networks(dialer_of(c.worker.pid))
+except PermissionError as e: seen = None
+if seen is None:
+    is_("a_dialer_of_ones_own_user_shows_nobody_but_root_what_it_has", os.getuid() == 0, False)
+else:
+    is_("the_cells_network_is_not_this_one", own == inside, False)
+    is_("of_it_is_all_that_the_dialer_starts_with", set(seen), {inside})
+    is_("which_is_something", len(seen) > 3, True)
+    c("(s := bound(('127.0.0.1', 7000)))")
+    peer.connect(("127.0.0.1", 7000)); peer.send(b"hello"); c("heard(s)")
+    seen = networks(dialer_of(c.worker.pid))
+    is_("a_server_has_one_outside", seen.count(own), 1)
+    is_("and_all_else_inside", set(seen), {own, inside})
+is_("the_worker_ends", c.end(), 0)
+is_("one_bind_is_in_the_book_at_most", c.records(event="grant", op="bind") <= 1, True)
 
 # ---- the place ------------------------------------------------------------------------------------
 
