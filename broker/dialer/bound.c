@@ -181,6 +181,25 @@ static int bind_inside(const struct dial_address *a, int *ret_family)
 
 /* ---- who is there ---------------------------------------------------------------------------- */
 
+/* Whether a server has that place inside. */
+static bool has_place(const struct bound *b, const struct dial_address *a)
+{
+	if (a->port != b->at.port)
+		return false;
+	if (!b->any)
+		return address_same(a, &b->at);
+	return address_is_v4(a) ? !b->only_six : b->family == AF_INET6;
+}
+
+static bool is_any_servers(const struct dial_address *a)
+{
+	for (size_t i = 0; i < BOUND_MAX; i++) {
+		if (bound[i].outer.on && has_place(&bound[i], a))
+			return true;
+	}
+	return false;
+}
+
 static void peer_end(struct peer *p)
 {
 	watch_set(&p->inner, 0);
@@ -248,8 +267,7 @@ static bool is_servers(const struct bound *b, const struct sockaddr_storage *nam
 {
 	struct dial_address from;
 
-	return address_get(name, &from) && from.port == b->at.port &&
-	       (b->any || address_same(&from, &b->at));
+	return address_get(name, &from) && has_place(b, &from);
 }
 
 static void on_inner(struct watch *w, uint32_t events)
@@ -321,8 +339,11 @@ static struct peer *peer_new(struct bound *b, const struct dial_address *address
 {
 	int family = AF_UNSPEC;
 	autofd fd = -1;
-	struct peer *p = have_spare(false) < 0 ? NULL : room_for_one(now_ns);
+	struct peer *p = NULL;
 
+	/* Also where that is still to be bound: no stranger keeps it from its place. */
+	if (!is_any_servers(address) && have_spare(false) == 0)
+		p = room_for_one(now_ns);
 	if (!p)
 		return NULL;
 	fd = bind_inside(address, &family);
@@ -475,6 +496,15 @@ static int bound_new(const struct dial_message *m, struct bound **ret)
 	return 0;
 }
 
+/* Peers of others may have its port. */
+static void make_place(const struct bound *b)
+{
+	for (size_t i = 0; i < PEERS_MAX; i++) {
+		if (peers[i].of && has_place(b, &peers[i].address))
+			peer_end(&peers[i]);
+	}
+}
+
 void bound_begin(const struct dial_message *m)
 {
 	struct bound *b = find_bound(m);
@@ -491,6 +521,7 @@ void bound_begin(const struct dial_message *m)
 		channel_done(m->id, r, 0, &none);
 		return;
 	}
+	make_place(b);
 	*one = (struct awaited){.id = m->id, .of = b};
 	b->n_awaited++;
 	channel_show(m->id, b->outer.fd);

@@ -54,6 +54,21 @@ c("s.sendto(b'answer', ('127.0.0.9', 7200))")
 victim.settimeout(20)
 is_("who_writes_is_answered", victim.recv(99), b"answer")
 
+d = Cell("allow bind udp 127.0.0.1:7003 udp 0.0.0.0:7004 udp 127.0.0.1:7005 udp [::]:7006")
+d("(s := bound(('127.0.0.1', 7003)))")
+for at in ("127.0.0.5", 7004), ("127.0.0.1", 7005), ("127.0.0.5", 7006), ("127.0.0.5", 7008):
+    squatter = udp(at); squatter.sendto(b"here", ("127.0.0.1", 7003)); squatter.close()
+    is_("one_who_writes_from_%s_%d_is_heard" % at, d("heard(s)"), (4, at))
+is_("and_has_what_no_rule_names", d("bound(('0.0.0.0', 7008))"), "EADDRINUSE")
+is_("but_keeps_no_server_from_every_address", d("(w := bound(('0.0.0.0', 7004))).getsockname()"), ("0.0.0.0", 7004))
+is_("nor_from_its_own", d("(v := bound(('127.0.0.1', 7005))).getsockname()"), ("127.0.0.1", 7005))
+is_("nor_from_both_families", d("(u := bound(('::', 7006), socket.AF_INET6)).getsockname()[:2]"), ("::", 7006))
+guest = udp(("127.0.0.5", 41000)); guest.sendto(b"hello", ("127.0.0.1", 7004))
+is_("which_hears_others", d("heard(w)"), (5, ("127.0.0.5", 41000)))
+is_("the_worker_ends", d.end(), 0)
+is_("each_server_has_its_record", d.records(event="grant", op="bind", type="udp"), 4)
+is_("and_none_failed", d.records(event="fail", op="bind"), 0)
+
 # ---- strangers ------------------------------------------------------------------------------------
 
 listener = socket(); listener.bind(("127.0.0.1", 7100)); listener.listen(5); listener.settimeout(20)
