@@ -66,7 +66,7 @@ struct broker_denial {
 	bool outside;   /* of a system call: ENOENT, since no rule names it */
 	int absent;     /* what stands at the path, looked at after the end: 0 and its type in */
 	mode_t mode;    /* `mode`, or an errno; EAGAIN where nobody could be asked */
-	bool elsewhere; /* a program that was looked for along PATH and is in another directory */
+	bool elsewhere; /* a program that is in a directory of programs too: /usr/bin, for one */
 	uint64_t count;
 };
 

@@ -144,8 +144,8 @@ void denial_note(struct session *s, const struct request *q)
 }
 
 /*
- * Whether it is a program that was looked for along PATH, where the worker's user cannot look on
- * the host either, and that stands where all programs do: root's PATH often begins in root's home.
+ * Whether it is a program where the worker's user cannot look on the host either, and one of its
+ * name stands where all programs do: root's PATH often begins in root's home.
  */
 static bool found_elsewhere(struct session *s, const struct broker_denial *d)
 {

@@ -14,9 +14,9 @@ void denial_note(struct session *s, const struct request *q);
 void denial_note_failure(struct session *s, const struct request *q);
 
 /*
- * After the cell's end: looks at what stands at each path that was denied (absent, mode, elsewhere).  While
- * the worker runs it would tell by the time that an answer takes.  Waits for no file system, since
- * the paths are the worker's.
+ * After the cell's end: looks at what stands at each path that was denied (absent, mode,
+ * elsewhere).  While the worker runs it would tell by the time that an answer takes.  Waits for no
+ * file system, since the paths are the worker's.
  */
 void denial_look(struct session *s);
 

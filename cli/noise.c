@@ -38,12 +38,27 @@ static bool is_adapted_to(const char *path)
 	return false;
 }
 
-bool denial_is_noise(const struct broker_denial *d)
+/* Whether it stands in a directory of PATH, which the worker has from who started warder. */
+static bool is_in_path(const char *path, const char *search)
+{
+	const char *dir = search, *slash = strrchr(path, '/');
+
+	while (dir && slash) {
+		const char *end = strchrnul(dir, ':');
+
+		if (end - dir == slash - path && strncmp(dir, path, (size_t)(end - dir)) == 0)
+			return true;
+		dir = *end ? end + 1 : NULL;
+	}
+	return false;
+}
+
+bool denial_is_noise(const struct broker_denial *d, const char *search)
 {
 	/* A deny of everything, as the preset convert has it, names nothing either. */
 	if (!d->outside || (d->remedy != REMEDY_ALLOW && d->remedy != REMEDY_EXCEPT) ||
 		(d->rights & ~(unsigned)RIGHTS_LOOKING))
 		return false;
 	return is_adapted_to(d->path) || d->absent == ENOENT || d->absent == ENOTDIR ||
-	       d->elsewhere;
+	       (d->elsewhere && is_in_path(d->path, search));
 }

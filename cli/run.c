@@ -354,6 +354,7 @@ static int run_command(struct run *run, char **command)
 {
 	static struct broker_result result; /* no stack that is cleared page by page */
 	struct failure f = FAILURE_INIT;
+	const char *search = getenv("PATH"); /* session() empties the environment, not the text */
 	bool colour = say_colour(STDERR_FILENO);
 	bool summary = run->verbose || (!run->quiet && isatty(STDERR_FILENO));
 	int r = run->status ? status_open(run->status, &run->status_fd, &f) : 0;
@@ -371,7 +372,7 @@ static int run_command(struct run *run, char **command)
 	}
 	status_ended(run->status_fd, &result);
 	if (summary && run->started)
-		summary_print(&result, run->ledger_file.path, colour);
+		summary_print(&result, run->ledger_file.path, search, colour);
 	return result.status;
 }
 

@@ -96,7 +96,8 @@ static void print_denial(const struct broker_denial *d, bool colour)
 	fd_write_all(STDERR_FILENO, text, strlen(text));
 }
 
-void summary_print(const struct broker_result *result, const char *ledger, bool colour)
+void summary_print(
+	const struct broker_result *result, const char *ledger, const char *search, bool colour)
 {
 	char book[PATH_SHOWN];
 	uint64_t shown = 0, noise = 0;
@@ -121,7 +122,7 @@ void summary_print(const struct broker_result *result, const char *ledger, bool 
 	for (size_t i = 0; i < result->n_denials; i++) {
 		const struct broker_denial *d = &result->denials[i];
 
-		if (denial_is_noise(d)) {
+		if (denial_is_noise(d, search)) {
 			noise += d->count;
 			continue;
 		}

@@ -10,7 +10,8 @@
 #include <stdbool.h>
 
 /* Prints counts and, for each denial that the broker noted, the path, the reason and the line that
- * would lift it. */
-void summary_print(const struct broker_result *result, const char *ledger, bool colour);
+ * would lift it.  `search` is the PATH that warder was started with; may be NULL. */
+void summary_print(
+	const struct broker_result *result, const char *ledger, const char *search, bool colour);
 
 #endif

@@ -24,14 +24,16 @@ check "and stands in the ledger" test "$(grep -c 'nowhere' "$ledger")" -ge 41
 
 # Nor is what was looked for along PATH where the worker's user cannot look, and found behind.
 mkdir closed && chmod 000 closed
-run "PATH=$dir/closed:/usr/bin:/bin; export PATH; env ls >/dev/null; exec 2>/dev/null
-env not-installed"
+path=$PATH
+PATH=$dir/closed:/usr/bin:/bin
+run "env ls >/dev/null; exec 2>/dev/null; env not-installed"
 expect_no_text "a program that is in another directory of PATH is not listed" "closed/ls"
 expect_text "but counted" "1 denial of what is missing on the host too, or done without"
 check "and stands in the ledger" grep -q "\"deny\".*closed/ls" "$ledger"
 expect_text "one that is nowhere is listed" "denied exec $dir/closed/not-installed"
-run "exec /bin/sh -c 'exec $dir/closed/apart' 2>/dev/null"
-expect_text "so is one that was asked for by its path" "denied exec $dir/closed/apart"
+PATH=$path
+run "exec 2>/dev/null; $dir/closed/ls"
+expect_text "so is one that no search along PATH led to" "denied exec $dir/closed/ls"
 
 # What programs size themselves by.
 seen=/sys/devices/system/cpu/online
