@@ -25,7 +25,7 @@ help:
 	@echo "  format         clang-format all sources"
 	@echo "  install        into PREFIX, BINDIR, LIBDIR, LIBEXECDIR, SYSCONFDIR, DOCDIR; DESTDIR stages"
 	@echo "  uninstall      take away what install put there"
-	@echo "  clean          remove $(BUILD)/ and its like"
+	@echo "  clean          remove build/ and build-*"
 	@echo
 	@echo "STATIC=no: libsodium and libcap are linked as shared libraries, also where their archives are."
 	@echo "For another machine: CC=aarch64-linux-gnu-gcc [CC_FOR_BUILD=cc] [PKG_CONFIG=...], with the"

@@ -60,6 +60,10 @@ compiler poor "__${here}__ __LP64__" '*-lsodium*|*-lmagic*'
 expect_status "missing libraries are refused" 2 build CC="$dir/poor"
 expect_text "each by its name" "finds no libsodium, libmagic for $here; \`make deps\` installs them"
 check "in one sentence, before anything is compiled" sentences
+compiler other "__${here}__ __LP64__" '*-E*-x*'
+expect_status "so is another C library, or an old one" 2 build CC="$dir/other"
+expect_text "by what is needed" "$dir/other has another C library than glibc 2.34"
+check "in one sentence, before anything is compiled" sentences
 compiler foreign "__${other}__ __LP64__" '*-lseccomp*'
 expect_status "libraries for this machine are none for another" 2 build CC="$dir/foreign"
 expect_text "each by its name" "finds no libseccomp for $other; install them for that machine"
