@@ -9,6 +9,18 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+
+/* A full table has one remedy, whatever the step that met it advises otherwise. */
+static void name_full_table(char *text, size_t size)
+{
+	const char *why = strerror(EMFILE);
+	char cause[256];
+
+	snprintf(cause, sizeof(cause), "%.*s", (int)strcspn(text, ";"), text);
+	snprintf(text, size, "%s%s%s; raise `ulimit -n`, to 64 at least", cause,
+		strstr(cause, why) ? "" : ": ", strstr(cause, why) ? "" : why);
+}
 
 int fail(struct failure *f, int r, const char *fmt, ...)
 {
@@ -21,5 +33,7 @@ int fail(struct failure *f, int r, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(f->text, sizeof(f->text), fmt, ap);
 	va_end(ap);
+	if (r == -EMFILE)
+		name_full_table(f->text, sizeof(f->text));
 	return r;
 }

@@ -12,6 +12,8 @@
 #include <string.h>
 
 #define MEMORY_MIN (1024 * 1024) /* below it the kernel kills each program as it is loaded */
+#define FILES_MIN  8 /* its three, its channels, the listener of its filter, what the loader opens \
+		      */
 
 const char *const policy_setting_names[] = {"root", "runtime", "user", "env", "home", "tmp",
 	"memory", "tasks", "files", "cpu", "time", "limit", "accept", "ledger", "clients",
@@ -249,7 +251,13 @@ static int set_tasks(struct policy *p, const struct word *w, int n)
 
 static int set_files(struct policy *p, const struct word *w, int n)
 {
-	return count_parse(p, w, &p->settings.files);
+	int r = count_parse(p, w, &p->settings.files);
+
+	if (r == 0 && p->settings.files < FILES_MIN)
+		return error_at(p, w->column,
+			"\"%s\": no program can be started with less than %d; write %d at least",
+			w->s, FILES_MIN, FILES_MIN);
+	return r;
 }
 
 static int set_cpu(struct policy *p, const struct word *w, int n)

@@ -79,6 +79,12 @@ int cell_explain_userns(int r, struct failure *f)
 	int error = f->error ? f->error : r;
 	char before[160];
 
+	snprintf(before, sizeof(before), "%.159s", f->text);
+	if (error == -EAGAIN) {
+		f->error = 0;
+		return fail(f, error, "%s; raise `ulimit -u`, or end other processes of this user",
+			before);
+	}
 	if (error != -EPERM && error != -EACCES && error != -ENOSPC && error != -EUSERS)
 		return r;
 	for (size_t i = 0; i < sizeof(switches) / sizeof(*switches); i++) {
@@ -87,7 +93,6 @@ int cell_explain_userns(int r, struct failure *f)
 			break;
 		}
 	}
-	snprintf(before, sizeof(before), "%.159s", f->text);
 	f->error = 0;
 	return fail(f, error, "%s%suser namespaces: %s; or %suse `root host` (--root host)", before,
 		*before ? "; " : "", why, root ? "" : "start warder as root, or ");

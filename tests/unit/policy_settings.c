@@ -26,6 +26,7 @@ static const struct mistake mistakes[] = {
 	{"time 99999999999999h", "t.policy:1:6: \"99999999999999h\" is longer than can be"},
 	{"tasks many", "t.policy:1:7: \"many\" is no number"},
 	{"files 0", "t.policy:1:7: 0 is no limit"},
+	{"files 7", "t.policy:1:7: \"7\": no program can be started with less than 8; write 8"},
 	{"workers 65", "t.policy:1:9: \"65\" workers are too many; at most 64 run"},
 	{"memory 1023K", "t.policy:1:8: \"1023K\": no program can be loaded into less than 1M"},
 	{"limit", "t.policy:1:6: \"limit\" takes \"requests\" or \"held\""},
