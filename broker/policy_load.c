@@ -507,15 +507,31 @@ static void put_clean(FILE *f, const char *s)
 		s += put_character(f, s, &width);
 }
 
-/* The line, and a caret under its column; a character of several bytes takes one column, an escaped
- * byte four. */
+#define SOURCE_SHOWN 160 /* bytes of a line at most, half of them before the column */
+
+/* Where the part of the line begins that is shown: at a character. */
+static const char *shown_from(const struct policy_diag *d)
+{
+	const char *at = d->source;
+
+	if (strlen(at) > SOURCE_SHOWN && d->column > SOURCE_SHOWN / 2) {
+		at += d->column - SOURCE_SHOWN / 2;
+		while (((unsigned char)*at & 0xc0) == 0x80)
+			at++;
+	}
+	return at;
+}
+
+/* The line, or of a long one what stands around the column, and a caret under that; a character of
+ * several bytes takes one column, an escaped byte four. */
 static void print_source(FILE *f, const struct policy_diag *d, const char *on, const char *off)
 {
-	char under[PATH_MAX];
-	size_t at = 0, width;
+	const char *from = shown_from(d), *s = from;
+	size_t at = from > d->source ? 3 : 0, width;
+	char under[4 * SOURCE_SHOWN] = "   ";
 
-	fputs("    ", f);
-	for (const char *s = d->source; *s;) {
+	fprintf(f, "    %.*s", (int)at, "...");
+	while (*s && s < from + SOURCE_SHOWN) {
 		bool before = (unsigned)(s - d->source) + 1 < d->column;
 
 		if (*s == '\t') {
@@ -528,7 +544,7 @@ static void print_source(FILE *f, const struct policy_diag *d, const char *on, c
 			under[at++] = s[-1] == '\t' ? '\t' : ' ';
 	}
 	under[at] = '\0';
-	fputs("\n", f);
+	fputs(*s ? "...\n" : "\n", f);
 	if (d->column > 0)
 		fprintf(f, "    %s%s^%s\n", under, on, off);
 }

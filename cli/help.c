@@ -39,10 +39,16 @@ int command_missing(void)
 
 int command_unknown(const char *word)
 {
+	static const char *const options[] = {"--help", "--version", NULL};
 	const char *words[N_COMMANDS + 1] = {NULL}, *nearest;
 	char shown[128];
 
 	say_escape(shown, sizeof(shown), word, strlen(word));
+	nearest = word[0] == '-' ? nearest_word(word, strlen(word), options) : NULL;
+	if (nearest) {
+		say("unknown option %s; did you mean %s?", shown, nearest);
+		return 2;
+	}
 	if (word[0] == '-') {
 		say("unknown option %s; a command comes first, as in `warder run %s ...`", shown,
 			shown);

@@ -92,6 +92,10 @@ int inquiry_parse(
 			want == 1 ? "a FILE is missing" : "FILE, RIGHT and TARGET are needed");
 		return -EINVAL;
 	}
+	if (q->start[0] != '/') {
+		say("cannot tell the directory of the start; was it removed? give -C DIR");
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -214,10 +218,11 @@ static int run_verb(const struct verb *v, int argc, char **argv)
 	struct options o;
 	int status = CANNOT_TELL;
 
-	if (!q || policy_options_init(&q->policy, argc) < 0 ||
-		!getcwd(q->start, sizeof(q->start))) {
+	if (!q || policy_options_init(&q->policy, argc) < 0) {
 		say("cannot begin: %s", strerror(errno));
 	} else {
+		if (!getcwd(q->start, sizeof(q->start)))
+			q->start[0] = '\0';
 		options_init(&o, v->usage, rows, sizeof(rows) / sizeof(*rows), argc, argv);
 		status = v->run(q, &o);
 	}

@@ -29,6 +29,37 @@ static void prints_file_line_column_the_line_and_a_caret(void **state)
 	assert_null(p);
 }
 
+/* Of a long line it is what stands around the column, and the caret is under that. */
+static void of_a_long_line_it_prints_a_part(void **state)
+{
+	struct policy *p;
+	char text[16384] = "allow read", said[4096];
+	const char *shown, *caret, *wrong;
+
+	for (int i = 0; i < 500; i++)
+		strcat(text, " /srv/\xc3\xa4/");
+	strcat(text, " raed");
+	for (int i = 0; i < 500; i++)
+		strcat(text, " /srv/");
+	strcat(text, "\n");
+	write_file("scan.policy", text);
+	assert_int_equal(load(in_top("scan.policy"), &p, said, sizeof(said)), -EINVAL);
+	shown = strstr(said, "\n    ...");
+	assert_non_null(shown);
+	wrong = strstr(shown, "raed");
+	caret = strchr(shown, '^');
+	assert_non_null(wrong);
+	assert_non_null(caret);
+	assert_true(strchr(shown + 1, '\n') < caret);
+	assert_memory_equal(strchr(shown + 1, '\n') - 3, "...", 3);
+	assert_true(caret - shown < 400);
+	/* In columns: each of the two-byte characters before it takes one. */
+	size_t column = 0;
+	for (const char *s = shown + 1; s < wrong; s++)
+		column += ((unsigned char)*s & 0xc0) != 0x80;
+	assert_int_equal(caret - (strchr(shown + 1, '\n') + 1), column);
+}
+
 static void refuses_files_that_others_can_write_and_what_is_no_file(void **state)
 {
 	struct policy *p;
@@ -362,6 +393,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(prints_file_line_column_the_line_and_a_caret),
+		T(of_a_long_line_it_prints_a_part),
 		T(refuses_files_that_others_can_write_and_what_is_no_file),
 		T(a_group_may_write_if_it_is_the_owners_alone),
 		T(refuses_files_of_another_user),
