@@ -9,7 +9,8 @@
  * outside at the same address.  Whoever writes to that becomes a peer: a socket inside the cell,
  * bound to the peer's own address and port, since every address is local there.  From it the server
  * hears the peer, and what it answers to that address arrives there and goes out, to that peer
- * alone.  To anyone else nobody is there.
+ * alone.  To anyone else nobody is there.  One who writes to several servers is one peer, answered
+ * by each of those.
  *
  * Strangers may write as much as they like: where there is no room, who has been silent longest
  * gives way, after a tenth of a second, and who has written again after an answer after ten, and
@@ -21,23 +22,19 @@
  * has been bound, since it asks before.
  */
 #include "broker/dialer/dialer.h"
-#include "common/chan.h"
 #include "common/fd.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/time.h>
 
 #define BOUND_MAX   32
 #define PEERS_MAX   256
 #define IDLE_MS     60000
 #define TALKS_MS    10000
 #define STRANGER_MS 100
-#define MAKER_MS    1000
 #define AT_ONCE     16
 #define DATAGRAM    65536
-#define LOOPBACK    1 /* the first device of a namespace: the scope of link-local addresses inside */
 
 static struct bound {
 	struct watch outer; /* fd is owned; -1: free */
@@ -48,16 +45,17 @@ static struct bound {
 	struct dial_address at;
 } bound[BOUND_MAX];
 
+_Static_assert(BOUND_MAX == 32, "a bit for each");
+
 static struct awaited {
 	uint32_t id; /* 0: free */
 	struct bound *of;
 } awaited[DIAL_WAITING_MAX];
 
 static struct peer {
-	struct bound *of;   /* NULL: free */
-	struct watch inner; /* fd is owned */
-	int family;         /* of that */
-	struct sockaddr_storage name;
+	uint32_t wrote;                   /* to which servers, a bit for each of `bound`; 0: free */
+	struct watch inner;               /* fd is owned */
+	int family;                       /* of that */
 	struct dial_address address, own; /* the peer's, and where it has written to last */
 	uint32_t scope;
 	bool answered;
@@ -68,41 +66,18 @@ static struct peer {
 static void on_maker(struct watch *w, uint32_t events);
 
 static struct watch maker = {.fd = -1, .on = on_maker}; /* fd is borrowed */
-static struct spare {
-	int fd; /* owned; -1: none */
-	int family;
-} spare = {-1, AF_UNSPEC};
 static uint8_t datagram[DATAGRAM];
 
 /* ---- the kernel's side ----------------------------------------------------------------------- */
-
-static bool is_link_local(const struct dial_address *a)
-{
-	return a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
-}
 
 static uint32_t scope_of(const struct sockaddr_storage *name)
 {
 	return name->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)name)->sin6_scope_id : 0;
 }
 
-static socklen_t name_size(int family)
-{
-	return family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-}
-
-static socklen_t put_inside(const struct dial_address *a, int family, struct sockaddr_storage *ret)
-{
-	socklen_t size = address_put(a, family, ret);
-
-	if (is_link_local(a))
-		((struct sockaddr_in6 *)ret)->sin6_scope_id = LOOPBACK;
-	return size;
-}
-
 /* One datagram; `told`: where it was sent to, or NULL.  Its size; -EBADMSG: one that cannot be
  * used; or -errno. */
-static ssize_t receive(int fd, struct sockaddr_storage *name, struct dial_address *told)
+static ssize_t receive(int fd, int flags, struct sockaddr_storage *name, struct dial_address *told)
 {
 	struct iovec iov = {.iov_base = datagram, .iov_len = sizeof(datagram)};
 	union address_control control;
@@ -117,66 +92,12 @@ static ssize_t receive(int fd, struct sockaddr_storage *name, struct dial_addres
 	ssize_t n;
 
 	memset(name, 0, sizeof(*name));
-	n = recvmsg(fd, &msg, MSG_DONTWAIT);
+	n = recvmsg(fd, &msg, MSG_DONTWAIT | flags);
 	if (n < 0)
 		return -errno;
 	if ((msg.msg_flags & MSG_TRUNC) || (told && !address_told(&msg, told)))
 		return -EBADMSG;
 	return n;
-}
-
-static void prepare(int fd)
-{
-	const int on = 1;
-
-	/* Of an IPv6 socket both hold, each for its packets.  The errors: somebody is there or not.
-	 */
-	setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
-	setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on));
-}
-
-/* A socket of the cell's network is in hand.  0; -EAGAIN: the maker is behind, `wait`: MAKER_MS
- * long; or -errno. */
-static int have_spare(bool wait)
-{
-	struct sockaddr_storage own = {.ss_family = AF_UNSPEC};
-	socklen_t size = sizeof(own);
-	autofd fd = -1;
-	size_t n = 0;
-	char byte;
-	long r;
-
-	if (spare.fd >= 0)
-		return 0;
-	r = maker.fd < 0 ? -ENOTCONN : chan_recv(maker.fd, &byte, sizeof(byte), &fd, 1, &n, wait);
-	if (r <= 0 || n != 1)
-		return r < 0 ? (int)r : -ENOTCONN;
-	if (getsockname(fd, (struct sockaddr *)&own, &size) < 0)
-		return -errno;
-	prepare(fd);
-	spare.family = own.ss_family;
-	spare.fd = fd_take(&fd);
-	return 0;
-}
-
-/* The one in hand, bound there.  A descriptor, or -errno, and it is in hand as before. */
-static int bind_inside(const struct dial_address *a, int *ret_family)
-{
-	struct sockaddr_storage at;
-	socklen_t size;
-	int r = have_spare(false);
-
-	if (r < 0)
-		return r;
-	if (spare.family == AF_INET && !address_is_v4(a) && !address_is_any(a))
-		return -EAFNOSUPPORT;
-	size = put_inside(a, spare.family, &at);
-	if (bind(spare.fd, (struct sockaddr *)&at, size) < 0)
-		return -errno;
-	*ret_family = spare.family;
-	return fd_take(&spare.fd);
 }
 
 /* ---- who is there ---------------------------------------------------------------------------- */
@@ -200,19 +121,31 @@ static bool is_any_servers(const struct dial_address *a)
 	return false;
 }
 
+static uint32_t bit_of(const struct bound *b)
+{
+	return (uint32_t)1 << (b - bound);
+}
+
 static void peer_end(struct peer *p)
 {
 	watch_set(&p->inner, 0);
 	fd_close(&p->inner.fd);
-	p->of = NULL;
+	p->wrote = 0;
+}
+
+static void peer_leave(struct peer *p, const struct bound *b)
+{
+	bool last = p->wrote == bit_of(b);
+
+	p->wrote &= ~bit_of(b);
+	if (last)
+		peer_end(p);
 }
 
 static void bound_end(struct bound *b)
 {
-	for (size_t i = 0; i < PEERS_MAX; i++) {
-		if (peers[i].of == b)
-			peer_end(&peers[i]);
-	}
+	for (size_t i = 0; i < PEERS_MAX; i++)
+		peer_leave(&peers[i], b);
 	for (size_t i = 0; i < DIAL_WAITING_MAX; i++) {
 		if (awaited[i].of == b)
 			awaited[i] = (struct awaited){.id = 0};
@@ -226,35 +159,64 @@ static void bound_end(struct bound *b)
 static bool is_left(const struct bound *b)
 {
 	int family;
-	autofd fd = b->n_awaited > 0 ? -EBUSY : bind_inside(&b->at, &family);
+	autofd fd = b->n_awaited > 0 ? -EBUSY : inside_bind(&b->at, &family);
 
 	return fd >= 0;
 }
 
-/* Nobody took a datagram. */
-static void refused(struct peer *p)
+/* One of the servers that a peer has written to. */
+static struct bound *server_at(const struct peer *p, const struct sockaddr_storage *name)
 {
-	struct bound *b = p->of;
+	struct dial_address a;
 
-	peer_end(p);
-	if (is_left(b))
-		bound_end(b);
+	if (!address_get(name, &a))
+		return NULL;
+	for (size_t i = 0; i < BOUND_MAX; i++) {
+		if ((p->wrote & bit_of(&bound[i])) && has_place(&bound[i], &a))
+			return &bound[i];
+	}
+	return NULL;
+}
+
+/* Nobody has taken a datagram: who was to is told, where the errors wait; ip(7), IP_RECVERR.
+ * Whether any waited. */
+static bool take_errors(struct peer *p)
+{
+	bool any = false;
+
+	while (p->wrote) {
+		struct sockaddr_storage name;
+		ssize_t n = receive(p->inner.fd, MSG_ERRQUEUE, &name, NULL);
+		struct bound *b = n < 0 ? NULL : server_at(p, &name);
+
+		if (n < 0 && n != -EBADMSG)
+			break;
+		any = true;
+		if (!b)
+			continue;
+		peer_leave(p, b);
+		if (is_left(b))
+			bound_end(b);
+	}
+	return any;
 }
 
 /* ---- from the server to a peer --------------------------------------------------------------- */
 
-static void answer(struct peer *p, size_t size)
+static void answer(struct peer *p, const struct bound *b, size_t size)
 {
-	const struct bound *b = p->of;
+	struct sockaddr_storage to;
 	struct iovec iov = {.iov_base = datagram, .iov_len = size};
 	union address_control control;
 	struct msghdr msg = {
-		.msg_name = &p->name,
-		.msg_namelen = name_size(b->family),
+		.msg_name = &to,
+		.msg_namelen = address_put(&p->address, b->family, &to),
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 	};
 
+	if (b->family == AF_INET6)
+		((struct sockaddr_in6 *)&to)->sin6_scope_id = p->scope;
 	if (b->any)
 		address_tell(&msg, &control, b->family, &p->own);
 	sendmsg(b->outer.fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -262,46 +224,38 @@ static void answer(struct peer *p, size_t size)
 	p->used_ns = clock_ns();
 }
 
-/* Others of the cell's sockets write to a peer's address in vain. */
-static bool is_servers(const struct bound *b, const struct sockaddr_storage *name)
-{
-	struct dial_address from;
-
-	return address_get(name, &from) && has_place(b, &from);
-}
-
+/* What others of the cell's sockets write to a peer's address goes nowhere. */
 static void on_inner(struct watch *w, uint32_t events)
 {
 	struct peer *p = w->of;
 
-	for (int i = 0; i < AT_ONCE; i++) {
+	/* What is no error of that kind would be told again and again. */
+	if ((events & EPOLLERR) && !take_errors(p))
+		peer_end(p);
+	for (int i = 0; i < AT_ONCE && p->wrote; i++) {
 		struct sockaddr_storage name;
-		ssize_t n = receive(w->fd, &name, NULL);
+		ssize_t n = receive(w->fd, 0, &name, NULL);
+		const struct bound *b = n < 0 ? NULL : server_at(p, &name);
 
-		/* An error that a call has taken already would be told again and again. */
-		if (n == -EAGAIN && (i > 0 || !(events & EPOLLERR)))
+		if (n == -EAGAIN)
 			return;
-		if (n == -ECONNREFUSED) {
-			refused(p);
-			return;
-		}
-		if (n < 0 && n != -EBADMSG) {
+		if (n == -ECONNREFUSED)
+			take_errors(p);
+		else if (n < 0 && n != -EBADMSG)
 			peer_end(p);
-			return;
-		}
-		if (n >= 0 && is_servers(p->of, &name))
-			answer(p, (size_t)n);
+		else if (b)
+			answer(p, b, (size_t)n);
 	}
 }
 
 /* ---- from a peer to the server --------------------------------------------------------------- */
 
-static struct peer *find(const struct bound *b, const struct dial_address *address, uint32_t scope)
+static struct peer *find(const struct dial_address *address, uint32_t scope)
 {
 	for (size_t i = 0; i < PEERS_MAX; i++) {
 		struct peer *p = &peers[i];
 
-		if (p->of == b && p->scope == scope && address_same(&p->address, address))
+		if (p->wrote && p->scope == scope && address_same(&p->address, address))
 			return p;
 	}
 	return NULL;
@@ -320,7 +274,7 @@ static struct peer *room_for_one(uint64_t now_ns)
 	for (size_t i = 0; i < PEERS_MAX; i++) {
 		struct peer *p = &peers[i];
 
-		if (!p->of)
+		if (!p->wrote)
 			return p;
 		if (!gives_way(p, now_ns))
 			continue;
@@ -334,28 +288,25 @@ static struct peer *room_for_one(uint64_t now_ns)
 }
 
 /* NULL: there is no room, or its address and port are somebody's inside. */
-static struct peer *peer_new(struct bound *b, const struct dial_address *address,
-	const struct sockaddr_storage *name, uint64_t now_ns)
+static struct peer *peer_new(const struct dial_address *address, uint32_t scope, uint64_t now_ns)
 {
 	int family = AF_UNSPEC;
 	autofd fd = -1;
 	struct peer *p = NULL;
 
 	/* Also where that is still to be bound: no stranger keeps it from its place. */
-	if (!is_any_servers(address) && have_spare(false) == 0)
+	if (!is_any_servers(address) && inside_have(false) == 0)
 		p = room_for_one(now_ns);
 	if (!p)
 		return NULL;
-	fd = bind_inside(address, &family);
+	fd = inside_bind(address, &family);
 	if (fd < 0)
 		return NULL;
-	*p = (struct peer){.family = family, .name = *name, .address = *address};
-	p->scope = scope_of(name);
+	*p = (struct peer){.family = family, .address = *address, .scope = scope};
 	p->inner = (struct watch){.fd = fd, .on = on_inner, .of = p};
 	if (watch_set(&p->inner, EPOLLIN) < 0)
 		return NULL;
 	fd = -1;
-	p->of = b;
 	return p;
 }
 
@@ -370,20 +321,25 @@ static void carry(struct bound *b, const struct sockaddr_storage *name,
 
 	if (!address_get(name, &from) || from.port == 0 || address_is_group(own))
 		return;
-	p = find(b, &from, scope_of(name));
+	p = find(&from, scope_of(name));
 	if (!p)
-		p = peer_new(b, &from, name, now_ns);
+		p = peer_new(&from, scope_of(name), now_ns);
 	if (!p)
 		return;
+	p->wrote |= bit_of(b);
 	p->talks |= p->answered;
 	p->used_ns = now_ns;
 	p->own = *own;
 	p->own.port = b->at.port;
-	to_size = put_inside(&p->own, p->family, &to);
-	if (sendto(p->inner.fd, datagram, size, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&to,
-		    to_size) < 0 &&
-		errno == ECONNREFUSED)
-		refused(p);
+	to_size = inside_put(&p->own, p->family, &to);
+	/* An error is of one before, perhaps to another server. */
+	for (int i = 0; i < 2 && (p->wrote & bit_of(b)); i++) {
+		if (sendto(p->inner.fd, datagram, size, MSG_DONTWAIT | MSG_NOSIGNAL,
+			    (struct sockaddr *)&to, to_size) >= 0 ||
+			errno != ECONNREFUSED)
+			return;
+		take_errors(p);
+	}
 }
 
 /* A datagram stays in its queue until there is a socket for who has sent it, who may be a new one.
@@ -413,11 +369,11 @@ static void on_outer(struct watch *w, uint32_t events)
 		struct dial_address own = {.port = 0};
 		ssize_t n;
 
-		if (have_spare(false) == -EAGAIN && watch_set(&maker, EPOLLIN) == 0) {
+		if (inside_have(false) == -EAGAIN && watch_set(&maker, EPOLLIN) == 0) {
 			hear_all(false);
 			return;
 		}
-		n = receive(w->fd, &name, &own);
+		n = receive(w->fd, 0, &name, &own);
 		if (n == -EAGAIN)
 			return;
 		if (n >= 0)
@@ -463,7 +419,7 @@ static struct bound *room_for_server(void)
 	}
 	/* The one time that the dialer waits for anything but events: for a process of its own, and
 	 * for one socket. */
-	have_spare(true);
+	inside_have(true);
 	for (size_t i = 0; i < BOUND_MAX; i++) {
 		if (is_left(&bound[i])) {
 			bound_end(&bound[i]);
@@ -500,7 +456,7 @@ static int bound_new(const struct dial_message *m, struct bound **ret)
 static void make_place(const struct bound *b)
 {
 	for (size_t i = 0; i < PEERS_MAX; i++) {
-		if (peers[i].of && has_place(b, &peers[i].address))
+		if (peers[i].wrote && has_place(b, &peers[i].address))
 			peer_end(&peers[i]);
 	}
 }
@@ -565,11 +521,8 @@ void bound_cancel(uint32_t id)
 
 void bound_start(int fd)
 {
-	const struct timeval patience = {.tv_sec = MAKER_MS / 1000};
-
 	maker.fd = fd;
-	if (fd >= 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	inside_start(fd);
 }
 
 uint64_t bound_due(void)
@@ -577,7 +530,7 @@ uint64_t bound_due(void)
 	uint64_t due_ns = NEVER;
 
 	for (size_t i = 0; i < PEERS_MAX; i++) {
-		if (peers[i].of)
+		if (peers[i].wrote)
 			due_ns = sooner(due_ns, peers[i].used_ns + IDLE_MS * MS_NS);
 	}
 	return due_ns;
@@ -586,7 +539,7 @@ uint64_t bound_due(void)
 void bound_tick(uint64_t now_ns)
 {
 	for (size_t i = 0; i < PEERS_MAX; i++) {
-		if (peers[i].of && peers[i].used_ns + IDLE_MS * MS_NS <= now_ns)
+		if (peers[i].wrote && peers[i].used_ns + IDLE_MS * MS_NS <= now_ns)
 			peer_end(&peers[i]);
 	}
 }

@@ -154,6 +154,20 @@ void bound_cancel(uint32_t id);
 uint64_t bound_due(void);
 void bound_tick(uint64_t now_ns);
 
+/* ---- inside.c: UDP sockets of the cell's network --------------------------------------------- */
+
+#define INSIDE_WAIT_S 1
+
+/* Where they come from: maker.c's channel, borrowed; -1: none come. */
+void inside_start(int maker_fd);
+/* An address inside, for a socket of that family. */
+socklen_t inside_put(const struct dial_address *a, int family, struct sockaddr_storage *ret);
+/* One is in hand.  0; -EAGAIN: the maker is behind, `wait`: for INSIDE_WAIT_S; or -errno. */
+int inside_have(bool wait);
+/* The one in hand, bound to an address, which need not be a device's, and its family: a descriptor
+ * that tells of errors.  Or -errno, and it is in hand as before. */
+int inside_bind(const struct dial_address *a, int *ret_family);
+
 /* ---- maker.c: another process, in the cell's network ----------------------------------------- */
 
 /* Makes UDP sockets there, one after another, for who reads at the other end. */

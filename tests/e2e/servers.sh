@@ -66,6 +66,27 @@ is_("each bind stands in the book", c.records(event="grant", op="bind", type="ud
 is_("with the rule that gave it", c.records(event="grant", op="bind", local="udp 0.0.0.0:7001", rule=c.policy + ":1"), 1)
 is_("and the port that it had", c.records(event="grant", op="bind", local="udp 127.0.0.1:%d" % port), 1)
 
+# One socket of a client's, and several servers.
+c = Cell("allow bind udp 127.0.0.1:7000 udp 127.0.0.1:7001 udp 0.0.0.0:7002 udp 0.0.0.0:7003")
+c("(s := [bound(('127.0.0.1', 7000)), bound(('127.0.0.1', 7001)), bound(('0.0.0.0', 7002)), bound(('0.0.0.0', 7003))])")
+a = udp(("127.0.0.5", 40010))
+for i in range(3): a.sendto(b"to %d" % i, ("127.0.0.1", 7000 + i))
+is_("one client is heard by each server that it has written to", c("[heard(x) for x in s[:3]]"), [(4, ("127.0.0.5", 40010))] * 3)
+c("[x.sendto(b'answer', ('127.0.0.5', 40010)) for x in (s[3], *s[:3])]")
+is_("and answered by each, and by no other", [a.recvfrom(99) for _ in range(3)], [(b"answer", ("127.0.0.1", 7000 + i)) for i in range(3)])
+c("s[1].close()")
+def one_is_gone():
+    for _ in range(200):
+        a.sendto(b"anyone?", ("127.0.0.1", 7001))
+        f = udp()
+        if error(f.bind, ("127.0.0.1", 7001)) is None: return True
+        select.select([], [], [], 0.1)
+is_("where one is closed its port is free when that has been written to", one_is_gone(), True)
+c("[s[i].sendto(b'still', ('127.0.0.5', 40010)) for i in (0, 2)]")
+is_("while the others answer on, without being asked", [a.recvfrom(99) for _ in range(2)], [(b"still", ("127.0.0.1", 7000)), (b"still", ("127.0.0.1", 7002))])
+is_("the worker ends", c.end(), 0)
+is_("each server has its record", c.records(event="grant", op="bind", type="udp"), 4)
+
 # One client after the other, each of whom asks once and is gone, as those of a name server's.
 c = Cell("allow bind udp 127.0.0.1:7000")
 c("(s := bound(('127.0.0.1', 7000))).settimeout(0)")
