@@ -10,10 +10,10 @@ alive() { # word
 	grep -lzs "^$1\$" /proc/[0-9]*/cmdline | grep -c .
 }
 
-# Waits at most 5 s until a word's processes are as many as told.
+# Waits at most 30 s until a word's processes are as many as told.
 until_alive() { # word, count
 	i=0
-	while [ "$(alive "$1")" -ne "$2" ] && [ $i -lt 100 ]; do
+	while [ "$(alive "$1")" -ne "$2" ] && [ $i -lt 600 ]; do
 		sleep 0.05
 		i=$((i + 1))
 	done
