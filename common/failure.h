@@ -22,8 +22,8 @@ struct failure {
 	}
 
 /* Notes the failure r (a negative errno) unless one was noted before, and returns r.  The text of
- * the errno is not added: write "%m" with errno set, or name the cause.  Of -EMFILE what stands after
- * the first ";" gives way to what helps against it. */
+ * the errno is not added: write "%m" with errno set, or name the cause.  Of -EMFILE what stands
+ * after the first ";" gives way to what helps against it. */
 int fail(struct failure *f, int r, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #endif
