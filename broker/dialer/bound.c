@@ -33,6 +33,7 @@
 #define IDLE_MS     60000
 #define TALKS_MS    10000
 #define STRANGER_MS 100
+#define BEHIND_MS   1000
 #define AT_ONCE     16
 #define DATAGRAM    65536
 
@@ -66,6 +67,7 @@ static struct peer {
 static void on_maker(struct watch *w, uint32_t events);
 
 static struct watch maker = {.fd = -1, .on = on_maker}; /* fd is borrowed */
+static uint64_t patience_ns; /* until when it is waited for; 0: it is not behind */
 static uint8_t datagram[DATAGRAM];
 
 /* ---- the kernel's side ----------------------------------------------------------------------- */
@@ -360,6 +362,22 @@ static void on_maker(struct watch *w, uint32_t events)
 	hear_all(true);
 }
 
+/* For a moment: a maker that cannot go on keeps newcomers out, and nobody who is known; unix(7),
+ * ETOOMANYREFS, may be another worker's doing. */
+static bool must_wait(void)
+{
+	uint64_t now_ns;
+
+	if (inside_have(false) != -EAGAIN) {
+		patience_ns = 0;
+		return false;
+	}
+	now_ns = clock_ns();
+	if (patience_ns == 0)
+		patience_ns = now_ns + BEHIND_MS * MS_NS;
+	return now_ns < patience_ns && watch_set(&maker, EPOLLIN) == 0;
+}
+
 static void on_outer(struct watch *w, uint32_t events)
 {
 	struct bound *b = w->of;
@@ -369,7 +387,7 @@ static void on_outer(struct watch *w, uint32_t events)
 		struct dial_address own = {.port = 0};
 		ssize_t n;
 
-		if (inside_have(false) == -EAGAIN && watch_set(&maker, EPOLLIN) == 0) {
+		if (must_wait()) {
 			hear_all(false);
 			return;
 		}
@@ -527,7 +545,7 @@ void bound_start(int fd)
 
 uint64_t bound_due(void)
 {
-	uint64_t due_ns = NEVER;
+	uint64_t due_ns = maker.events ? patience_ns : NEVER;
 
 	for (size_t i = 0; i < PEERS_MAX; i++) {
 		if (peers[i].wrote)
@@ -538,6 +556,8 @@ uint64_t bound_due(void)
 
 void bound_tick(uint64_t now_ns)
 {
+	if (maker.events && patience_ns <= now_ns)
+		on_maker(&maker, 0);
 	for (size_t i = 0; i < PEERS_MAX; i++) {
 		if (peers[i].wrote && peers[i].used_ns + IDLE_MS * MS_NS <= now_ns)
 			peer_end(&peers[i]);

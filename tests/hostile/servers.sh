@@ -15,7 +15,7 @@ cd "$dir" || exit 2
 cat >cases.py <<'END'
 from cell import *
 from socket import AF_UNIX, SOCK_STREAM, SOL_SOCKET, socket
-import ctypes, os, threading
+import ctypes, os, signal, threading
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 # ---- UDP: whom a worker can write to --------------------------------------------------------------
@@ -105,6 +105,38 @@ is_("a_servers_socket_that_is_connected_to_one_keeps_its_place", seen, b"still m
 is_("the_worker_ends", c.end(), 0)
 is_("of_all_this_there_are_two_records_of_bind", c.records(event="grant", op="bind", type="udp"), 2)
 is_("and_none_of_a_datagram", c.records(event="grant", op="send"), 0)
+
+c = Cell("allow bind udp 127.0.0.1:7006")
+c("(s := bound(('127.0.0.1', 7006)))")
+peer.connect(("127.0.0.1", 7006)); peer.send(b"known"); c("heard(s)")
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f: return [int(x) for x in f.read().split()]
+def commands(pids):
+    for pid in pids:
+        with open("/proc/%d/cmdline" % pid) as f: yield f.read().split("\0")[:3], pid
+def maker_of(broker):
+    found = dict((tuple(words), pid) for words, pid in commands(children(broker)) if words[0] == "warder-dialer")
+    found = [pid for d in found.values() for words, pid in commands(children(d)) if words[2] == "maker"]
+    return found[0] if found else None
+maker = maker_of(c.worker.pid)
+is_("what_makes_sockets_is_there", maker is None, False)
+os.kill(maker, signal.SIGSTOP)
+for x in strangers[:200]: x.sendto(b"new", ("127.0.0.1", 7006))
+peer.send(b"I am known")
+def until(length):
+    for _ in range(300):
+        seen = c("heard(s)")
+        if seen == "timeout" or seen[0] == length: return seen
+is_("where_it_cannot_who_is_known_is_heard", until(10), (10, ("127.0.0.5", 40001)))
+os.kill(maker, signal.SIGCONT)
+c("s.settimeout(0.2)")
+def heard_at_last(x):
+    for _ in range(100):
+        x.sendto(b"a new one", ("127.0.0.1", 7006))
+        if until(9) == (9, x.getsockname()): return True
+is_("and_where_it_can_again_new_ones_are", heard_at_last(udp(("127.0.0.7", 40001))), True)
+is_("the_worker_ends", c.end(), 0)
+is_("by_one_record", c.records(event="grant", op="bind"), 1)
 
 # ---- where the dialer's sockets are ---------------------------------------------------------------
 
