@@ -67,6 +67,7 @@ struct broker_denial {
 	int absent;     /* what stands at the path, looked at after the end: 0 and its type in */
 	mode_t mode;    /* `mode`, or an errno; EAGAIN where nobody could be asked */
 	bool elsewhere; /* a program that is in a directory of programs too: /usr/bin, for one */
+	bool link;      /* the path itself is a symlink, to that or to nothing */
 	uint64_t count;
 };
 

@@ -154,12 +154,13 @@ static bool found_elsewhere(struct session *s, const struct broker_denial *d)
 	const char *name = strrchr(d->path, '/');
 	char path[sizeof(d->path) + 16];
 	mode_t mode;
+	bool link;
 
 	if (!d->outside || d->rights != RIGHT_EXEC || d->absent != EACCES || !name)
 		return false;
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(*dirs); i++) {
 		snprintf(path, sizeof(path), "%s%s", dirs[i], name);
-		if (host_look(s, path, &mode) == 0)
+		if (host_look(s, path, &mode, &link) == 0)
 			return true;
 	}
 	return false;
@@ -173,7 +174,7 @@ void denial_look(struct session *s)
 		d->absent = EAGAIN;
 		/* One that was cut is another. */
 		if (d->path[0] == '/' && strlen(d->path) + 1 < sizeof(d->path))
-			d->absent = -host_look(s, d->path, &d->mode);
+			d->absent = -host_look(s, d->path, &d->mode, &d->link);
 		d->elsewhere = found_elsewhere(s, d);
 	}
 }

@@ -27,6 +27,7 @@ struct look {
 	int fd;            /* O_PATH, where it is */
 	char at[PATH_MAX]; /* the same as text, without a link; "/" is "" */
 	size_t size;
+	bool link;               /* its last name was a link */
 	char path[2 * PATH_MAX]; /* what is left of it is the walk's */
 };
 
@@ -58,6 +59,7 @@ static int follow(struct look *l, const char *name, const char *rest)
 	if (n < 0)
 		return errno == EINVAL ? -EAGAIN : -errno; /* it is a link no more */
 	text[n] = '\0';
+	l->link = l->link || rest[strspn(rest, "/")] == '\0';
 	return go_again(l, text[0] == '/' ? 0 : parent_size(l), text, rest);
 }
 
@@ -108,7 +110,7 @@ static int walk(struct session *s, struct look *l)
 	return r;
 }
 
-int host_look(struct session *s, const char *path, mode_t *ret_mode)
+int host_look(struct session *s, const char *path, mode_t *ret_mode, bool *ret_link)
 {
 	struct look l = {.fd = -1};
 	struct stat st;
@@ -128,13 +130,15 @@ int host_look(struct session *s, const char *path, mode_t *ret_mode)
 	if (r == 0)
 		*ret_mode = st.st_mode;
 	fd_close(&l.fd);
+	*ret_link = l.link;
 	return r == AGAIN ? -ELOOP : r;
 }
 
 bool host_has_path(struct session *s, const char *path)
 {
 	mode_t mode;
-	int r = host_look(s, path, &mode);
+	bool link;
+	int r = host_look(s, path, &mode, &link);
 
 	return r != -ENOENT && r != -ENOTDIR;
 }

@@ -9,10 +9,10 @@
 
 /*
  * What there is at the path, absolute and normalised, links followed: 0 and its mode in *ret_mode,
- * or -errno: -ENOENT and -ENOTDIR, nothing; -EAGAIN, as below, nobody could be asked; -EACCES, a
- * directory on the way is closed.
+ * and whether the path itself is a link, or -errno: -ENOENT and -ENOTDIR, nothing; -EAGAIN, as
+ * below, nobody could be asked; -EACCES, a directory on the way is closed.
  */
-int host_look(struct session *s, const char *path, mode_t *ret_mode);
+int host_look(struct session *s, const char *path, mode_t *ret_mode, bool *ret_link);
 
 /*
  * Whether there is something at the path, absolute and normalised, outside of every cell; true too

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- explain a path -------------------------------------------------------------------------- */
 
@@ -131,6 +132,23 @@ static int explain(const struct policy *p, struct explanation *e)
 	return 0;
 }
 
+/* What no rule gives, and why: an explanation in its own words.  NULL: a rule could. */
+static const char *beyond_rules(const struct explanation *e)
+{
+	const unsigned replaces = RIGHT_CREATE | RIGHT_DELETE;
+
+	if (e->verdict != VERDICT_DENY || e->decides->answer.rule || !(e->rights & replaces))
+		return NULL;
+	if (!e->exists && strcmp(e->asked.path, e->reached.path) != 0)
+		return "it is a symlink that leads nowhere, by which nothing is made or removed; "
+		       "ask about its directory, or about what it leads to";
+	if ((e->rights & RIGHT_EXEC) && !S_ISDIR(suggest_look(e->decides->path).mode))
+		return "no rule gives exec of one file beside create or delete of it, since "
+		       "another "
+		       "could take its place; give exec a directory of its own";
+	return NULL;
+}
+
 /* The line that would lift the denial; "" where none can. */
 static void line_to_add(const struct policy *p, const struct explanation *e, char *buf, size_t size)
 {
@@ -139,7 +157,7 @@ static void line_to_add(const struct policy *p, const struct explanation *e, cha
 	struct suggest_place place;
 
 	buf[0] = '\0';
-	if (e->verdict != VERDICT_DENY || a->rule)
+	if (e->verdict != VERDICT_DENY || a->rule || beyond_rules(e))
 		return;
 	place = suggest_look(e->decides->path);
 	suggest(a->missing, e->decides->path, policy_fixed(p, e->decides->path), &place, buf, size);
@@ -183,6 +201,9 @@ static void print_remedy(const struct explanation *e)
 static void print_explanation(const struct explanation *e, const char *add)
 {
 	const struct policy_answer *a = &e->decides->answer;
+	/* What is missing and "optional" is given nothing until it is there. */
+	bool later = !e->exists && !(e->rights & RIGHT_CREATE);
+	const char *beyond = beyond_rules(e);
 	char rights[64];
 
 	printf("%s: %s\n", policy_rights_name(e->rights, rights, sizeof(rights)),
@@ -195,7 +216,9 @@ static void print_explanation(const struct explanation *e, const char *add)
 	if (e->verdict == VERDICT_ALLOW && a->as == AS_BROKER && !e->decides->runtime)
 		printf("  opened as the broker\n");
 	if (*add)
-		printf("  to allow it, add: %s\n", add);
+		printf("  to allow it%s, add: %s\n", later ? " once it is there" : "", add);
+	else if (beyond)
+		printf("  %s\n", beyond);
 	else
 		print_remedy(e);
 }

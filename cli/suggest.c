@@ -47,16 +47,18 @@ static const char *option_of(unsigned rights, const struct suggest_place *place,
 
 struct suggest_place suggest_look(const char *path)
 {
-	struct stat st = {.st_mode = 0};
+	struct stat st = {.st_mode = 0}, itself;
 	int r = stat(path, &st) < 0 ? errno : 0;
 
-	return (struct suggest_place){r, st.st_mode};
+	return (struct suggest_place){
+		r, st.st_mode, lstat(path, &itself) == 0 && S_ISLNK(itself.st_mode)};
 }
 
 int suggest(unsigned rights, const char *path, size_t fixed, const struct suggest_place *place,
 	char *buf, size_t size)
 {
 	char target[PATH_MAX + 1];
+	const unsigned replaces = rights & (RIGHT_CREATE | RIGHT_DELETE);
 	const char *option;
 	size_t n = strlen(path);
 	bool is_dir;
@@ -70,6 +72,15 @@ int suggest(unsigned rights, const char *path, size_t fixed, const struct sugges
 	if (rights & (RIGHT_CONNECT | RIGHT_BIND))
 		return policy_suggest(rights, path, fixed, buf, size);
 	option = option_of(rights, place, &is_dir);
+	/* Another file would take its place: the policy refuses such a rule. */
+	if (!is_dir && (rights & RIGHT_EXEC) && replaces)
+		return -EINVAL;
+	if (place->link && !is_dir && replaces) {
+		size_t parent = (size_t)(strrchr(path, '/') - path);
+
+		option = NULL;
+		fixed = parent < fixed ? parent : fixed;
+	}
 	snprintf(target, sizeof(target), "%s%s", path, is_dir && path[n - 1] != '/' ? "/" : "");
 	r = policy_suggest(rights, target, fixed < n ? fixed : strlen(target), buf, size);
 	if (r < 0)

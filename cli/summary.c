@@ -40,7 +40,7 @@ static unsigned rights_to_add(const struct broker_denial *d)
 /* What lifts it, in one line; "" where nothing does. */
 static void remedy(const struct broker_denial *d, const char *rule, char *buf, size_t size)
 {
-	const struct suggest_place place = {d->absent, d->mode};
+	const struct suggest_place place = {d->absent, d->mode, d->link};
 	char line[4 * PATH_SHOWN] = "";
 	int r = -EINVAL;
 

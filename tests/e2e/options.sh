@@ -20,6 +20,12 @@ for command in run serve call doctor "ledger show" "policy check" "policy explai
 		sh -c '! comm -13 help.options page.options | grep .'
 done
 
+# A misspelled option of warder's own is not taken for one of a command.
+expect_status "warder --versoin is none" 2 "$warder" --versoin
+expect_text "and what was meant is told" "did you mean --version?"
+expect_status "warder --policy is none either" 2 "$warder" --policy
+expect_text "but run has it" "\`warder run --policy ...\`"
+
 # What cannot be printed is said, in one sentence.
 "$warder" run -q --ledger "$dir/book.jsonl" -- true
 for command in --help --version help "help run" "serve --help" "call --help" "ledger --help" \

@@ -117,7 +117,7 @@ try "a line is shown with what could do harm escaped" 1 '^    allow raed "\./\\x
 printf 'allow read "./%s" raed\n' "$bidi" >caret.policy
 try "and the caret stands where its column is" 1 "^ {4}( {28})\\^\$" "$warder" policy check caret.policy
 try "a file's name ends no line of check" 0 '^a\\x0afake: ok: ok: 0 rules' "$warder" policy check "$newline"
-try "nor of explain" 1 '^  to allow it, add: allow read "/srv/\\xc2\\x9b2J" optional$' \
+try "nor of explain" 1 '^  to allow it once it is there, add: allow read "/srv/\\xc2\\x9b2J" optional$' \
 	"$warder" policy explain none.policy read "/srv/${c1}2J"
 printf 'allow read ./src/\ndeny any "./src/%sx"\n' "$c1" >deny.policy
 try "nor of what to except" 1 'end deny.policy:2 with: except ".*/src/\\xc2\\x9bx"$' \
@@ -152,6 +152,17 @@ try "explain shows both spellings" 0 '^  reached  .*/real/file: allow, by good.p
 	"$warder" policy explain good.policy read link/file
 try "explain of a denial gives the line to add" 1 "^  to allow it, add: allow write $work/real/file\$" \
 	"$warder" policy explain good.policy write "$work/real/file"
+: >"$work/real/run.me" && ln -s run.me "$work/real/to" && ln -s nowhere "$work/real/dangling"
+try "explain tells no line that the policy would refuse" 1 "^  no rule gives exec of one file beside create or delete of it" \
+	"$warder" policy explain none.policy rwx "$work/real/run.me"
+try "nor for what is missing" 1 "give exec a directory of its own" \
+	"$warder" policy explain none.policy rwx "$work/real/missing"
+try "but for a directory" 1 "^  to allow it, add: allow .*exec $work/real/\$" \
+	"$warder" policy explain none.policy rwx "$work/real"
+try "a symlink is made and removed beneath its directory" 1 "^  to allow it, add: allow delete $work/real/[*][*]/to\$" \
+	"$warder" policy explain none.policy delete "$work/real/to"
+try "and by one that leads nowhere nothing is" 1 "it is a symlink that leads nowhere" \
+	"$warder" policy explain none.policy create "$work/real/dangling"
 try "explain names a directory with its slash" 1 "^  to allow it, add: allow write $work/real/\$" \
 	"$warder" policy explain good.policy write ./real
 try "explain names the deny" 1 'no allow lifts a deny; to except it, end good.policy:5 with: except' \
@@ -184,6 +195,19 @@ try "an unknown word gets the nearest" 2 'did you mean "check"\?' "$warder" poli
 try "an unknown option gets the nearest" 2 'did you mean --json\?' "$warder" policy check --jsno good.policy
 try "a missing operand is said" 2 'a FILE is missing' "$warder" policy check
 try "an operand too many is said" 2 '"x" is one operand too many' "$warder" policy check good.policy x
+
+# ---- a directory that is no more --------------------------------------------------------------
+
+from_gone() {
+	mkdir gone
+	(cd gone && rmdir ../gone && "$@")
+}
+for what in "check convert" "explain convert read ./x"; do
+	# shellcheck disable=SC2086 # words
+	try "policy $what in a removed directory says what to do" 2 'was it removed[?] give -C DIR$' \
+		from_gone "$warder" policy $what
+done
+try "which works" 0 '^convert: ok' from_gone "$warder" policy check -C / convert
 
 echo "1..$n"
 [ "$bad" -eq 0 ]

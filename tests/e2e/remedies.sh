@@ -48,6 +48,11 @@ allow delete D/new" 'mv new moved'
 lifts "mv onto another" "allow create,delete D/other
 allow delete D/moved" 'mv -f moved other'
 lifts "rm" "allow delete D/other" 'rm -f other'
+# By its own name a rule would name what it leads to.
+ln -s there d/gone && ln -s nowhere d/dangling
+[ "$(id -u)" != 0 ] || chown -h 65534:65534 d/gone d/dangling
+lifts "rm of a link" "allow delete D/**/gone" 'rm -f gone'
+lifts "rm of one that leads nowhere" "allow delete D/**/dangling" 'rm -f dangling'
 lifts "> where a link leads" "allow write D/way" 'echo x >way'
 
 # Where the worker may replace what is there, a rule about the very path would be an error at the
