@@ -129,6 +129,12 @@ static int connect_to(struct call *c)
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)], system[sizeof(path)] = "";
 	int r = 0;
 
+	if (c->name && !place_name_valid(c->name)) {
+		say("\"%s\" is no name of a service: letters, digits, \"-\", \"_\" and \".\" make "
+		    "one, at most %d of them",
+			c->name, PLACE_NAME_MAX);
+		return -EINVAL;
+	}
 	if (c->name)
 		r = place_socket(c->name, path, sizeof(path));
 	else if (strlen(c->socket) < sizeof(path))

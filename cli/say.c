@@ -18,19 +18,38 @@
 #include <string.h>
 #include <unistd.h>
 
+/* As say_escape(), but for the backslash: what was escaped before stays as it is. */
+static size_t put_plain(char *buf, size_t size, const char *text)
+{
+	size_t at = 0;
+
+	for (size_t n = strlen(text), len; n > 0 && at + 4 < size; text += len, n -= len) {
+		len = plain_size(text, n);
+		if (len) {
+			memcpy(buf + at, text, len);
+			at += len;
+		} else {
+			at += (size_t)snprintf(
+				buf + at, size - at, "\\x%02x", (unsigned char)*text);
+			len = 1;
+		}
+	}
+	return at;
+}
+
 void say(const char *fmt, ...)
 {
-	char line[2048] = "warder: ";
+	char text[2048], line[2048] = "warder: ";
 	size_t at = strlen(line);
 	va_list ap;
 	int n;
 
 	va_start(ap, fmt);
-	n = vsnprintf(line + at, sizeof(line) - at - 1, fmt, ap);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	if (n < 0)
 		return;
-	at += (size_t)n < sizeof(line) - at - 1 ? (size_t)n : sizeof(line) - at - 2;
+	at += put_plain(line + at, sizeof(line) - at - 1, text);
 	line[at++] = '\n';
 	fd_write_all(STDERR_FILENO, line, at);
 }

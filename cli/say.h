@@ -8,7 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Prints "warder: ", the sentence and a newline with one write(2). */
+/* Prints "warder: ", the sentence and a newline with one write(2).  What would do harm on a
+ * terminal becomes \xNN, whoever it came from. */
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Writes out what stands in the buffer of standard output.  Returns `status`; where something could

@@ -49,15 +49,20 @@ int state_path(char *buf, size_t size, struct failure *f)
 /* Makes every missing directory on the way to `path`, the last left out. */
 static int make_parents(char *path)
 {
+	int closed = 0;
+
 	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		int r;
 
 		*slash = '\0';
 		r = mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
 		*slash = '/';
-		/* A parent that cannot be written may well stand there: opening decides. */
-		if (r < 0 && r != -EACCES && r != -EROFS)
-			return r;
+		/* A parent that cannot be written may well stand there: opening decides.  Or it is
+		 * why the next one is missing. */
+		if (r == -EACCES || r == -EROFS)
+			closed = closed ? closed : r;
+		else if (r < 0)
+			return r == -ENOENT && closed ? closed : r;
 	}
 	return 0;
 }

@@ -22,8 +22,21 @@ static void name_full_table(char *text, size_t size)
 		strstr(cause, why) ? "" : ": ", strstr(cause, why) ? "" : why);
 }
 
+/* A sentence that has no room loses its middle: a path is long, and what to do stands last. */
+static void put_whole(struct failure *f, const char *whole)
+{
+	const int half = sizeof(f->text) / 2 - sizeof("...");
+	size_t n = strlen(whole);
+
+	if (n < sizeof(f->text))
+		memcpy(f->text, whole, n + 1);
+	else
+		snprintf(f->text, sizeof(f->text), "%.*s...%s", half, whole, whole + n - half);
+}
+
 int fail(struct failure *f, int r, const char *fmt, ...)
 {
+	char whole[16384];
 	va_list ap;
 
 	if (f->error != 0)
@@ -31,8 +44,9 @@ int fail(struct failure *f, int r, const char *fmt, ...)
 	f->error = r;
 	errno = -r; /* for %m */
 	va_start(ap, fmt);
-	vsnprintf(f->text, sizeof(f->text), fmt, ap);
+	vsnprintf(whole, sizeof(whole), fmt, ap);
 	va_end(ap);
+	put_whole(f, whole);
 	if (r == -EMFILE)
 		name_full_table(f->text, sizeof(f->text));
 	return r;

@@ -13,7 +13,8 @@
 
 struct failure {
 	int error;      /* -errno; 0: nothing failed */
-	char text[480]; /* one or more sentences, no newline at the end */
+	char text[480]; /* one or more sentences, no newline at the end; of a longer one both ends
+			 */
 };
 
 #define FAILURE_INIT \

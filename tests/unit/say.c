@@ -3,6 +3,7 @@
  * say.c - what people are told, and that no byte in it does harm.
  */
 #include "cli/say.h"
+#include "common/failure.h"
 #include "tests/unit/cli_lib.h"
 
 static void escapes(const char *text, size_t n, const char *wanted)
@@ -70,6 +71,61 @@ static void every_byte_gives_printable_text(void **state)
 	}
 }
 
+/* What say() writes of `text`. */
+static void said(const char *text, char *buf, size_t size)
+{
+	int old = dup(STDERR_FILENO), fds[2];
+	ssize_t n;
+
+	assert_return_code(pipe(fds), errno);
+	dup2(fds[1], STDERR_FILENO);
+	say("%s", text);
+	dup2(old, STDERR_FILENO);
+	n = read(fds[0], buf, size - 1);
+	assert_true(n > 0);
+	buf[n] = '\0';
+	close(old);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void a_sentence_does_no_harm_and_is_not_escaped_twice(void **state)
+{
+	char buf[4096], text[3000];
+
+	said("a\033[31m\nb\\x1b \xc3\xa4", buf, sizeof(buf));
+	assert_string_equal(buf, "warder: a\\x1b[31m\\x0ab\\x1b \xc3\xa4\n");
+	memset(text, '\n', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	said(text, buf, sizeof(buf));
+	assert_ptr_equal(strchr(buf, '\n'), buf + strlen(buf) - 1);
+}
+
+static void a_failure_without_room_keeps_both_ends(void **state)
+{
+	struct failure f = FAILURE_INIT;
+	char path[4000];
+
+	memset(path, 'a', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	assert_int_equal((fail)(&f, -ENOENT, "cannot read %s: %m; make it", path), -ENOENT);
+	assert_memory_equal(f.text, "cannot read aaa", 15);
+	assert_non_null(strstr(f.text, "a...a"));
+	assert_non_null(strstr(f.text, "a: No such file or directory; make it"));
+}
+
+static void a_full_table_has_one_remedy(void **state)
+{
+	struct failure f = FAILURE_INIT, g = FAILURE_INIT;
+
+	(fail)(&f, -EMFILE, "cannot load the filter: %m; use Linux 5.19");
+	assert_string_equal(f.text,
+		"cannot load the filter: Too many open files; raise `ulimit -n`, to 64 at least");
+	(fail)(&g, -EMFILE, "init has ended");
+	assert_string_equal(
+		g.text, "init has ended: Too many open files; raise `ulimit -n`, to 64 at least");
+}
+
 static void no_colour_off_a_terminal(void **state)
 {
 	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -84,6 +140,9 @@ int main(void)
 		TEST(harmful_bytes_are_escaped),
 		TEST(what_does_not_fit_is_cut),
 		TEST(every_byte_gives_printable_text),
+		TEST(a_sentence_does_no_harm_and_is_not_escaped_twice),
+		TEST(a_failure_without_room_keeps_both_ends),
+		TEST(a_full_table_has_one_remedy),
 		TEST(no_colour_off_a_terminal),
 	};
 
