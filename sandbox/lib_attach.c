@@ -14,6 +14,7 @@
 #include "common/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -233,6 +234,10 @@ struct warder *warder_attach(void)
 {
 	int fd = lib_env_socket("WARDER_FD");
 
+	/* It comes through an exec, so that what is closed there was attached to: a second greeting
+	 * would be a lie, which ends the session. */
+	if (fd >= 0 && (fcntl(fd, F_GETFD) & FD_CLOEXEC))
+		fd = -EALREADY;
 	if (fd < 0) {
 		errno = -fd;
 		return NULL;

@@ -52,7 +52,8 @@ struct warder;
  * Attaches to the broker that started this process, by the channel in the environment variable
  * WARDER_FD.  Once a process.  Returns a handle, to be given to warder_detach(); NULL and errno:
  * ENXIO where WARDER_FD is not set (not started by warder), EINVAL where it names no
- * SOCK_SEQPACKET Unix socket, EPROTONOSUPPORT where the broker speaks another version.
+ * SOCK_SEQPACKET Unix socket, EALREADY where it was attached to, EPROTONOSUPPORT where the broker
+ * speaks another version.
  */
 WARDER_API struct warder *warder_attach(void);
 /* The same on a socket that the caller has.  Takes *fd, which is -1 afterwards, on failure too. */

@@ -426,6 +426,26 @@ static void attach_takes_nothing_but_its_channel(void **state)
 	assert_int_equal(count_fds(), fds);
 }
 
+/* A second greeting would end the session: it is not sent. */
+static void attach_is_once_a_process(void **state)
+{
+	struct fixture f;
+	char text[16];
+	int fd;
+
+	start(&f, honest);
+	snprintf(text, sizeof(text), "%d", f.sock);
+	setenv("WARDER_FD", text, 1);
+	errno = 0;
+	assert_null(warder_attach());
+	assert_int_equal(errno, EALREADY);
+	unsetenv("WARDER_FD");
+	fd = warder_open(f.w, "/dev/null", O_RDONLY, 0);
+	assert_true(fd >= 0);
+	close(fd);
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +461,7 @@ int main(void)
 		cmocka_unit_test(a_broker_that_goes_is_econnreset_and_no_signal),
 		cmocka_unit_test(a_full_table_is_emfile_and_the_channel_goes_on),
 		cmocka_unit_test(attach_takes_nothing_but_its_channel),
+		cmocka_unit_test(attach_is_once_a_process),
 	};
 
 	return cmocka_run_group_tests_name("lib_ask", tests, NULL, NULL);

@@ -94,6 +94,7 @@ static inline void serve_one(int sock, broker_fn *answer, bool *ret_end)
 
 struct fixture {
 	struct warder *w;
+	int sock; /* its channel's number */
 	pid_t broker;
 	int fds;
 };
@@ -114,6 +115,7 @@ static inline void start(struct fixture *f, broker_fn *answer)
 		_exit(0);
 	}
 	close(theirs);
+	f->sock = mine;
 	f->w = warder_attach_fd(&mine);
 	assert_non_null(f->w);
 	assert_int_equal(mine, -1);
