@@ -138,7 +138,8 @@ static int take_lock(struct serve_socket *s, const char *name, struct failure *f
 		s->lock_fd = openat(s->dir_fd, s->lock_name,
 			O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 		if (s->lock_fd < 0 || fstat(s->lock_fd, &here) < 0)
-			return fail(f, -errno, "cannot open the lock %s: %m", s->lock_name);
+			return fail(
+				f, -errno, "cannot open %s beside %s: %m", s->lock_name, s->path);
 		r = flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 		if (r < 0)
 			return fail(f, r,
@@ -152,8 +153,12 @@ static int take_lock(struct serve_socket *s, const char *name, struct failure *f
 			there.st_ino != here.st_ino || there.st_dev != here.st_dev)
 			continue;
 		n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+		errno = EIO; /* where less than all was written */
 		if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, text, (size_t)n, 0) != n)
-			return fail(f, -EIO, "cannot write %s", s->lock_name);
+			return fail(f, -errno,
+				"cannot write %s beside %s: %m; set XDG_RUNTIME_DIR to a directory "
+				"of your own with room",
+				s->lock_name, s->path);
 		return 0;
 	}
 	return fail(f, -EAGAIN, "the lock %s does not hold still", s->lock_name);
@@ -167,7 +172,8 @@ int serve_socket_claim(const char *name, struct serve_socket *ret, struct failur
 
 	r = place_runtime(dir, sizeof(dir));
 	if (r < 0)
-		return fail(f, r, "XDG_RUNTIME_DIR is no absolute path");
+		return fail(
+			f, r, "XDG_RUNTIME_DIR is no absolute path; set it to one, or unset it");
 	r = place_socket(name, s.path, sizeof(s.path));
 	if (r < 0)
 		return fail(f, r,

@@ -35,6 +35,12 @@ for name in ../up a/b .hidden '' 'a b' "$(printf 'x%.0s' $(seq 65))"; do
 done
 expect_status "a policy of ./ is an error" 1 "$warder" serve -n t -e 'allow read ./data/'
 expect_text "that says so" "./"
+expect_status "no room for its lock stops the start" 1 \
+	sh -c 'trap "" XFSZ; ulimit -f 0; exec "$@"' sh "$warder" serve -n room -p files.policy
+expect_text "and says where, why and what to do" \
+	"cannot write room.pid beside $dir/run/warder/room.sock: File too large; set XDG_RUNTIME_DIR"
+expect_status "an XDG_RUNTIME_DIR that is no path too" 1 env XDG_RUNTIME_DIR=run "$warder" serve -n rel -p files.policy
+expect_text "and says what to do" "set it to one, or unset it"
 expect_status "a worker that is not there stops the start" 1 "$warder" serve -n t /no/such/worker
 expect_text "with a sentence" "did not start"
 
