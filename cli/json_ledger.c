@@ -470,7 +470,7 @@ static int show_file(struct show *s, FILE *file)
 		else
 			r = show_line(s, line, n);
 	}
-	return r < 0 ? r : ferror(file) ? -EIO : 0;
+	return r < 0 ? r : !ferror(file) ? 0 : errno ? -errno : -EIO;
 }
 
 static int show(struct show *s, const char *path)
@@ -479,8 +479,9 @@ static int show(struct show *s, const char *path)
 	char shown[1024];
 	int r;
 
+	say_escape(shown, sizeof(shown), path, strlen(path));
 	if (!file) {
-		say("cannot read %s: %m", say_escape(shown, sizeof(shown), path, strlen(path)));
+		say("cannot read %s: %m", shown);
 		return EXIT_CANNOT_TELL;
 	}
 	s->colour = say_colour(STDOUT_FILENO);
@@ -498,7 +499,7 @@ static int show(struct show *s, const char *path)
 	tally_deinit(&s->tally);
 	errno = -r;
 	if (r < 0) {
-		say("cannot show the ledger: %m");
+		say("cannot read %s: %m", strcmp(path, "-") == 0 ? "standard input" : shown);
 		return EXIT_CANNOT_TELL;
 	}
 	if (s->chain.faults > 20)

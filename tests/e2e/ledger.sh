@@ -58,6 +58,7 @@ expect_text "and count" '"granted":3' out
 expect_status "but not after --" 0 show -s -- -s
 expect_status "a file that is not there cannot be read" 2 show none.jsonl
 expect_status "nor can a directory" 2 show .
+expect_text "which is said" "cannot read .: Is a directory"
 expect_status "an unknown option gets the nearest" 2 show --denid whole.jsonl
 expect_text "by name" "--denied"
 
