@@ -161,8 +161,10 @@ static int connect_to(struct call *c)
 	return r;
 }
 
-/* Parameters as they were written: JSON, or a path.  NULL where they are neither (said). */
-static json_t *parse_params(const char *text)
+#define WHY_SIZE 256
+
+/* Parameters as they were written: JSON, or a path.  NULL where they are neither: why[WHY_SIZE]. */
+static json_t *parse_params(const char *text, char *why)
 {
 	json_error_t where;
 	json_t *params;
@@ -170,12 +172,13 @@ static json_t *parse_params(const char *text)
 	if (text[0] == '/') {
 		params = json_pack("{s:s}", "path", text);
 		if (!params)
-			say("the path is not UTF-8, which JSON cannot hold");
+			snprintf(why, WHY_SIZE, "the path is not UTF-8, which JSON cannot hold");
 		return params;
 	}
 	params = json_loads(text, JSON_REJECT_DUPLICATES, &where);
 	if (!params)
-		say("the parameters are no JSON: column %d: %s", where.column, where.text);
+		snprintf(why, WHY_SIZE, "the parameters are no JSON: column %d: %s", where.column,
+			where.text);
 	return params;
 }
 
@@ -250,7 +253,7 @@ static int use_fd(int fd)
 		errno = -r;
 		say("cannot copy by the descriptor that was passed: %m");
 	}
-	return r < 0 ? EXIT_NO : EXIT_YES;
+	return r < 0 ? EXIT_CANNOT_TELL : EXIT_YES;
 }
 
 static int decode_base64(const char *text, size_t size)
@@ -325,12 +328,15 @@ static int print_answer(const struct call *c, const json_t *answer, int fd)
 
 static int call_once(struct call *c, const char *method, const char *text)
 {
-	json_t *params = text ? parse_params(text) : NULL, *answer = NULL;
+	char why[WHY_SIZE];
+	json_t *params = text ? parse_params(text, why) : NULL, *answer = NULL;
 	autofd fd = -1;
 	int status = EXIT_CANNOT_TELL;
 
-	if (text && !params)
+	if (text && !params) {
+		say("%s", why);
 		return EXIT_CANNOT_TELL;
+	}
 	if (exchange(c, method, params, &answer, &fd) == 0)
 		status = print_answer(c, answer, fd);
 	json_decref(answer);
@@ -340,25 +346,56 @@ static int call_once(struct call *c, const char *method, const char *text)
 
 /* ---- --lines --------------------------------------------------------------------------------- */
 
-/* One line of the input: its answer as one line, a descriptor that came is closed. */
-static int call_line(struct call *c, char *line)
+/* One line of what came of one line.  Whoever reads it may wait for it before the next call. */
+static void print_line(json_t *answer, const char *method, json_t *params)
 {
-	char *text = line + strcspn(line, " \t");
-	json_t *params, *answer = NULL;
+	json_object_set_new(answer, "method", json_string(method));
+	json_object_set(answer, "params", params);
+	json_dumpf(answer, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
+	putchar('\n');
+	fflush(stdout);
+}
+
+/* The answer to a line that nobody could be asked. */
+static void refuse_line(const char *method, const char *text, const char *why)
+{
+	json_t *answer = json_pack("{s:{s:i, s:s}}", "error", "code", -32602, "message", why);
+	json_t *params = json_string(text);
+
+	if (answer)
+		print_line(answer, method, params);
+	json_decref(params);
+	json_decref(answer);
+}
+
+/* One line of the input: its answer as one line, a descriptor that came is closed.  *ret_lost: the
+ * connection is, and what is left cannot be asked. */
+static int call_line(struct call *c, char *line, bool *ret_lost)
+{
+	char *text = line + strcspn(line, " \t"), why[WHY_SIZE];
+	json_t *params, *method, *answer = NULL;
 	autofd fd = -1;
 	int status = EXIT_CANNOT_TELL;
 
 	if (*text)
 		*text++ = '\0';
 	text += strspn(text, " \t");
-	params = *text ? parse_params(text) : json_object();
-	if (params && exchange(c, line, params, &answer, &fd) == 0) {
+	params = *text ? parse_params(text, why) : json_object();
+	method = json_string(line);
+	if (params && !method)
+		snprintf(why, sizeof(why), "the method is not UTF-8, which JSON cannot hold");
+	if (!params || !method) {
+		refuse_line(line, text, why);
+		json_decref(method);
+		json_decref(params);
+		return status;
+	}
+	json_decref(method);
+	*ret_lost = exchange(c, line, params, &answer, &fd) < 0;
+	if (!*ret_lost) {
 		status = json_object_get(answer, "result") ? EXIT_YES : EXIT_NO;
 		json_object_del(answer, "jsonrpc");
-		json_object_set_new(answer, "method", json_string(line));
-		json_object_set(answer, "params", params);
-		json_dumpf(answer, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
-		putchar('\n');
+		print_line(answer, line, params);
 	}
 	json_decref(answer);
 	json_decref(params);
@@ -370,20 +407,19 @@ static int call_lines(struct call *c)
 	autofree char *line = NULL;
 	size_t capacity = 0;
 	int worst = EXIT_YES;
+	bool lost = false;
 	ssize_t n;
 
-	while ((n = getline(&line, &capacity, stdin)) >= 0) {
+	while (!lost && (n = getline(&line, &capacity, stdin)) >= 0) {
 		int status;
 
 		if (n > 0 && line[n - 1] == '\n')
 			line[n - 1] = '\0';
 		if (!*line)
 			continue;
-		status = call_line(c, line);
+		status = call_line(c, line, &lost);
 		if (status > worst)
 			worst = status;
-		if (status == EXIT_CANNOT_TELL)
-			break;
 	}
 	return worst;
 }

@@ -127,6 +127,26 @@ done >lines
 expect_status "--lines ends with the worst status" 1 sh -c '"$1" call -n files --lines <lines' sh "$warder"
 check "and answers each line with one" test "$(wc -l <out)" = 3
 expect_text "with its parameters" "\"params\":{\"path\":\"$dir/data/text\"}" out
+printf 'hash {oops\nhash \377\n\377 /x\nhash /\377\nhash %s\n' "$dir/data/text" >lines
+expect_status "a line that nobody could be asked is answered too" 2 \
+	sh -c '"$1" call -n files --lines <lines' sh "$warder"
+check "and those after it" test "$(grep -c '"error":{"code":-32602' out).$(tail -n 1 out | grep -c '"result"').$(wc -l <out)" = 4.1.5
+check "each with JSON" sh -c 'while read -r line; do printf "%s" "$line" | python3 -c "import json, sys; json.load(sys.stdin)" ||
+	exit 1; done <out'
+expect_text "that says why" '"message":"the parameters are no JSON: column 5' out
+# Whoever asks line by line has the answer before the next.
+mkfifo to from
+"$warder" call -n files --lines <to >from 2>err &
+asker=$!
+exec 8>to 9<from
+echo "hash $dir/data/text" >&8
+check "an answer does not wait for the next line" timeout 20 head -n 1 <&9
+exec 8>&- 9<&-
+wait "$asker"
+if [ -w /dev/full ]; then
+	expect_status "what is passed and cannot be copied is told" 2 \
+		sh -c '"$1" call -n files open "$2" >/dev/full' sh "$warder" "$dir/data/text"
+fi
 
 # ---- the end -------------------------------------------------------------------------------------
 
