@@ -119,6 +119,8 @@ static int take_option(struct run *run, const struct options *o, size_t i, const
 	/* "sync batch" is a setting of its own; what else it names is a place. */
 	if (row->name && strcmp(row->name, "ledger") == 0 && strncmp(value, "sync ", 5) == 0)
 		policy_options_flag(&run->policy, "ledger", value);
+	else if (row->name && strcmp(row->name, "ledger") == 0 && run->ledger)
+		r = (options_wrong(o, "--ledger is given twice; a session has one"), -EINVAL);
 	else if (row->name && strcmp(row->name, "ledger") == 0)
 		run->ledger = value;
 	else if (row->name && strcmp(row->name, "status-fd") == 0)

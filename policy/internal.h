@@ -133,6 +133,7 @@ struct variable {
 	const char *name, *value;
 	const char *origin; /* "scan.policy:3" */
 	bool by_flag;
+	bool known; /* some line reads it, or sets it too */
 };
 
 /* Self-protection. */
@@ -358,6 +359,9 @@ size_t component_suffix(const struct component *c);
 bool component_match(const struct component *c, const char *name, size_t n);
 
 /* ---- parse.c, setting.c ---- */
+
+/* Warns of each variable of the command line that no line of the policy has in it. */
+void parse_unknown_flags(struct policy *p);
 
 /* A line that begins with the name of a setting. */
 int setting_parse(struct policy *p, const struct word *words, int n);

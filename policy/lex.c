@@ -64,11 +64,12 @@ static int put_variable(struct builder *b)
 			"no name after \"$\"; write \"\\x24\", quoted, for the character itself");
 	b->at = end;
 	for (size_t i = 0; i < b->p->n_variables; i++) {
-		const struct variable *v = &b->p->variables[i];
+		struct variable *v = &b->p->variables[i];
 
 		if (strlen(v->name) != (size_t)(end - name) ||
 			memcmp(v->name, name, (size_t)(end - name)) != 0)
 			continue;
+		v->known = true;
 		for (const char *c = v->value; *c; c++) {
 			int r = put(b, *c, false);
 

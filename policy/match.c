@@ -365,5 +365,6 @@ int policy_compile(struct policy *p)
 		return -EINVAL;
 	p->compiled = true;
 	relate_sockets(p);
+	parse_unknown_flags(p);
 	return store_result(p);
 }

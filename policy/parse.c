@@ -52,13 +52,21 @@ int policy_set(struct policy *p, const char *name, const char *value)
 	return variable_add(p, name, strlen(name), value, "--set", true);
 }
 
+void parse_unknown_flags(struct policy *p)
+{
+	for (size_t i = 0; i < p->n_variables; i++)
+		if (p->variables[i].by_flag && !p->variables[i].known)
+			policy_diag_file(p, p->variables[i].origin, true,
+				"no line of the policy has $%s in it", p->variables[i].name);
+}
+
 /* "set NAME = VALUE", the blanks round "=" as one likes. */
 static int parse_set(struct policy *p, const struct word *words, int n)
 {
 	const char *equals = n > 1 && !words[1].quoted ? strchr(words[1].s, '=') : NULL;
 	const struct word *last = &words[n - 1];
 	const char *name, *value;
-	const struct variable *old;
+	struct variable *old;
 	size_t name_size;
 
 	if (n < 2)
@@ -84,8 +92,10 @@ static int parse_set(struct policy *p, const struct word *words, int n)
 			"not begin with a digit",
 			(int)name_size, name);
 	old = variable_find(p, name, name_size);
-	if (old && old->by_flag)
+	if (old && old->by_flag) {
+		old->known = true;
 		return 0;
+	}
 	if (old)
 		return error_at(
 			p, words[1].column, "%s is set already, at %s", old->name, old->origin);

@@ -12,9 +12,7 @@
 #include <string.h>
 
 #define MEMORY_MIN (1024 * 1024) /* below it the kernel kills each program as it is loaded */
-#define FILES_MIN \
-	8 /* its three, its channels, the listener of its filter, what the loader opens \
-	   */
+#define FILES_MIN  8             /* its three, its channels, the filter's listener, the loader's */
 
 const char *const policy_setting_names[] = {"root", "runtime", "user", "env", "home", "tmp",
 	"memory", "tasks", "files", "cpu", "time", "limit", "accept", "ledger", "clients",

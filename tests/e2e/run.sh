@@ -305,4 +305,7 @@ check "so when it is terminated" sh -c '! grep -v Killed err'
 busy_end "while :; do :; done" --time 1s
 check "and when its time is up" sh -c '! grep -v Killed err'
 
+expect_status "a session has one ledger" 125 "$warder" run --ledger a.jsonl --ledger b.jsonl -- true
+expect_text "which is said" "--ledger is given twice"
+
 finish

@@ -413,6 +413,24 @@ static void set_on_the_command_line_wins_over_the_text(void **state)
 	policy_free(p);
 }
 
+static void a_set_that_no_line_knows_is_warned_of(void **state)
+{
+	struct policy *p = text_new(NULL);
+	const char *text = "set DEFAULT = /mine\nallow read $DIR/";
+
+	assert_int_equal(policy_set(p, "DIR", "/given"), 0);
+	assert_int_equal(policy_set(p, "DEFAULT", "/given"), 0);
+	assert_int_equal(policy_set(p, "DRI", "/given"), 0);
+	assert_int_equal(policy_add_text(p, "t.policy", NULL, text, strlen(text)), 0);
+	assert_int_equal(policy_finish(p), 0);
+	assert_int_equal(policy_compile(p), 0);
+	assert_int_equal(policy_diag_count(p), 1);
+	assert_true(policy_diag(p, 0)->warning);
+	assert_string_equal(policy_diag(p, 0)->file, "--set");
+	assert_string_equal(policy_diag(p, 0)->text, "no line of the policy has $DRI in it");
+	policy_free(p);
+}
+
 static void a_variables_value_is_never_a_pattern(void **state)
 {
 	struct policy *p = text_good("set N = *\nset M = \"[a]?\"\nset D = **\n"
@@ -490,6 +508,7 @@ int main(void)
 		cmocka_unit_test(an_included_deny_is_not_weakened_by_the_including_file),
 		cmocka_unit_test(use_takes_a_preset_by_name),
 		cmocka_unit_test(set_on_the_command_line_wins_over_the_text),
+		cmocka_unit_test(a_set_that_no_line_knows_is_warned_of),
 		cmocka_unit_test(a_variables_value_is_never_a_pattern),
 		cmocka_unit_test(home_and_start_stand_for_their_directories),
 		cmocka_unit_test(a_service_has_no_start_directory),
