@@ -15,11 +15,19 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The PATH that the worker has looked along: this process has no environment any more. */
+static const char *path_of(const struct cell_spec *spec)
+{
+	for (char *const *e = spec->envp; e && *e; e++)
+		if (strncmp(*e, "PATH=", 5) == 0)
+			return *e + 5;
+	return "";
+}
+
 /* Whether the program stands on the host, along the cell's PATH, where the cell has nothing. */
 static bool host_has(const struct cell_spec *spec, char *path, size_t size)
 {
-	const char *at = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
-	const char *env = getenv("PATH"), *name = spec->program;
+	const char *name = spec->program;
 	int n;
 
 	if (strchr(name, '/')) {
@@ -31,7 +39,7 @@ static bool host_has(const struct cell_spec *spec, char *path, size_t size)
 			relative ? "/" : "", name);
 		return n > 0 && (size_t)n < size && access(path, X_OK) == 0;
 	}
-	for (at = env ? env : at; at; at = *at ? at + 1 : NULL) {
+	for (const char *at = path_of(spec); at; at = *at ? at + 1 : NULL) {
 		const char *end = strchrnul(at, ':');
 
 		n = snprintf(path, size, "%.*s/%s", (int)(end - at), at, name);
@@ -50,8 +58,8 @@ static int not_found(const struct cell_spec *spec, struct failure *f)
 
 	if (!host_has(spec, path, sizeof(path)))
 		return fail(f, -ENOENT,
-			"%s: command not found, neither in the cell nor on this host",
-			spec->program);
+			"%s: command not found%s, neither in the cell nor on this host",
+			spec->program, strchr(spec->program, '/') ? "" : " along PATH");
 	snprintf(dir, sizeof(dir), "%s", path);
 	slash = strrchr(dir, '/');
 	if (!strchr(spec->program, '/') && slash > dir)

@@ -74,4 +74,19 @@ else
 	skip "no mount of the cell is a shared one" "$shared does not work here"
 fi
 
+# Along the PATH that the caller gave, as the worker looked.
+mkdir -m 755 own-bin && cp /bin/true own-bin/own-true
+along() { # PATH arguments...
+	path=$1
+	shift
+	env PATH="$path" "$warder" run -q "$@"
+}
+expect_status "a program of the caller's PATH that is not in the cell" 127 along "$dir/own-bin" -- own-true
+expect_text "is said to be on this host" "own-true is on this host ($dir/own-bin/own-true)"
+line=$(sed -n 's/.*add the line `\(.*\)` to the policy$/\1/p' err)
+expect_status "and runs with the line that is told" 0 along "$dir/own-bin" -e "$line" -- own-true
+expect_status "one that PATH does not lead to" 127 along "$dir/none" -- true
+expect_text "is not found along it" "true: command not found along PATH"
+expect_no_text "wherever it stands" "runtime"
+
 finish
