@@ -13,8 +13,7 @@
 
 struct failure {
 	int error;      /* -errno; 0: nothing failed */
-	char text[480]; /* one or more sentences, no newline at the end; of a longer one both ends
-			 */
+	char text[480]; /* sentences, no newline at the end; of a longer one both ends */
 };
 
 #define FAILURE_INIT \
