@@ -80,10 +80,10 @@ check "a_failing_call_never_loosens_the_cell" is $held_all 1
 check "faults_were_injected" test $runs -gt 30
 
 # Who has this test's directory among his arguments: broker, init and worker have.  The word stands in
-# a file, so that who looks for it is none of them.
+# a file with a name of its own, so that who looks for it is none of them.
 echo "$dir/" >"$dir/word"
 somebody_left() {
-	cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -qFf "$dir/word"
+	(cd "$dir" && cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -qFf word)
 }
 nobody_left() {
 	i=0
