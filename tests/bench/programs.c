@@ -123,7 +123,7 @@ static void measure(char *warder, char *worker)
 		">hello.c");
 	program(warder, worker, "gcc -c hello.c", gcc, 1.2);
 	status(warder, worker, 2);
-	status(warder, worker, 25);
+	status(warder, worker, 70);
 	prepare("mkdir tree && for i in $(seq " TAR_FILES "); do echo $i >tree/$i; done && "
 		"tar -c -f tree.tar tree");
 	program(warder, worker, "tar -c of " TAR_FILES " files", pack, 2.3);
