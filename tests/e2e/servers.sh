@@ -15,7 +15,7 @@ export PYTHONPATH PYTHONDONTWRITEBYTECODE warder
 cat >cases.py <<'END'
 from cell import *
 from socket import AF_INET6, AF_UNIX, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET, socket
-import os, select, struct
+import os, select, socket as socket_, struct
 user = 65534 if os.getuid() == 0 else os.getuid()
 
 # ---- UDP ------------------------------------------------------------------------------------------
@@ -86,6 +86,30 @@ c("[s[i].sendto(b'still', ('127.0.0.5', 40010)) for i in (0, 2)]")
 is_("while the others answer on, without being asked", [a.recvfrom(99) for _ in range(2)], [(b"still", ("127.0.0.1", 7000)), (b"still", ("127.0.0.1", 7002))])
 is_("the worker ends", c.end(), 0)
 is_("each server has its record", c.records(event="grant", op="bind", type="udp"), 4)
+
+# What a server outside would hear, or send: the control is such a one.
+c = Cell("allow bind udp 0.0.0.0:7000")
+c("(s := bound(('0.0.0.0', 7000)))")
+group = socket_.inet_aton("239.1.2.3") + socket_.inet_aton("127.0.0.1")
+control = udp(("0.0.0.0", 7001)); control.setsockopt(0, socket_.IP_ADD_MEMBERSHIP, group)
+a = udp(("127.0.0.1", 40020)); a.setsockopt(0, socket_.IP_MULTICAST_IF, group[4:])
+a.setsockopt(SOL_SOCKET, socket_.SO_BROADCAST, 1); a.setsockopt(SOL_SOCKET, socket_.SO_BINDTODEVICE, b"lo")
+c("s.setsockopt(0, socket.IP_ADD_MEMBERSHIP, %r)" % group)
+for to in "239.1.2.3", "255.255.255.255":
+    a.sendto(b"to all", (to, 7001)); a.sendto(b"to all", (to, 7000)); a.sendto(b"to one", ("127.0.0.1", 7000))
+    is_("control: a server outside hears what is sent to %s" % to, control.recv(99), b"to all")
+    is_("one in a cell hears the next that is sent to itself", c("s.recvfrom(99)"), (b"to one", ("127.0.0.1", 40020)))
+if os.getuid() == 0: # who may shorten the path
+    control.setsockopt(0, 10, 2) # IP_MTU_DISCOVER, IP_PMTUDISC_DO: not cut into fragments
+    os.system("ip link set lo mtu 1500")
+    is_("control: where the path takes 1500 bytes a larger one is not sent", error(control.sendto, b"x" * 3000, ("127.0.0.1", 40020)), "EMSGSIZE")
+    c("[s.sendto(b'x' * n, ('127.0.0.1', 40020)) for n in (3000, 5)]")
+    is_("nor is an answer, which is lost", len(a.recv(9000)), 5)
+    os.system("ip link set lo mtu 65536")
+    c("s.sendto(b'x' * 3000, ('127.0.0.1', 40020))")
+    is_("where it takes it it comes", len(a.recv(9000)), 3000)
+control.close()
+is_("the worker ends", c.end(), 0)
 
 # One client after the other, each of whom asks once and is gone, as those of a name server's.
 c = Cell("allow bind udp 127.0.0.1:7000")
