@@ -139,14 +139,29 @@ static inline pid_t read_supervisor(void)
 	return pid;
 }
 
+/* It has its name before anybody listens; and whoever connects to find out is a client. */
+static inline bool listens(const char *path)
+{
+	FILE *f = fopen("/proc/net/unix", "re");
+	char line[PATH_MAX + 128], name[PATH_MAX];
+	unsigned flags;
+	bool found = false;
+
+	/* Num RefCount Protocol Flags Type St Inode Path; __SO_ACCEPTCON is in the flags. */
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "%*s %*s %*s %x %*s %*s %*s %4095s", &flags, name) == 2 &&
+			strcmp(name, path) == 0 && (flags & 0x10000);
+	if (f)
+		fclose(f);
+	return found;
+}
+
 static inline int wait_for_socket(void)
 {
 	long end = now_ms() + 30000;
 
 	while (now_ms() < end) {
-		struct stat st;
-
-		if (stat(socket_path, &st) == 0) {
+		if (listens(socket_path)) {
 			supervisor = read_supervisor();
 			return supervisor > 1 ? 0 : -1;
 		}
