@@ -18,13 +18,17 @@
 #include <string.h>
 #include <unistd.h>
 
-/* As say_escape(), but for the backslash: what was escaped before stays as it is. */
-static size_t put_plain(char *buf, size_t size, const char *text)
+/* Text with \xNN for what is not plain, and for the byte `also`; "..." where it is cut.  Returns
+ * its size. */
+static size_t put_plain(char *buf, size_t size, const char *text, size_t n, char also)
 {
 	size_t at = 0;
 
-	for (size_t n = strlen(text), len; n > 0 && at + 4 < size; text += len, n -= len) {
-		len = plain_size(text, n);
+	while (n > 0) {
+		size_t len = *text == also ? 0 : plain_size(text, n);
+
+		if (at + (len ? len : 4) + 4 > size) /* room for "..." and NUL stays */
+			return at + (size_t)snprintf(buf + at, size - at, "...");
 		if (len) {
 			memcpy(buf + at, text, len);
 			at += len;
@@ -33,7 +37,10 @@ static size_t put_plain(char *buf, size_t size, const char *text)
 				buf + at, size - at, "\\x%02x", (unsigned char)*text);
 			len = 1;
 		}
+		text += len;
+		n -= len;
 	}
+	buf[at] = '\0';
 	return at;
 }
 
@@ -49,7 +56,8 @@ void say(const char *fmt, ...)
 	va_end(ap);
 	if (n < 0)
 		return;
-	at += put_plain(line + at, sizeof(line) - at - 1, text);
+	/* A backslash stays: it may be of what was escaped before. */
+	at += put_plain(line + at, sizeof(line) - at - 1, text, strlen(text), '\0');
 	line[at++] = '\n';
 	fd_write_all(STDERR_FILENO, line, at);
 }
@@ -76,26 +84,6 @@ bool say_colour(int fd)
 
 char *say_escape(char *buf, size_t size, const char *text, size_t n)
 {
-	size_t at = 0;
-
-	while (n > 0) {
-		size_t len = *text == '\\' ? 0 : plain_size(text, n);
-
-		if (at + (len ? len : 4) + 4 > size) { /* room for "..." and NUL stays */
-			snprintf(buf + at, size - at, "...");
-			return buf;
-		}
-		if (len) {
-			memcpy(buf + at, text, len);
-			at += len;
-		} else {
-			at += (size_t)snprintf(
-				buf + at, size - at, "\\x%02x", (unsigned char)*text);
-			len = 1;
-		}
-		text += len;
-		n -= len;
-	}
-	buf[at] = '\0';
+	put_plain(buf, size, text, n, '\\');
 	return buf;
 }
