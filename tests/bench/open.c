@@ -4,12 +4,16 @@
  *
  * Two workers of the same program (worker.c) run in turns, one inside a cell with policy and
  * ledger on, one outside with a broker that does the least there is to do: receive a path, openat,
- * answer with SCM_RIGHTS.  All on one CPU first, then where the kernel puts them.
+ * answer with SCM_RIGHTS.  Then beside one that does what the design asks of any (owed.h).  All on
+ * one CPU first, then where the kernel puts them.
  *
  *     usage: open WARDER WORKER       BENCH_ROUNDS=31  BENCH_TIMES=2000
  */
 #include "tests/bench/cell.h"
 #include "tests/bench/minimal.h"
+#include "tests/bench/owed.h"
+
+#include <poll.h>
 
 static size_t rounds;
 
@@ -17,6 +21,51 @@ static size_t rounds;
 static int minimal_open(const char *path)
 {
 	return openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+}
+
+/* The same, as the design has it: of several descriptors it waits for whichever comes. */
+static int start_owed(void)
+{
+	char path[PATH_MAX];
+	int pair[2], quiet[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0 || pipe(quiet) < 0 ||
+		(pid = fork()) < 0)
+		err(2, "caged broker");
+	if (pid > 0) {
+		close(pair[1]);
+		close(quiet[0]);
+		close(quiet[1]);
+		return pair[0];
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close(pair[0]);
+	snprintf(path, sizeof(path), "%s/owed", dir);
+	owed_begin(path);
+	owed_domain(dir);
+	owed_filter();
+	for (;;) {
+		struct pollfd p[] = {{.fd = pair[1], .events = POLLIN},
+			{.fd = quiet[0], .events = POLLIN}, {.fd = quiet[0], .events = POLLIN}};
+		int fd;
+
+		if (poll(p, 3, -1) < 0 || recv(pair[1], path, sizeof(path), 0) <= 0)
+			_exit(0);
+		fd = owed_open(path, O_RDONLY);
+		minimal_answer(pair[1], fd);
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+/* `open caged PROGRAM ARG ...`: the program, with a session and a filter of its own. */
+static int caged(char **argv)
+{
+	setsid();
+	owed_filter();
+	execv(argv[0], argv);
+	return 127;
 }
 
 static struct worker start_outside(char *program, int minimal)
@@ -76,6 +125,22 @@ static void measure(const struct worker *in, const struct worker *out, bool pinn
 	bench_ratio("write of 4 KiB in the cell", a / 1e3, "us", "bare pwrite", b / 1e3, 1.1);
 }
 
+static void beside_owed(const struct worker *in, char *program)
+{
+	int broker = start_owed();
+	char number[16];
+	const char *argv[] = {"/proc/self/exe", "caged", program, file, scratch, number, NULL};
+	struct worker out;
+	double a, b;
+
+	snprintf(number, sizeof(number), "%d", broker);
+	out = start(argv, broker);
+	close(broker);
+	turns(in, 'o', &out, 'o', &a, &b);
+	bench_note("ask door, one open", a / 1e3, "us", "minimal, caged, with record", b / 1e3);
+	stop(&out);
+}
+
 static void phase(char *warder, char *program, bool pinned)
 {
 	int minimal = minimal_start(minimal_open);
@@ -84,12 +149,16 @@ static void phase(char *warder, char *program, bool pinned)
 
 	close(minimal);
 	measure(&in, &out, pinned);
+	if (pinned)
+		beside_owed(&in, program);
 	stop(&in);
 	stop(&out);
 }
 
 int main(int argc, char **argv)
 {
+	if (argc > 2 && strcmp(argv[1], "caged") == 0)
+		return caged(argv + 2);
 	if (argc != 3)
 		errx(2, "usage: open WARDER WORKER");
 	bench_phases(argv[1], argv[2], &rounds, phase);

@@ -4,15 +4,17 @@
  *
  * Two workers of the same program (worker.c) run in turns, one inside a cell with policy and
  * ledger on, one under a supervisor that does the least there is to do: receive the notice, read
- * the path, openat, put the descriptor there.  Then beside strace and proot, where they are
- * installed.  All on one CPU first, then where the kernel puts them.
+ * the path, openat, put the descriptor there.  Then beside one that does what the design asks of
+ * any (owed.h), and beside strace and proot, where they are installed.  All on one CPU first, then
+ * where the kernel puts them.
  *
  *     usage: trap WARDER WORKER       BENCH_ROUNDS=31  BENCH_TIMES=2000
  */
-#include "tests/bench/cell.h"
+#include "tests/bench/owed.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -25,7 +27,8 @@
 
 static size_t rounds;
 
-/* ---- the minimal supervisor: `trap minimal PROGRAM ARG ...` ---------------------------------- */
+/* ---- the minimal supervisor: `trap minimal PROGRAM ARG ...`, `trap caged DIR PROGRAM ARG ...` --
+ */
 
 static int filter_openat(void)
 {
@@ -43,16 +46,31 @@ static int filter_openat(void)
 		SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
 }
 
-/* No policy, no check, no record; a path of at most 255 bytes. */
-static void minimal_serve(int listener, pid_t worker)
+/* Of several descriptors the design's broker waits for whichever comes. */
+static void wait_for(int listener)
+{
+	static int quiet[2] = {-1, -1};
+	struct pollfd p[] = {{.fd = listener, .events = POLLIN}, {.fd = quiet[0], .events = POLLIN},
+		{.fd = quiet[0], .events = POLLIN}};
+
+	if (quiet[0] < 0 && pipe(quiet) < 0)
+		err(2, "pipe");
+	p[1].fd = p[2].fd = quiet[0];
+	poll(p, 3, -1);
+}
+
+/* No policy, no check, and a record only where it is owed; a path of at most 255 bytes. */
+static void minimal_serve(int listener, pid_t worker, bool owed)
 {
 	for (;;) {
 		struct seccomp_notif n = {0};
 		struct seccomp_notif_addfd add = {.flags = SECCOMP_ADDFD_FLAG_SEND};
 		char path[256];
 		struct iovec to = {path, sizeof(path)}, from = {NULL, sizeof(path)};
-		int fd;
+		int fd, flags;
 
+		if (owed)
+			wait_for(listener);
 		if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &n) < 0) {
 			/* Who asked is gone; so is the worker, if it was that. */
 			if (waitpid(worker, NULL, WNOHANG) != 0)
@@ -62,7 +80,10 @@ static void minimal_serve(int listener, pid_t worker)
 		from.iov_base = (void *)(uintptr_t)n.data.args[1];
 		if (process_vm_readv((pid_t)n.pid, &to, 1, &from, 1, 0) <= 0)
 			err(2, "process_vm_readv");
-		fd = openat(AT_FDCWD, path, (int)n.data.args[2], (mode_t)n.data.args[3]);
+		if (owed && ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &n.id) < 0)
+			continue;
+		flags = (int)n.data.args[2];
+		fd = owed ? owed_open(path, flags) : openat(AT_FDCWD, path, flags);
 		if (fd < 0) {
 			struct seccomp_notif_resp no = {.id = n.id, .error = -errno};
 
@@ -114,14 +135,25 @@ static int receive_listener(int sock)
 	return fd;
 }
 
-static int minimal(char **argv)
+/* `tree`: as the design has it, of files below there; NULL: the least. */
+static int minimal(const char *tree, char **argv)
 {
 	int pair[2], listener;
+	char path[PATH_MAX];
 	pid_t pid;
 
+	if (tree) {
+		snprintf(path, sizeof(path), "%s/owed", tree);
+		owed_begin(path);
+		owed_domain(tree); /* the worker's is to be nested in it */
+	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 || (pid = fork()) < 0)
 		err(2, "minimal supervisor");
 	if (pid == 0) {
+		if (tree) {
+			setsid();
+			owed_filter();
+		}
 		listener = filter_openat();
 		if (listener < 0)
 			_exit(126);
@@ -136,7 +168,9 @@ static int minimal(char **argv)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	listener = receive_listener(pair[0]);
 	ioctl(listener, SET_FLAGS, SYNC_WAKE_UP_);
-	minimal_serve(listener, pid);
+	if (tree)
+		owed_filter();
+	minimal_serve(listener, pid, tree != NULL);
 	return 0;
 }
 
@@ -196,6 +230,7 @@ static void beside(const struct worker *in, const char *const *before, char *pro
 
 static void phase(char *warder, char *program, bool pinned)
 {
+	const char *const owed[] = {"/proc/self/exe", "caged", dir, NULL};
 	static const char *const references[][8] = {
 		{"/proc/self/exe", "minimal"},
 		{"/usr/bin/strace", "--seccomp-bpf", "-f", "-e", "trace=openat", "-o", "/dev/null"},
@@ -209,6 +244,12 @@ static void phase(char *warder, char *program, bool pinned)
 	beside(&in, references[0], program, "minimal notify supervisor", pinned, 1.2);
 	beside(&in, references[1], program, "strace --seccomp-bpf", pinned, 0.65);
 	beside(&in, references[2], program, "proot -r /", pinned, 0.3);
+	if (pinned) {
+		bare = start_under(owed, program);
+		turns(&in, &bare, 'b', &a, &b);
+		bench_note("trap door, one open", a, "us", "minimal, caged, with record", b);
+		stop(&bare);
+	}
 	bare = start_under(references[3], program);
 	turns(&in, &bare, 'b', &a, &b);
 	bench_note(pinned ? "trap door, one open" : "trap door, one open, not pinned", a, "us",
@@ -223,7 +264,9 @@ static void phase(char *warder, char *program, bool pinned)
 int main(int argc, char **argv)
 {
 	if (argc > 2 && strcmp(argv[1], "minimal") == 0)
-		return minimal(argv + 2);
+		return minimal(NULL, argv + 2);
+	if (argc > 3 && strcmp(argv[1], "caged") == 0)
+		return minimal(argv[2], argv + 3);
 	if (argc != 3)
 		errx(2, "usage: trap WARDER WORKER");
 	bench_phases(argv[1], argv[2], &rounds, phase);
