@@ -9,6 +9,7 @@
 #define WARDER_E2E_DIFFER_JOB_H
 
 #include "tests/e2e/differ_run.h"
+#include "tests/own_path.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -104,16 +105,6 @@ static inline uint64_t number(const char *name, uint64_t otherwise)
 	const char *text = getenv(name);
 
 	return text ? strtoull(text, NULL, 10) : otherwise;
-}
-
-static inline const char *own_path(void)
-{
-	static char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-
-	assert_true(n > 0);
-	path[n] = '\0';
-	return path;
 }
 
 static inline uid_t worker_uid(void)

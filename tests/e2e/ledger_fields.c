@@ -256,7 +256,7 @@ static void assert_rows(struct scene *s, bool ask)
 
 	for (size_t i = 0; i < ROWS; i++) {
 		struct got got;
-		size_t number;
+		size_t number = ROWS;
 
 		if (!(rows[i].doors & (ask ? ASK : TRAP)))
 			continue;

@@ -210,19 +210,7 @@ static ssize_t attach_and_send(int s, const void *bytes, size_t size, int n)
 /* By the book. */
 static pid_t worker_pid(void)
 {
-	char command[PATH_MAX + 160];
-	int pid = -1;
-	FILE *f;
-
-	snprintf(command, sizeof(command),
-		"find '%s/state' -name '*.jsonl' -exec cat {} + | sed -n "
-		"'s/.*\"event\":\"spawn\".*\"pid\":\\([0-9]*\\).*/\\1/p'",
-		top);
-	f = popen(command, "re");
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%d", &pid), 1);
-	pclose(f);
-	return pid;
+	return number_of("sed -n 's/.*\"event\":\"spawn\".*\"pid\":\\([0-9]*\\).*/\\1/p'");
 }
 
 /* The control: what the kernel is not asked to refuse arrives, and lies there till it is read. */

@@ -75,21 +75,28 @@ static inline bool closed_within(int s, int ms)
 	return poll(&p, 1, ms) == 1 && recv(s, &c, 1, 0) <= 0;
 }
 
-/* Records of all sessions that there were. */
-static inline int count_records(const char *event)
+/* The number that a command makes of the ledgers of all sessions that there were. */
+static inline int number_of(const char *filter)
 {
-	char command[PATH_MAX + 128];
+	char command[PATH_MAX + 256];
 	FILE *f;
 	int n = -1;
 
-	snprintf(command, sizeof(command),
-		"find '%s/state' -name '*.jsonl' -exec cat {} + | grep -c '\"event\":\"%s\"'", top,
-		event);
+	snprintf(command, sizeof(command), "find '%s/state' -name '*.jsonl' -exec cat {} + | %s",
+		top, filter);
 	f = popen(command, "re");
 	assert_non_null(f);
 	assert_int_equal(fscanf(f, "%d", &n), 1);
 	pclose(f);
 	return n;
+}
+
+static inline int count_records(const char *event)
+{
+	char filter[64];
+
+	snprintf(filter, sizeof(filter), "grep -c '\"event\":\"%s\"'", event);
+	return number_of(filter);
 }
 
 /* Somebody else is served as ever, and by the worker of the beginning. */

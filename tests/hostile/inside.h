@@ -11,6 +11,8 @@
 #define WARDER_HOSTILE_INSIDE_H
 
 #include "tests/descriptors.h"
+#include "tests/own_path.h"
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -97,17 +99,7 @@ static inline const char *warder_path(void)
 	return path;
 }
 
-/* This program's own file and the directory it stands in. */
-static inline const char *own_path(void)
-{
-	static char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-
-	assert_true(n > 0);
-	path[n] = '\0';
-	return path;
-}
-
+/* The directory of this program's own file. */
 static inline const char *own_directory(void)
 {
 	static char path[PATH_MAX];

@@ -320,16 +320,24 @@ static void what_no_grant_explains_has_a_class(void **state)
 	json_decref(all);
 }
 
-static void what_does_not_fit_any_more_goes_into_the_next_write(void **state)
+/* Of an operation with one path. */
+static struct record longest(void)
 {
-	struct book *b = *state;
+	static char path[4095];
 	struct record r = grant;
-	char path[4095];
-	size_t n = 0;
 
 	memset(path, 1, sizeof(path));
 	r.asked = r.reached = path;
 	r.asked_size = r.reached_size = sizeof(path);
+	return r;
+}
+
+static void what_does_not_fit_any_more_goes_into_the_next_write(void **state)
+{
+	struct book *b = *state;
+	struct record r = longest();
+	size_t n = 0;
+
 	for (; count_lines(b) == 0; n++)
 		assert_int_equal(ledger_put(b->l, &r), 0);
 	assert_int_equal(count_lines(b), n - 1);
@@ -365,13 +373,9 @@ static void hostile_names_stay_on_one_line(void **state)
 static void a_full_buffer_never_takes_half_a_record(void **state)
 {
 	struct book *b = *state;
-	struct record r = grant;
-	char path[4095];
+	struct record r = longest();
 	size_t n = 0;
 
-	memset(path, 1, sizeof(path));
-	r.asked = r.reached = path;
-	r.asked_size = r.reached_size = sizeof(path);
 	while (ledger_add(b->l, &r) == 0)
 		n++;
 	assert_true(n >= 4);
@@ -381,8 +385,8 @@ static void a_full_buffer_never_takes_half_a_record(void **state)
 	assert_int_equal(ledger_write(b->l, &r), 0);
 	assert_int_equal(count_lines(b), n + 1);
 	/* The longest record there can be fits alone. */
-	r.asked2 = r.reached2 = path;
-	r.asked2_size = r.reached2_size = sizeof(path);
+	r.asked2 = r.reached2 = r.asked;
+	r.asked2_size = r.reached2_size = r.asked_size;
 	assert_int_equal(ledger_write(b->l, &r), 0);
 }
 

@@ -8,6 +8,7 @@
 #include "broker/notify.h"
 #include "common/chan.h"
 #include "common/fd.h"
+#include "tests/unit/getppid.h"
 
 #include <errno.h>
 #include <linux/filter.h>
@@ -73,22 +74,9 @@ static int error_restarted(void)
 
 static void child(int sock, int (*calls)(void))
 {
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	const struct sock_fprog program = {sizeof(code) / sizeof(*code), code};
-	int fd, result;
+	int result;
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		_exit(101);
-	fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-		SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
-		&program);
-	if (fd < 0 || chan_send(sock, "l", 1, &fd, 1, true) < 0)
-		_exit(102);
+	trap_getppid(sock, SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
 	result = calls();
 	if (write(sock, &result, sizeof(result)) != sizeof(result))
 		_exit(103);

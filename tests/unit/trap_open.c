@@ -10,11 +10,10 @@
 #include "broker/spawn.h"
 #include "common/chan.h"
 #include "common/fd.h"
+#include "tests/unit/getppid.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -24,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,25 +35,6 @@ struct process {
 	pid_t pid;
 	int fd; /* the other end of what it waits at */
 };
-
-static void trap_getppid(int sock)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	const struct sock_fprog program = {sizeof(code) / sizeof(*code), code};
-	int fd;
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		_exit(101);
-	fd = (int)syscall(
-		SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
-	if (fd < 0 || chan_send(sock, "l", 1, &fd, 1, true) < 0)
-		_exit(102);
-}
 
 /* One that holds a file of this text; `traps`: and waits in a trapped call, of which *ret_listener
  * tells. */
@@ -74,7 +53,7 @@ static struct process begin(const char *text, bool traps, int *ret_listener)
 		if (fd < 0 || write(fd, text, strlen(text)) < 0 || dup2(fd, HELD) < 0)
 			_exit(100);
 		if (traps)
-			trap_getppid(theirs);
+			trap_getppid(theirs, 0);
 		else if (chan_send(theirs, "r", 1, NULL, 0, true) < 0)
 			_exit(102);
 		syscall(SYS_getppid);
